@@ -1,0 +1,1 @@
+"""The ``ferkit`` program: one file a command, parsing and printing only."""

@@ -1,0 +1,63 @@
+"""The ``ferkit`` program: commands, exit codes and the one place that turns errors into a line.
+
+Exit codes: 0 done; 1 an error the user can mend, one line on stderr; 2 wrong usage; 128 + n stopped by signal n.
+Results go to stdout, progress to stderr. A traceback is a bug.
+"""
+
+import os
+import sys
+
+import typer
+
+from ferkit import __version__
+from ferkit.cli import data, evaluate, models, recipes, reproduce, results, train
+from ferkit.errors import FerkitError, MissingExtraError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Facial expression recognition: train, evaluate and reproduce, from fer2013.csv to measured networks.",
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("recipes")(recipes.recipes)
+app.command("models")(models.models)
+app.command("reproduce")(reproduce.reproduce)
+app.command("results")(results.results)
+app.add_typer(data.app, name="data")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"ferkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the program."""
+    try:
+        app()
+    except FerkitError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "ferkit":
+            raise
+        _fail(str(MissingExtraError(error.name, "train")))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,91 @@
+"""Reads the folder form of FER2013: ``train/<class>/*.jpg|png`` and ``test/<class>/...``.
+
+Source: https://www.kaggle.com/datasets/msambare/fer2013. Its pictures are JPEG, so pixels differ a little from the CSV.
+Where the names of the files in ``test`` say ``PublicTest_`` or ``PrivateTest_``, the two tests are told apart.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.data.faces import SIDE, SPLITS, Faces, Fer2013
+from ferkit.data.splits import Split
+from ferkit.errors import DataError
+from ferkit.labels import EXPRESSIONS, Expression
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+
+_CLASSES = {name: number for number, name in enumerate(EXPRESSIONS)} | {str(e.value): e.value for e in Expression}
+_CLASSES |= {"anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "sadness": 4, "surprised": 5}
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the picture files of the folder form, sorted; the order of the faces.
+
+    Raises:
+        DataError: ``folder`` has no ``train`` folder with pictures.
+    """
+    pictures = sorted(p for p in folder.glob("*/*/*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    pictures = [p for p in pictures if p.parent.parent.name.lower() in {"train", "test"}]
+    if not any(p.parent.parent.name.lower() == "train" for p in pictures):
+        raise DataError(f"{folder}: expected folders train/<class> and test/<class> with jpg or png files, got none")
+    return pictures
+
+
+def read_folder(folder: Path) -> Fer2013:
+    """Read every picture below ``folder``.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        DataError: A picture cannot be read or is not 48 x 48, or a folder is not named after an expression.
+    """
+    pictures = list_pictures(folder)
+    images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+    labels, splits = np.empty(len(pictures), np.int64), np.empty(len(pictures), np.uint8)
+    for n, picture in enumerate(pictures):
+        images[n] = _read_picture(picture)
+        labels[n] = _label(picture)
+        splits[n] = SPLITS.index(_split(picture))
+    notes = tuple(_notes(pictures))
+    return Fer2013(faces=Faces(images, labels), splits=splits, source=str(folder), notes=notes)
+
+
+def _read_picture(picture: Path) -> NDArray[np.uint8]:
+    import cv2
+
+    content = np.frombuffer(picture.read_bytes(), np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    if image is None:
+        raise DataError(f"{picture}: expected a picture, got a file that cannot be read as one")
+    if image.shape != (SIDE, SIDE):
+        raise DataError(f"{picture}: expected {SIDE} x {SIDE} pixels, got {image.shape[1]} x {image.shape[0]}")
+    return image.astype(np.uint8, copy=False)
+
+
+def _label(picture: Path) -> int:
+    name = picture.parent.name.lower()
+    if name not in _CLASSES:
+        raise DataError(f"{picture.parent}: expected a folder named {', '.join(EXPRESSIONS)}; got {name!r}")
+    return _CLASSES[name]
+
+
+def _split(picture: Path) -> Split:
+    if picture.parent.parent.name.lower() == "train":
+        return Split.TRAINING
+    return Split.PUBLIC_TEST if picture.name.startswith("PublicTest") else Split.PRIVATE_TEST
+
+
+def _notes(pictures: list[Path]) -> Iterator[str]:
+    test = [p for p in pictures if p.parent.parent.name.lower() == "test"]
+    told = [p for p in test if p.name.startswith(("PublicTest", "PrivateTest"))]
+    if not test:
+        yield "There is no test folder: both tests are empty."
+    elif len(told) < len(test):
+        yield (
+            f"{len(test) - len(told)} of {len(test)} files in test do not say PublicTest or PrivateTest in their names: "
+            "they are counted as PrivateTest."
+        )

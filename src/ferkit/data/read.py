@@ -1,0 +1,36 @@
+"""One door to the data set, whatever its form."""
+
+from pathlib import Path
+
+from ferkit.data import cache
+from ferkit.data.csv import read_csv
+from ferkit.data.faces import Fer2013
+from ferkit.data.folder import read_folder
+from ferkit.errors import DataError
+
+
+def read_fer2013(path: str | Path, *, use_cache: bool = True) -> Fer2013:
+    """Read FER2013 from a file or a folder; the second time from the cache.
+
+    Args:
+        path: ``fer2013.csv`` or ``icml_face_data.csv``, plain, gzipped, zipped or in a tar.gz; or a folder that holds
+            ``train/<class>/*.jpg|png`` and ``test/<class>/...``.
+        use_cache: Read from and write to the user's cache folder.
+
+    Raises:
+        DataError: There is no such file, or it is not FER2013; the message names the file and the line.
+    """
+    source = Path(path).expanduser()
+    try:
+        if not source.exists():
+            raise DataError(f"{path}: no such file or folder")
+        digest = cache.fingerprint(source) if use_cache else ""
+        kept = cache.load(digest, source) if use_cache else None
+        if kept is not None:
+            return kept
+        data = read_folder(source) if source.is_dir() else read_csv(source)
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}") from None
+    if use_cache:
+        cache.store(digest, data)
+    return data

@@ -1,0 +1,57 @@
+"""Everything ferkit raises on purpose.
+
+* FerkitError
+  * DataError           a file or array is not in the documented format
+  * RecipeError         a training recipe contradicts itself
+  * RunError            a run folder cannot be used as asked
+  * TrainingError       training had to stop: the loss is not finite, memory or disk space ran out
+  * UnknownNameError    a model, recipe, field or table name is not registered
+  * MissingExtraError   an optional part of ferkit is not installed
+
+The message of each says what was expected, what came, and where. Only the command line (and later the web service)
+translates them; nothing in between swallows one.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FerkitError(Exception):
+    """Base class: catch this to catch everything ferkit raises on purpose."""
+
+
+class DataError(FerkitError, ValueError):
+    """A file or array is not in the documented format."""
+
+
+class RecipeError(FerkitError, ValueError):
+    """A training recipe contradicts itself."""
+
+
+class RunError(FerkitError):
+    """A run folder cannot be used as asked."""
+
+
+class TrainingError(FerkitError, RuntimeError):
+    """Training had to stop before its end; the last checkpoint is intact."""
+
+
+class MissingExtraError(FerkitError, ImportError):
+    """An optional part of ferkit is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this command needs {package}, which is not installed; run: pip install 'ferkit[{extra}]'")
+
+
+class UnknownNameError(FerkitError, KeyError):
+    """A model, recipe, field or table name is not registered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        self.message = f"unknown {kind} {name!r}; {hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message  # KeyError would print the repr

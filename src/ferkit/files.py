@@ -1,0 +1,75 @@
+"""Writes a whole file or none.
+
+A file is written under a temporary name in its own folder, flushed to the disk and moved into place, so that a reader
+never meets half of it, whatever happens to the writer.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ABANDONED = 3600.0  # seconds after which a temporary file belongs to a writer that was killed
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; move it to ``path`` when the block ends well, remove it when it does not.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full; ``path`` is as it was.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with replacing(target) as part:
+        ...     _ = part.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write ``content`` to ``path``, whole or not at all."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def remove_abandoned(folder: Path, older_than: float = _ABANDONED) -> None:
+    """Remove what killed writers left in ``folder``.
+
+    Args:
+        folder: Searched without its subfolders.
+        older_than: Age in seconds; younger files may belong to a writer at work.
+    """
+    for part in folder.glob(".*.part"):
+        try:
+            if time.time() - part.stat().st_mtime >= older_than:
+                part.unlink()
+        except FileNotFoundError:  # another process was faster
+            continue
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,66 @@
+"""The report's augmentation, on Training only, as one declared pipeline.
+
+Source: the report, section 2.1: Albumentations; horizontal flip p 0.5, vertical flip p 0.3, Rotate p 0.2, CoarseDropout
+p 0.2, GaussNoise p 0.2. It gives no parameters, so they are the defaults of the Albumentations of 2021: rotation by up
+to 90 degrees with mirrored borders, eight black holes of 8 x 8 pixels, noise of variance 10 to 50 on grey levels 0..255.
+Ours differs: the release used here draws the standard deviation of the noise evenly, not its variance.
+"""
+
+import os
+import random
+from typing import Protocol
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import would ask the package index for a newer release
+
+import albumentations as A  # noqa: E402, N812
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+REPORT = (
+    A.HorizontalFlip(p=0.5),
+    A.VerticalFlip(p=0.3),
+    A.Rotate(limit=90, interpolation=cv2.INTER_LINEAR, border_mode=cv2.BORDER_REFLECT_101, p=0.2),
+    A.CoarseDropout(num_holes_range=(8, 8), hole_height_range=(8, 8), hole_width_range=(8, 8), fill=0, p=0.2),
+    A.GaussNoise(std_range=(10**0.5 / 255, 50**0.5 / 255), mean_range=(0, 0), p=0.2),
+)
+"""The five transforms of the report, in its order."""
+
+_PIPELINES = {"report": REPORT}
+
+
+class Augment(Protocol):
+    """Changes one face at random."""
+
+    def __call__(self, image: NDArray[np.uint8], *, epoch: int, sample: int) -> NDArray[np.uint8]:
+        """Return a changed copy of ``image`` ``(48, 48)``; ``sample`` is its position in Training."""
+
+
+def build_augmentation(name: str, seed: int) -> Augment:
+    """Return the pipeline called ``name``: ``report``, or ``none``, which changes nothing."""
+    if name == "none":
+        return lambda image, *, epoch, sample: image  # noqa: ARG005
+    return SeededPipeline(_PIPELINES[name], seed)
+
+
+class SeededPipeline:
+    """Albumentations whose randomness is a function of seed, epoch and sample alone.
+
+    So workers, their number, the order of the samples and resuming change nothing. Not safe for several threads.
+    """
+
+    def __init__(self, transforms: tuple[A.BasicTransform, ...], seed: int) -> None:
+        # Philox is a function of key and counter; setting them is much cheaper than making a generator a sample.
+        self._bits = np.random.Philox(key=seed)
+        self._state = self._bits.state
+        self._numpy = np.random.Generator(self._bits)
+        self._python = random.Random(0)
+        self._compose = A.Compose(list(transforms))
+        self._compose.set_random_state(self._numpy, self._python)
+
+    def __call__(self, image: NDArray[np.uint8], *, epoch: int, sample: int) -> NDArray[np.uint8]:
+        self._state["state"]["counter"][:] = (0, 0, sample, epoch)
+        self._bits.state = self._state
+        self._python.seed(int(self._numpy.integers(1 << 62)))
+        changed: NDArray[np.uint8] = self._compose(image=image)["image"]
+        return changed

@@ -1,0 +1,125 @@
+"""Saves and restores a run in progress, whole or not at all.
+
+A checkpoint holds plain values and tensors only and is loaded with ``weights_only=True``: reading one runs no code.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from ferkit.errors import RunError, TrainingError
+from ferkit.files import write_bytes
+from ferkit.training.loop import reduced
+from ferkit.training.state import Epoch, TrainState
+
+SCHEMA = 1
+
+
+def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dict[str, Any]:
+    """Return all of ``state``; every process must call it.
+
+    Args:
+        fabric: The run's.
+        state: At rest: between two batches.
+        identity: What a run that goes on with it must share; see :func:`restore`.
+    """
+    counts = reduced(fabric, state.counts)
+    return {
+        "schema": SCHEMA,
+        "identity": identity,
+        "epoch": state.epoch,
+        "step": state.step,
+        "seconds": state.seconds,
+        "lr": state.lr,
+        "history": [epoch.to_dict() for epoch in state.history],
+        "loss_sum": counts.loss_sum,
+        "confusion": counts.confusion,
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scheduler": state.scheduler.state_dict() if state.scheduler else None,
+    }
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint.
+
+    Raises:
+        TrainingError: The disk is full or cannot be written to; the file that was there before is intact.
+    """
+    buffer = io.BytesIO()  # torch hides the reason of a failed write; plain Python says it
+    torch.save(content, buffer)
+    try:
+        write_bytes(path, buffer.getbuffer())
+    except OSError as error:
+        raise TrainingError(
+            f"could not write {path}: {error.strerror or error}; the checkpoint that was there before is intact"
+        ) from None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint, on the CPU.
+
+    Raises:
+        RunError: The file is missing, damaged or of another release of ferkit.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such checkpoint; start the run without --resume") from None
+    except Exception as error:  # torch raises many kinds here
+        raise RunError(f"{path}: not a checkpoint that can be read ({type(error).__name__})") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise RunError(f"{path}: expected a checkpoint of schema {SCHEMA}, got another one")
+    return content
+
+
+def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int = 0) -> None:
+    """Put the content of a checkpoint into ``state``.
+
+    Args:
+        path: Written by :func:`save`.
+        state: Fresh, for the same recipe.
+        identity: Must equal that of the checkpoint.
+        rank: Of this process; the first one carries the counts so far.
+
+    Raises:
+        RunError: It cannot be read or belongs to another run; the message says what differs.
+    """
+    content = load(path)
+    for name, value in identity.items():
+        if content["identity"].get(name) != value:
+            raise RunError(f"{path}: cannot go on: {name} was {content['identity'].get(name)!r}, is now {value!r}")
+    state.model.load_state_dict(content["model"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    if state.scheduler:
+        state.scheduler.load_state_dict(content["scheduler"])
+    for name in ("epoch", "step", "seconds", "lr"):
+        setattr(state, name, content[name])
+    state.history = [Epoch.from_dict(values) for values in content["history"]]
+    if rank == 0:
+        state.counts.loss_sum.copy_(content["loss_sum"])
+        state.counts.confusion.copy_(content["confusion"])
+
+
+def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
+    """Write the weights alone, as safetensors.
+
+    Args:
+        path: Where to.
+        model: Its parameters and buffers are written in the layout PyTorch documents, on the CPU.
+        metadata: Text the file carries.
+
+    Raises:
+        TrainingError: The disk is full or cannot be written to.
+    """
+    from safetensors.torch import save as to_bytes
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    try:
+        write_bytes(path, to_bytes(tensors, metadata))
+    except OSError as error:
+        raise TrainingError(f"could not write {path}: {error.strerror or error}") from None

@@ -1,0 +1,148 @@
+"""The training loop: a generator, so that the caller decides what to print, when to save and when to stop.
+
+Lightning Fabric underneath chooses device, precision and processes; the loop itself is plain PyTorch.
+
+Shape letters: B batch, H height, W width, K classes.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from ferkit.data.faces import Faces
+from ferkit.errors import TrainingError
+from ferkit.evaluation.metrics import Metrics
+from ferkit.evaluation.score import BATCH, network_input
+from ferkit.training.batches import TrainingBatches, load_batches
+from ferkit.training.recipe import Recipe
+from ferkit.training.schedule import build_criterion, steps_each_batch
+from ferkit.training.state import Counts, Epoch, TrainState
+
+GPU_CHECK = 50
+"""Batches between two looks at the loss on a GPU, where each look waits for the device; on a CPU every batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch is done; the state may be saved here."""
+
+    epoch: int
+    """Of the epoch in progress, from 1."""
+
+    step: int
+    """Batches of it that are done."""
+
+    steps: int
+    """Batches an epoch."""
+
+
+def fit(
+    fabric: Fabric, state: TrainState, recipe: Recipe, train: Faces, valid: Faces, workers: int = 0
+) -> Iterator[Step | Epoch]:
+    """Train ``state`` in place from wherever it stands, pausing after every batch and every epoch.
+
+    Args:
+        fabric: Launched; its processes share each batch.
+        state: Fresh or restored.
+        recipe: The run's settings.
+        train: Training faces.
+        valid: Validation faces.
+        workers: Processes that prepare batches.
+
+    Yields:
+        A :class:`Step` a batch and an :class:`Epoch` a pass; stop iterating to stop early.
+
+    Raises:
+        TrainingError: The loss is not finite; the message says where.
+    """
+    model, optimizer = fabric.setup(state.model, state.optimizer)
+    criterion = build_criterion(recipe)
+    dataset = TrainingBatches(train, recipe, fabric.global_rank, fabric.world_size)
+    batches = load_batches(dataset, state.epoch * dataset.steps + state.step, workers, fabric.device)
+    watch = _LossWatch(fabric.device)
+    while state.epoch < recipe.epochs:
+        began = time.perf_counter() - state.seconds
+        model.train()
+        while state.step < dataset.steps:
+            images_BHW, labels_B, total = next(batches)
+            torch.manual_seed(_dropout_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
+            log_probs_BK = model(network_input(images_BHW))
+            loss = criterion(log_probs_BK, labels_B)
+            # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
+            fabric.backward(loss * (len(labels_B) * fabric.world_size / total))
+            optimizer.step()
+            optimizer.zero_grad()
+            state.lr = state.optimizer.param_groups[0]["lr"]
+            if state.scheduler and steps_each_batch(recipe):
+                state.scheduler.step()
+            state.counts.add(log_probs_BK, labels_B)
+            state.step += 1
+            state.seconds = time.perf_counter() - began
+            watch.look(loss, state, last=state.step == dataset.steps)
+            yield Step(state.epoch + 1, state.step, dataset.steps)
+        if state.scheduler and not steps_each_batch(recipe):
+            state.scheduler.step()
+        trained = time.perf_counter() - began
+        counts = reduced(fabric, state.counts)
+        state.epoch += 1
+        epoch = Epoch(
+            number=state.epoch,
+            lr=state.lr,
+            train=counts.metrics(),
+            valid=_validate(fabric, model, valid),
+            faces_per_second=int(counts.confusion.sum()) / trained,
+            seconds=time.perf_counter() - began,
+        )
+        state.history.append(epoch)
+        state.step, state.seconds, state.counts = 0, 0.0, Counts(fabric.device)
+        yield epoch
+
+
+def reduced(fabric: Fabric, counts: Counts) -> Counts:
+    """Return the sum of the counts of all processes; every process must call it."""
+    total = Counts(fabric.device)
+    total.loss_sum = fabric.all_reduce(counts.loss_sum.clone(), reduce_op="sum")
+    total.confusion = fabric.all_reduce(counts.confusion.clone(), reduce_op="sum")
+    return total
+
+
+@torch.no_grad()
+def _validate(fabric: Fabric, model: nn.Module, faces: Faces) -> Metrics:
+    model.eval()
+    mine = faces[fabric.global_rank :: fabric.world_size]
+    counts = Counts(fabric.device)
+    for start in range(0, len(mine), BATCH):
+        part = mine[start : start + BATCH]
+        images_BHW = torch.from_numpy(part.images).to(fabric.device)
+        counts.add(model(network_input(images_BHW)), torch.from_numpy(part.labels).to(fabric.device))
+    return reduced(fabric, counts).metrics()
+
+
+class _LossWatch:
+    """Notices a loss that is not finite, on a GPU without waiting for it every batch."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.every = GPU_CHECK if device.type == "cuda" else 1
+        self.losses: list[tuple[int, float, torch.Tensor]] = []
+
+    def look(self, loss: torch.Tensor, state: TrainState, *, last: bool) -> None:
+        self.losses.append((state.step, state.lr, loss.detach()))
+        if len(self.losses) < self.every and not last:
+            return
+        values = torch.stack([value for _, _, value in self.losses]).tolist()
+        for (step, rate, _), value in zip(self.losses, values, strict=True):
+            if not -float("inf") < value < float("inf"):
+                raise TrainingError(
+                    f"the loss is {value} at batch {step} of epoch {state.epoch + 1}, learning rate {rate:.3g}; "
+                    "training stopped, the last checkpoint is intact; a smaller lr may help"
+                )
+        self.losses.clear()
+
+
+def _dropout_seed(*position: int) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(position).encode(), digest_size=7).digest())

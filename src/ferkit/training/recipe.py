@@ -1,0 +1,224 @@
+"""Every choice that shapes one training run, as a value."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ferkit.data.splits import Protocol
+from ferkit.errors import RecipeError, UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True, config=pydantic.ConfigDict(extra="forbid"))
+class Recipe:
+    """Settings of one run; vary one with :func:`dataclasses.replace`.
+
+    Raises:
+        pydantic.ValidationError: A setting is out of its range; :func:`make_recipe` turns it into a RecipeError.
+    """
+
+    model: Annotated[str, Field(description="network, a name printed by `ferkit models`")]
+
+    options: Annotated[
+        dict[str, Any], Field(description="options of the network, such as kernel or dropout; its defaults if left out")
+    ] = Field(default_factory=dict)
+
+    optimizer: Annotated[
+        Literal["sgd", "adam"],
+        Field(description="update rule; sgd has momentum 0.9 (OneCycleLR moves it, see scheduler)"),
+    ] = "sgd"
+
+    lr: Annotated[float, Field(gt=0, description="learning rate; the peak where the scheduler is onecycle")] = 0.002
+
+    weight_decay: Annotated[
+        float | None, Field(ge=0, description="L2 penalty; if left out 0.0009 with sgd and 0 with adam")
+    ] = None
+
+    loss: Annotated[
+        Literal["nll", "cross_entropy"],
+        Field(description="criterion; on log-probabilities, which all networks return, the two are the same function"),
+    ] = "nll"
+
+    scheduler: Annotated[
+        Literal["onecycle", "cosine", "none"],
+        Field(
+            description="onecycle: a step a batch, momentum from 0.95 to 0.85 and back, as is torch's default; "
+            "cosine: a step an epoch, down to 0; none: a constant rate"
+        ),
+    ] = "onecycle"
+
+    batch_size: Annotated[int, Field(ge=2, description="faces an update, over all processes together")] = 64
+
+    epochs: Annotated[int, Field(ge=1, description="passes over Training")] = 10
+
+    augmentation: Annotated[Literal["report", "none"], Field(description="random changes of the Training faces")] = (
+        "report"
+    )
+
+    protocol: Annotated[
+        Protocol,
+        Field(description="standard: PublicTest validates, PrivateTest tests; report: the reverse"),
+    ] = Protocol.STANDARD
+
+    keep: Annotated[
+        Literal["best", "last"],
+        Field(description="weights to keep: of the epoch with the best validation accuracy, or of the last epoch"),
+    ] = "best"
+
+    seed: Annotated[
+        int, Field(ge=0, lt=2**31, description="of initialisation, shuffling, augmentation and dropout")
+    ] = 0
+
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"],
+        Field(
+            description="arithmetic of the forward and backward pass; auto: bf16 where a short measurement gains by it"
+        ),
+    ] = "auto"
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Field(description="where to train; auto: cuda if there is one")
+    ] = "auto"
+
+    @property
+    def decay(self) -> float:
+        """The weight decay in force."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return 9e-4 if self.optimizer == "sgd" else 0.0
+
+    def key(self) -> str:
+        """Return 16 hexadecimal digits that name these settings, whatever the seed and the device.
+
+        Example:
+            >>> Recipe(model="model1").key() == Recipe(model="model1", seed=3).key()
+            True
+        """
+        settings = {k: v for k, v in self.to_dict().items() if k not in {"seed", "device"}}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, without those that are ``None``."""
+        settings = asdict(self)
+        settings["protocol"] = self.protocol.value
+        settings["options"] = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in sorted(self.options.items())
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def to_toml(self) -> str:
+        """Return the settings as TOML; :func:`recipe_from_toml` reads it back."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+
+def field_help() -> dict[str, str]:
+    """Return what each field of a recipe means, in order."""
+    return {name: str(info.description) for name, info in Recipe.__pydantic_fields__.items()}  # type: ignore[attr-defined]
+
+
+def make_recipe(settings: Mapping[str, Any]) -> Recipe:
+    """Return a checked recipe from plain values, such as a TOML file holds.
+
+    Raises:
+        UnknownNameError: There is no such field, model or option of the model.
+        RecipeError: A value is out of its range; the message names the field.
+    """
+    for name in settings:
+        if name not in field_help():
+            raise UnknownNameError("recipe field", name, field_help())
+    try:
+        recipe = Recipe(**settings)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        got = "" if problem["type"] == "missing_argument" else f", got {problem['input']!r}"
+        raise RecipeError(f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{got}") from None
+    _check_options(recipe)
+    return recipe
+
+
+def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """Return ``recipe`` with ``field=value`` settings, as ``--set`` takes them.
+
+    Args:
+        recipe: What to start from.
+        settings: A field of the recipe or an option of its network, ``=``, and a value as TOML writes it; words need no
+            quotation marks, and a tuple is written ``16,32,64,128``. A new ``model`` drops the options of the old one.
+
+    Raises:
+        UnknownNameError: There is no such field or option.
+        RecipeError: A setting has no ``=``, or its value is out of range.
+
+    Example:
+        >>> with_settings(Recipe(model="model1"), ["lr=0.01", "kernel=3"]).options
+        {'kernel': 3}
+    """
+    from ferkit.models import model_options
+
+    given: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise RecipeError(f"--set expects field=value, got {setting!r}")
+        given[name.strip()] = _value(value.strip())
+    changed = recipe.to_dict()
+    model = given.get("model", recipe.model)
+    options = {} if model != recipe.model else dict(recipe.options)
+    known = model_options(str(model))
+    for name, value in given.items():
+        if name in known:
+            options[name] = value
+        elif name in field_help() and name != "options":
+            changed[name] = value
+        else:
+            raise UnknownNameError(f"recipe field or option of {model}", name, {*field_help(), *known} - {"options"})
+    return make_recipe({**changed, "options": options})
+
+
+def recipe_from_toml(text: str, where: str) -> Recipe:
+    """Return the recipe that ``text`` holds.
+
+    Args:
+        text: TOML with the fields of :class:`Recipe`.
+        where: The file it came from, for the message of an error.
+
+    Raises:
+        RecipeError: The text is not TOML or not a recipe.
+        UnknownNameError: It names a field, model or option that does not exist.
+    """
+    try:
+        return make_recipe(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where}: not TOML: {error}") from None
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def _value(text: str) -> Any:
+    for toml in (f"value = {text}", f"value = [{text}]"):
+        try:
+            return tomllib.loads(toml)["value"]
+        except tomllib.TOMLDecodeError:
+            continue
+    return text
+
+
+def _check_options(recipe: Recipe) -> None:
+    from ferkit.models import build_model, model_options
+
+    known = model_options(recipe.model)
+    for name in recipe.options:
+        if name not in known:
+            raise UnknownNameError(f"option of {recipe.model}", name, known)
+    import torch
+
+    with torch.device("meta"):  # checks the values, allocates nothing
+        build_model(recipe.model, **recipe.options)

@@ -1,0 +1,53 @@
+"""The shipped recipes, by name.
+
+Source: the report, sections 3.1, 3.2 and 4.1. All follow its protocol (PrivateTest validates, PublicTest tests) and keep
+the weights of the last epoch, so that no number is the best of several looks at the validation set.
+Unclear there and chosen here: batch size 64 for Models 1 and 2 and Table 7, pixel scaling to [0, 1].
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ferkit.data.splits import Protocol
+from ferkit.errors import RecipeError, UnknownNameError
+from ferkit.training.recipe import Recipe, recipe_from_toml
+
+MODEL1 = Recipe(
+    model="model1",
+    options={"widths": (16, 32, 64, 128), "kernel": 3, "dropout": 0.0},
+    protocol=Protocol.REPORT,
+    keep="last",
+)
+MODEL2 = replace(MODEL1, model="model2", options={"dropout": 0.0})
+MODEL3 = replace(MODEL1, model="model3", options={})
+FINAL = replace(MODEL3, options={"width": 2.0}, lr=0.02, loss="cross_entropy", batch_size=128, epochs=15)
+LAYERS = replace(MODEL1, model="layers", options={"depth": 4})
+
+RECIPES: dict[str, tuple[str, Recipe]] = {
+    "model1": ("Model 1, filters version 1, kernel 3, as in Table 2; minutes on a CPU", MODEL1),
+    "model2": ("Model 2, as in Table 2; half an hour on a CPU", MODEL2),
+    "model3": ("Model 3, as in Table 2; hours on a CPU", MODEL3),
+    "layers": ("the smallest network of Table 7; set depth to 5, 6 or 7 for the others", LAYERS),
+    "final": ("the report's final model: Model 3 with doubled widths, 15 epochs; for a GPU", FINAL),
+}
+"""Name to what it is and the recipe."""
+
+
+def get_recipe(name: str) -> Recipe:
+    """Return a shipped recipe, or the one in a TOML file.
+
+    Args:
+        name: A key of :data:`RECIPES`, or a path that ends in ``.toml``.
+
+    Raises:
+        UnknownNameError: There is no such recipe.
+        RecipeError: The file cannot be read or is not a recipe.
+    """
+    if name.endswith(".toml"):
+        try:
+            return recipe_from_toml(Path(name).read_text(encoding="utf-8"), name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, RECIPES)
+    return RECIPES[name][1]

@@ -1,0 +1,38 @@
+"""Optimizers, criteria and schedulers a recipe may name.
+
+Source: the report, sections 2.2 and 3; https://docs.pytorch.org/docs/stable/optim.html.
+"""
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from ferkit.training.recipe import Recipe
+
+MOMENTUM = 0.9
+
+
+def build_criterion(recipe: Recipe) -> nn.Module:
+    """Return the loss of log-probabilities ``(B, K)`` and labels ``(B,)``: the mean over the batch."""
+    return nn.NLLLoss() if recipe.loss == "nll" else nn.CrossEntropyLoss()
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the update rule for all parameters of ``model``."""
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
+    return torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=MOMENTUM, weight_decay=recipe.decay)
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
+    """Return the schedule of a run of ``steps`` batches an epoch, or ``None`` for a constant rate."""
+    if recipe.scheduler == "onecycle":
+        return OneCycleLR(optimizer, max_lr=recipe.lr, epochs=recipe.epochs, steps_per_epoch=steps)
+    if recipe.scheduler == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=recipe.epochs)
+    return None
+
+
+def steps_each_batch(recipe: Recipe) -> bool:
+    """Return whether the schedule moves after every batch, not after every epoch."""
+    return recipe.scheduler == "onecycle"

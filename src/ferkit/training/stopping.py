@@ -1,0 +1,50 @@
+"""Asks a run to stop: Ctrl-C, SIGTERM or a number of minutes."""
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+
+import torch
+from lightning_fabric import Fabric
+
+
+class StopRequest:
+    """While entered, turns signals into a request that the run answers after the batch it is at.
+
+    A second Ctrl-C stops at once. Outside the main thread signals are left alone.
+    """
+
+    def __init__(self, max_minutes: float | None = None) -> None:
+        self.signal = 0
+        """Number of the signal that came, 0 if none."""
+        self._deadline = time.monotonic() + max_minutes * 60 if max_minutes is not None else float("inf")
+        self._before: dict[int, signal.Handlers | None] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)  # type: ignore[assignment]
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def reason(self) -> str:
+        """Why to stop; empty where there is no reason."""
+        if self.signal:
+            return "Ctrl-C" if self.signal == signal.SIGINT else signal.Signals(self.signal).name
+        return "the time is up" if time.monotonic() >= self._deadline else ""
+
+    def agreed(self, fabric: Fabric, wanted: int) -> int:
+        """Return the largest ``wanted`` of all processes, so that all do the same; every process must call it."""
+        if fabric.world_size == 1:
+            return wanted
+        return int(fabric.all_reduce(torch.tensor(wanted, device=fabric.device), reduce_op="max"))
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self.signal and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
