@@ -47,7 +47,7 @@ class UnknownNameError(FerkitError, KeyError):
     """A model, recipe, field or table name is not registered."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
+        known = sorted(map(str, known))
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         self.message = f"unknown {kind} {name!r}; {hint}"

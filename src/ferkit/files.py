@@ -5,7 +5,7 @@ never meets half of it, whatever happens to the writer.
 """
 
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: The folder cannot be written to, or the disk is full; ``path`` is as it was.
 
     Example:
+        >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "a.txt"
         >>> with replacing(target) as part:
         ...     _ = part.write_text("whole")
@@ -29,14 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the process's umask
     try:
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())
-        part.chmod(0o666 & ~_umask())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -67,9 +66,3 @@ def remove_abandoned(folder: Path, older_than: float = _ABANDONED) -> None:
                 part.unlink()
         except FileNotFoundError:  # another process was faster
             continue
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

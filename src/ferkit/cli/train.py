@@ -1,7 +1,6 @@
 """``ferkit train``: a recipe and fer2013.csv to a run folder."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,8 +75,7 @@ def train(
                 case Stopped():
                     view.close()
                     resuming = f"ferkit train --resume --data {data} --out {out}"
-                    where = f"after epoch {event.epoch}, batch {event.step}"
-                    typer.echo(f"stopped {where} ({event.reason}), saved; go on with: {resuming}", err=True)
+                    typer.echo(f"{event}; go on with: {resuming}", err=True)
                     raise typer.Exit(128 + event.signal if event.signal else 0)
                 case Finished():
                     view.close()
@@ -117,9 +115,9 @@ def one_line(evaluation: Any) -> str:
 
 def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> Any:
     from ferkit.errors import RecipeError
+    from ferkit.training.folder import RunFolder
     from ferkit.training.recipe import with_settings
     from ferkit.training.recipes import get_recipe
-    from ferkit.training.run import RunFolder
 
     if name is not None:
         return with_settings(get_recipe(name), settings)
@@ -136,7 +134,6 @@ class _View:
 
         self._console = Console(stderr=True, highlight=False)
         self._bar: Progress | None = None
-        self._step: Callable[[Step], None] = lambda _: None
 
     def start(self, started: "Started") -> None:
         recipe = started.recipe
@@ -144,12 +141,7 @@ class _View:
         self._first = self._done = started.epoch * started.steps + started.step
         self._total = recipe.epochs * started.steps
         self._began = self._said = time.monotonic()
-        what = f"{recipe.model} {recipe.options or ''}".strip()
-        self._print(f"{what}: {recipe.epochs} epochs of {started.steps} batches, protocol {recipe.protocol}")
-        processes = f", {started.processes} processes" if started.processes > 1 else ""
-        self._print(f"on {started.device}{processes}, precision {started.precision} ({started.reason})")
-        if self._done:
-            self._print(f"going on after epoch {started.epoch}, batch {started.step}")
+        self._print(str(started))
         if self._console.is_terminal:
             self._start_bar()
 
@@ -163,13 +155,8 @@ class _View:
 
     def epoch(self, epoch: "Epoch") -> None:
         self._said = time.monotonic()
-        sides = "; ".join(
-            f"{name} loss {m.loss:.4f} accuracy {m.accuracy:.2%} precision {m.precision:.3f} recall {m.recall:.3f} "
-            f"F1 {m.f1:.3f}"
-            for name, m in (("train", epoch.train), ("valid", epoch.valid))
-        )
         left = "" if self._bar is not None else f"; {self._left()} left"
-        self._print(f"epoch {epoch.number}/{self._epochs}: {sides}; {epoch.faces_per_second:.0f} faces/s{left}")
+        self._print(f"{epoch}{left}")
 
     def close(self) -> None:
         if self._bar is not None:

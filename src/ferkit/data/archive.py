@@ -15,6 +15,7 @@ from ferkit.errors import DataError
 NAMES = ("fer2013.csv", "icml_face_data.csv")
 """Names an archive's CSV is looked for under, before any other ``.csv``."""
 
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second: without a member
 _DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error)
 
 
@@ -32,8 +33,8 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
             if magic[:2] == b"\x1f\x8b":
                 with gzip.open(raw) as unpacked:
                     yield from _tar_member_or(unpacked, path)
-            elif magic == b"PK\x03\x04":
-                with zipfile.ZipFile(raw) as archive, archive.open(_choose(archive.namelist(), path)) as member:
+            elif magic in _ZIP:
+                with zipfile.ZipFile(raw) as archive, _open_member(archive, path) as member:
                     yield member
             else:
                 yield raw
@@ -52,10 +53,21 @@ def _tar_member_or(unpacked: gzip.GzipFile, path: Path) -> Iterator[IO[bytes]]:
         if member is None:
             raise DataError(f"{path}: expected a CSV file in the archive, got a folder or a link")
         yield member
+    while unpacked.read(1 << 20):  # gzip compares its checksum at the end
+        pass
+
+
+def _open_member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
+    name = _choose(archive.namelist(), path)
+    try:
+        return archive.open(name)
+    except (RuntimeError, NotImplementedError) as error:  # a password, or a compression zipfile does not know
+        raise DataError(f"{path}: {name} cannot be unpacked ({error}); unpack it by hand") from None
 
 
 def _choose(names: list[str], path: Path) -> str:
-    tables = [n for n in names if n.lower().endswith(".csv") and not n.startswith("__MACOSX/")]
+    """Return the name of the member to read; macOS adds companions that begin with ``._``."""
+    tables = [n for n in names if n.lower().endswith(".csv") and not PurePosixPath(n).name.startswith("._")]
     known = [n for n in tables if PurePosixPath(n).name in NAMES]
     if known or len(tables) == 1:
         return (known or tables)[0]

@@ -96,17 +96,20 @@ def copies_of_training(data: Fer2013, split: Split) -> NDArray[np.bool_]:
 
 def content_digest(data: Fer2013) -> str:
     """Return a SHA-256 of images, labels and splits in their order, however the source was written."""
-    digest = hashlib.sha256(np.ascontiguousarray(data.faces.images))
-    digest.update(data.faces.labels.astype("<i8"))
-    digest.update(data.splits)
+    digest = _sha256(data.faces)
+    digest.update(np.ascontiguousarray(data.splits).data)
     return digest.hexdigest()
 
 
 def faces_digest(faces: Faces) -> str:
     """Return a SHA-256 of images and labels in their order: tells whether a run goes on with the data it began with."""
-    digest = hashlib.sha256(np.ascontiguousarray(faces.images))
-    digest.update(faces.labels.astype("<i8"))
-    return digest.hexdigest()
+    return _sha256(faces).hexdigest()
+
+
+def _sha256(faces: Faces) -> "hashlib._Hash":
+    digest = hashlib.sha256(np.ascontiguousarray(faces.images).data)
+    digest.update(faces.labels.astype("<i8").data)
+    return digest
 
 
 def _keys(images: NDArray[np.uint8]) -> list[bytes]:

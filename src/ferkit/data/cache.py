@@ -1,14 +1,16 @@
 """Keeps parsed arrays in the user's cache folder, so that a file is parsed once.
 
-A small index file remembers which digest a source had at which size and time, and the arrays stand under the digest.
+A note remembers which digest a file had at which size and time, and the arrays stand under the digest.
 Arrays are stored in an ``npz``, whose CRC-32 is checked on reading: a damaged cache is a cache that is not there.
 """
 
 import hashlib
 import json
 import logging
-import zipfile
-import zlib
+import os
+import re
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,15 @@ import platformdirs
 
 from ferkit.data.faces import Faces, Fer2013
 from ferkit.data.folder import list_pictures
-from ferkit.errors import DataError
 from ferkit.files import remove_abandoned, replacing, write_text
 
 VERSION = 1
 """Part of the path; a change of the format leaves old files unread."""
+
+_SETTLED = 2_000_000_000  # ns; a file system may give two changes the same time if they are closer than that
+
+Stamp = list[list[int | str]]
+"""One entry a file; survives JSON."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,34 +36,60 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("ferkit", appauthor=False)) / f"fer2013-v{VERSION}"
 
 
-def fingerprint(source: Path) -> str:
-    """Return a digest of a source: of the bytes of a file, of names, sizes and times for a folder.
+def stamp(source: Path) -> Stamp:
+    """Return what changes when a file, or a picture of a folder, does: name, size, times and number.
+
+    A program may set back the time of the last change of the content, but not the one of the last change of all.
+    """
+    files = list_pictures(source) if source.is_dir() else [source.resolve()]
+    stats = [(file, file.stat()) for file in files]
+    return [["/".join(f.parts[-3:]), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for f, s in stats]
+
+
+def fingerprint(source: Path, now: Stamp) -> str:
+    """Return a digest of a source: of the bytes of a file, of the stamps of a folder.
 
     Args:
-        source: An existing file or folder. The digest of a file that did not change since the last call is looked up.
+        source: An existing file or folder. The digest of a file that :func:`remember` knows is looked up.
+        now: Its :func:`stamp`.
     """
     if source.is_dir():
-        stamps = [(str(p.relative_to(source)), *_stamp(p)[:2]) for p in list_pictures(source)]
-        return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
-    note = cache_folder() / f"{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:32]}.json"
-    stamp = _stamp(source)
+        return hashlib.sha256(json.dumps(now).encode()).hexdigest()
+    known = _look_up(source, now)
+    if known:
+        return known
+    with source.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def remember(source: Path, then: Stamp, digest: str) -> None:
+    """Note that a file with the stamp ``then`` has this digest, unless it is so young that the stamp may not tell."""
+    newest = max(int(changed) for _, _, *times, _ in then for changed in times)
+    if source.is_dir() or time.time_ns() - newest < _SETTLED or _look_up(source, then):
+        return
+    with suppress(OSError):  # store() writes to the same folder, and speaks up
+        write_text(_note(source), json.dumps({"stamp": then, "digest": digest}))
+
+
+def _note(source: Path) -> Path:
+    return cache_folder() / f"{hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:32]}.json"
+
+
+def _look_up(source: Path, now: Stamp) -> str:
+    """Return the digest noted for a file with this stamp, or nothing."""
     try:
-        known = json.loads(note.read_text())
-        if known["stamp"] == stamp:
+        known = json.loads(_note(source).read_bytes())
+        if known["stamp"] == now and re.fullmatch("[0-9a-f]{64}", known["digest"]):
             return str(known["digest"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # no index, or a damaged one: it is written anew
-    with source.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if _stamp(source) == stamp:
-        _try_to_write(note, lambda: write_text(note, json.dumps({"stamp": stamp, "digest": digest})))
-    return digest
+        pass  # no note, or a damaged one: it is written anew
+    return ""
 
 
 def load(digest: str, source: Path) -> Fer2013 | None:
     """Return what :func:`store` kept under ``digest``, or ``None`` where there is nothing whole."""
     try:
-        with np.load(_arrays(digest), allow_pickle=False) as kept:
+        with _arrays(digest).open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             return Fer2013(
                 faces=Faces(kept["images"], kept["labels"]),
                 splits=kept["splits"],
@@ -65,14 +97,14 @@ def load(digest: str, source: Path) -> Fer2013 | None:
                 md5=str(kept["md5"]),
                 notes=tuple(kept["notes"].tolist()),
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, DataError):
+    except Exception as error:  # zipfile, zlib, NumPy and its tokenizer each have their own for a damaged file
+        _log.debug("no parsed data under %s: %r", digest, error)
         return None
 
 
 def store(digest: str, data: Fer2013) -> None:
     """Keep ``data`` under ``digest``; a cache folder that cannot be written to is logged, not fatal."""
-
-    def write() -> None:
+    try:
         with replacing(_arrays(digest)) as part, part.open("wb") as sink:
             np.savez(
                 sink,
@@ -83,21 +115,9 @@ def store(digest: str, data: Fer2013) -> None:
                 notes=np.array(data.notes, dtype=np.str_),
             )
         remove_abandoned(cache_folder())
-
-    _try_to_write(_arrays(digest), write)
+    except OSError as error:
+        _log.warning("could not keep the parsed data in %s: %s", cache_folder(), error.strerror or error)
 
 
 def _arrays(digest: str) -> Path:
     return cache_folder() / f"{digest}.npz"
-
-
-def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-
-
-def _try_to_write(path: Path, write) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    try:
-        write()
-    except OSError as error:
-        _log.warning("could not keep the parsed data in %s: %s", path.parent, error.strerror or error)

@@ -3,34 +3,40 @@
 Source: https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge
 Columns ``emotion`` (0..6), ``pixels`` (2304 grey levels, row by row, between spaces) and ``Usage`` (the split), in any
 order; ``icml_face_data.csv`` writes a space before the names. CRLF, a byte order mark and blank lines are read.
+
+pandas cuts the lines at their commas and hands out plain bytes; grey levels are read from those sixteen rows at a time
+in :mod:`ferkit.data.pixels`. Quotation marks mean nothing to it, so that a row is a line whatever stands there.
 """
 
+import csv
 import hashlib
 import io
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.data.archive import open_csv
 from ferkit.data.faces import SIDE, SPLITS, Faces, Fer2013
+from ferkit.data.pixels import LONGEST, PIXELS, parse_pixels, parse_row, shown
 from ferkit.errors import DataError
 from ferkit.labels import NUM_CLASSES
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 COLUMNS = ("emotion", "pixels", "Usage")
-PIXELS = SIDE * SIDE
 
-_ROWS = 2048  # rows held as text at a time: about 17 MB
-_BOM = b"\xef\xbb\xbf"
-_EMOTIONS = {str(number): number for number in range(NUM_CLASSES)}
-_SPLITS = {split.value: number for number, split in enumerate(SPLITS)}
+_PIECE = 8 << 20  # bytes of text held at a time: about 1000 rows
+_ROWS = 2048  # rows parsed at a time, should they be short
+_BLOCK = 16  # rows whose pixels are read at a time: what fits into a core's cache
+_WIDTHS = dict(zip(COLUMNS, (64, LONGEST, 64), strict=True))  # bytes kept of a field; a longer one is refused
+_EMOTIONS = {str(number).encode(): number for number in range(NUM_CLASSES)}
+_SPLITS = {split.value.encode(): number for number, split in enumerate(SPLITS)}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+_Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]
 
 
 def read_csv(path: Path) -> Fer2013:
@@ -42,129 +48,151 @@ def read_csv(path: Path) -> Fer2013:
     Raises:
         DataError: The file is not such a CSV; the message names the line.
     """
-    images, labels, splits = [], [], []
-    with open_csv(path) as raw:
-        stream = _Hashing(raw)
-        for first_line, rows in _rows(io.BufferedReader(stream, 1 << 20), path):
-            part = _parse(rows, path, first_line)
-            images.append(part[0])
-            labels.append(part[1])
-            splits.append(part[2])
-    if not sum(map(len, labels)):
-        raise DataError(f"{path}: expected one face a row, got a header and no rows")
-    faces = Faces(np.concatenate(images), np.concatenate(labels))
-    return Fer2013(faces=faces, splits=np.concatenate(splits), source=str(path), md5=stream.md5.hexdigest())
+    md5 = hashlib.md5(usedforsecurity=False)
+    names: list[str] = []
+    parts: list[_Arrays] = []
+    line = 1
+    with open_csv(path) as raw, ThreadPoolExecutor(1) as pool:
+        for piece in _pieces(raw):
+            digesting = pool.submit(md5.update, piece)  # while this thread parses
+            lines = piece.splitlines(keepends=True)
+            if not names:
+                names, header = _header(lines, path)
+                line, lines = header + 1, lines[header:]
+            for start in range(0, len(lines), _ROWS):
+                rows = lines[start : start + _ROWS]
+                parts.append(_parse(_cut(rows, names, path, line), path, line))
+                line += len(rows)
+            digesting.result()
+    if not names:
+        _header([], path)
+    if not any(len(labels) for _, labels, _ in parts):
+        raise DataError(f"{path}:1: expected one face a line below the header, got none")
+    images, labels, splits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Fer2013(faces=Faces(images, labels), splits=splits, source=str(path), md5=md5.hexdigest())
 
 
-class _Hashing(io.RawIOBase):
-    """A stream that takes the MD5 of what is read through it."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self.raw = raw
-        self.md5 = hashlib.md5(usedforsecurity=False)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        content = self.raw.read(len(buffer))
-        self.md5.update(content)
-        buffer[: len(content)] = content
-        return len(content)
+def _pieces(raw: IO[bytes]) -> Iterator[bytes]:
+    """Yield the text in pieces of whole lines; a line of more than four pieces is cut, and then refused."""
+    rest = b""
+    while block := raw.read(_PIECE):
+        text = rest + block
+        end = text.rfind(b"\n") + 1 or text.rfind(b"\r") + 1 or (len(text) if len(text) > 4 * _PIECE else 0)
+        rest = text[end:]
+        if end:
+            yield text[:end]
+    if rest:
+        yield rest
 
 
-def _rows(stream: io.BufferedReader, path: Path) -> Iterator[tuple[int, "pd.DataFrame"]]:
-    """Yield ``(line number of the first row, rows as text)``, a piece of the file at a time."""
+def _cut(lines: list[bytes], names: list[str], path: Path, first_line: int) -> list[list[bytes]]:
+    """Return the columns emotion, pixels and Usage of ``lines``, as they stand there."""
     import pandas as pd
 
-    head = stream.peek(1 << 16)
-    if not head:
-        raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}, got an empty file")
-    if b"\0" in head:
-        raise DataError(f"{path}: expected CSV text, got a binary file")
-    if head.startswith(_BOM):
-        stream.read(len(_BOM))
+    for number, line in enumerate(lines, first_line):
+        if line.count(b",") >= len(names):  # pandas may drop what is too much
+            raise DataError(f"{path}:{number}: expected {len(names)} fields, got {line.count(b',') + 1}")
+    longest = max(map(len, lines))
+    widths = {names.index(column): min(width, longest) for column, width in _WIDTHS.items()}
     try:
-        chunks = pd.read_csv(
-            stream,
-            dtype=object,
-            chunksize=_ROWS,
-            encoding="latin-1",  # every byte is text; what is not a digit is refused with its line
-            na_filter=False,
-            skip_blank_lines=False,
-            skipinitialspace=True,
+        rows = pd.read_csv(
+            io.BytesIO(b"".join(lines).replace(b"\0", b"\x1a")),  # to pandas a zero byte may be the end of a field
+            header=None,
+            names=list(range(len(names))),
+            dtype={n: f"S{widths.get(n, 1)}" for n in range(len(names))},
+            encoding="utf-8",
+            encoding_errors="backslashreplace",
             index_col=False,
-            low_memory=True,
+            low_memory=False,  # the text is a small piece already
+            na_filter=False,
+            quoting=csv.QUOTE_NONE,
+            skip_blank_lines=False,
         )
-        with chunks:
-            for rows in chunks:
-                rows.columns = rows.columns.str.strip()
-                missing = [name for name in COLUMNS if name not in rows.columns]
-                if missing:
-                    got = ", ".join(str(name)[:20] for name in rows.columns[:6])
-                    raise DataError(f"{path}:1: expected the columns {', '.join(COLUMNS)}, got {got}")
-                yield int(rows.index[0]) + 2 if len(rows) else 2, rows[list(COLUMNS)]
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}:1: expected the columns {', '.join(COLUMNS)}, got an empty line") from None
     except pd.errors.ParserError as error:
-        raise DataError(_parser_message(path, str(error))) from None
+        raise DataError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    return [[_bare(field, width) for field in rows[n].tolist()] for n, width in widths.items()]
 
 
-def _parser_message(path: Path, text: str) -> str:
-    fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text)
-    if fields:
-        return f"{path}:{fields[2]}: expected {fields[1]} fields, got {fields[3]}"
-    quote = re.search(r"EOF inside string starting at row (\d+)", text)
-    if quote:
-        return f"{path}:{int(quote[1]) + 1}: a quotation mark is opened and never closed"
-    return f"{path}: not a readable CSV ({text.strip()})"
+def _header(lines: list[bytes], path: Path) -> tuple[list[str], int]:
+    """Return the names of the columns and the line they stand in, counted from 1."""
+    if lines and lines[0].startswith(_UTF16):
+        raise DataError(f"{path}:1: expected UTF-8 text, got UTF-16; save the file as 'CSV UTF-8'")
+    texts = (line.removeprefix(b"\xef\xbb\xbf").strip() for line in lines)
+    number, text = next(((number, text) for number, text in enumerate(texts, 1) if text), (1, b""))
+    names = [_bare(field).decode("utf-8", "backslashreplace") for field in text.split(b",")]
+    wrong = _wrong_header(names, any(b"\0" in line for line in lines))
+    if wrong:
+        raise DataError(f"{path}:{number}: expected the columns {', '.join(COLUMNS)}; {wrong}")
+    return names, number
 
 
-def _parse(
-    rows: "pd.DataFrame", path: Path, first_line: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]:
+def _wrong_header(names: list[str], binary: bool) -> str:
+    missing = [column for column in COLUMNS if column not in names]
+    if not missing:
+        twice = [column for column in COLUMNS if names.count(column) > 1]
+        return f"got {twice[0]} twice" if twice else ""
+    if names == [""]:
+        return "got an empty file"
+    if binary:
+        return "got a binary file"
+    for mark, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and mark in names[0]:
+            return f"got {called} between the columns instead of commas"
+    got = repr(", ".join(name[:20] for name in names[:6]))
+    return f"got {got}" if len(missing) == len(COLUMNS) else f"got {got} without {' and '.join(missing)}"
+
+
+def _parse(rows: list[list[bytes]], path: Path, first_line: int) -> _Arrays:
     """Return images ``(n, 48, 48)``, labels ``(n,)`` and splits ``(n,)`` of the rows that are not blank."""
-    blank = (rows["emotion"] == "") & ~rows["pixels"].astype(bool) & ~rows["Usage"].astype(bool)
-    blank |= rows.isna().all(axis=1)
-    images = np.empty((len(rows), PIXELS), np.uint8)
-    labels, splits = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint8)
-    keep = ~blank.to_numpy()
-    for n, (emotion, pixels, usage) in enumerate(zip(*(rows[c] for c in COLUMNS), strict=True)):
-        if not keep[n]:
-            continue
+    kept = [(first_line + n, *fields) for n, fields in enumerate(zip(*rows, strict=True)) if any(fields)]
+    images = np.empty((len(kept), PIXELS), np.uint8)
+    labels, splits = np.empty(len(kept), np.int64), np.empty(len(kept), np.uint8)
+    for start in range(0, len(kept), _BLOCK):
+        lines, emotions, pixels, usages = zip(*kept[start : start + _BLOCK], strict=True)
+        block = slice(start, start + len(lines))
+        grey = parse_pixels(pixels)
         try:
-            labels[n] = _lookup("emotion", emotion, _EMOTIONS, f"a number from 0 to {NUM_CLASSES - 1}")
-            splits[n] = _lookup("Usage", usage, _SPLITS, " or ".join(_SPLITS))
-            images[n] = _pixels(pixels)
-        except ValueError as problem:
-            hint = " (the last line: the file looks truncated)" if n == len(rows) - 1 and n + 1 < _ROWS else ""
-            raise DataError(f"{path}:{first_line + n}: {problem}{hint}") from None
-    return images[keep].reshape(-1, SIDE, SIDE), labels[keep], splits[keep]
+            labels[block] = [_EMOTIONS[emotion] for emotion in emotions]
+            splits[block] = [_SPLITS[usage] for usage in usages]
+            images[block] = [parse_row(row) for row in pixels] if grey is None else grey
+        except (KeyError, ValueError):
+            _find_bad_row(zip(lines, emotions, pixels, usages, strict=True), path)
+            raise
+    return images.reshape(-1, SIDE, SIDE), labels, splits
 
 
-def _lookup(column: str, text: object, known: dict[str, int], expected: str) -> int:
-    number = known.get(text.strip()) if isinstance(text, str) else None
-    if number is None:
-        got = f"{text[:40]!r}" if isinstance(text, str) and text else "nothing"
-        raise ValueError(f"{column} must be {expected}, got {got}")
-    return number
+def _find_bad_row(rows: Iterable[tuple[int, bytes, bytes, bytes]], path: Path) -> None:
+    """Raise a DataError for the first row that is not a face."""
+    for line, emotion, pixels, usage in rows:
+        problem = ""
+        if emotion not in _EMOTIONS:
+            problem = f"emotion must be a whole number from 0 to {NUM_CLASSES - 1}, got {shown(emotion)}"
+        elif usage not in _SPLITS:
+            problem = f"Usage must be Training, PublicTest or PrivateTest, got {shown(usage)}"
+        else:
+            try:
+                parse_row(pixels)
+            except ValueError as error:
+                problem = str(error)
+        if problem:
+            raise DataError(f"{path}:{line}: {problem}{_cut_off(path, line)}")
 
 
-def _pixels(text: object) -> NDArray[np.int64]:
-    if not isinstance(text, str):
-        raise ValueError(f"expected {PIXELS} pixels, got none")  # noqa: TRY004
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", DeprecationWarning
-        )  # NumPy's way to say that it met something else than a number
-        try:
-            values = np.fromstring(text, np.int64, sep=" ")
-        except (DeprecationWarning, ValueError):
-            bad = next((word for word in text.split() if not re.fullmatch(r"[0-9]+", word)), text[:20])
-            raise ValueError(f"a pixel must be a whole number from 0 to 255, got {bad[:20]!r}") from None
-    if len(values) != PIXELS:
-        raise ValueError(f"expected {PIXELS} pixels, got {len(values)}")
-    if values.min() < 0 or values.max() > 255:
-        bad_value = values[(values < 0) | (values > 255)][0]
-        raise ValueError(f"a pixel must be a whole number from 0 to 255, got {bad_value}")
-    return values
+def _cut_off(path: Path, line: int) -> str:
+    """Return a hint if the file ends in the middle of ``line``."""
+    line_ends, last = 0, b""
+    with open_csv(path) as raw:
+        while block := raw.read(_PIECE):
+            line_ends += block.count(b"\n")
+            last = block[-1:]
+    return " (the file ends in this line: it is cut off)" if line == line_ends + 1 and last != b"\n" else ""
+
+
+def _bare(field: bytes, width: int = _PIECE) -> bytes:
+    """Return a field without white space and quotation marks around it; one that may go on past ``width`` is marked."""
+    if len(field) >= width:
+        return field + b"..."
+    field = field.strip()
+    if len(field) > 1 and field[:1] == field[-1:] == b'"':
+        field = field[1:-1].strip()
+    return field

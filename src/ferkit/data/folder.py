@@ -17,6 +17,7 @@ from ferkit.labels import EXPRESSIONS, Expression
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"  # the second cannot stand in the data between them
 _CLASSES = {name: number for number, name in enumerate(EXPRESSIONS)} | {str(e.value): e.value for e in Expression}
 _CLASSES |= {"anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "sadness": 4, "surprised": 5}
 
@@ -27,11 +28,16 @@ def list_pictures(folder: Path) -> list[Path]:
     Raises:
         DataError: ``folder`` has no ``train`` folder with pictures.
     """
-    pictures = sorted(p for p in folder.glob("*/*/*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    pictures = [p for p in pictures if p.parent.parent.name.lower() in {"train", "test"}]
+    halves = [half for half in folder.iterdir() if half.name.lower() in {"train", "test"}]
+    pictures = sorted(p for half in halves for p in half.glob("*/*") if _is_picture(p))
     if not any(p.parent.parent.name.lower() == "train" for p in pictures):
-        raise DataError(f"{folder}: expected folders train/<class> and test/<class> with jpg or png files, got none")
+        got = ", ".join(sorted(child.name for child in folder.iterdir())[:5]) or "an empty folder"
+        raise DataError(f"{folder}: expected folders train/<class> and test/<class> with jpg or png files, got {got}")
     return pictures
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def read_folder(folder: Path) -> Fer2013:
@@ -57,8 +63,13 @@ def read_folder(folder: Path) -> Fer2013:
 def _read_picture(picture: Path) -> NDArray[np.uint8]:
     import cv2
 
-    content = np.frombuffer(picture.read_bytes(), np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    content = picture.read_bytes()
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
+    except cv2.error:  # larger than OpenCV wants to read
+        image = None
+    if content.startswith(_JPEG_START) and _JPEG_END not in content:
+        image = None  # cut off: some versions of OpenCV paint the rest grey
     if image is None:
         raise DataError(f"{picture}: expected a picture, got a file that cannot be read as one")
     if image.shape != (SIDE, SIDE):
@@ -86,6 +97,6 @@ def _notes(pictures: list[Path]) -> Iterator[str]:
         yield "There is no test folder: both tests are empty."
     elif len(told) < len(test):
         yield (
-            f"{len(test) - len(told)} of {len(test)} files in test do not say PublicTest or PrivateTest in their names: "
-            "they are counted as PrivateTest."
+            f"{len(test) - len(told)} of {len(test)} files in test do not say PublicTest or PrivateTest "
+            "in their names: they are counted as PrivateTest."
         )

@@ -1,5 +1,6 @@
 """One door to the data set, whatever its form."""
 
+import os
 from pathlib import Path
 
 from ferkit.data import cache
@@ -20,17 +21,29 @@ def read_fer2013(path: str | Path, *, use_cache: bool = True) -> Fer2013:
     Raises:
         DataError: There is no such file, or it is not FER2013; the message names the file and the line.
     """
-    source = Path(path).expanduser()
+    source = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no such user
     try:
         if not source.exists():
             raise DataError(f"{path}: no such file or folder")
-        digest = cache.fingerprint(source) if use_cache else ""
-        kept = cache.load(digest, source) if use_cache else None
-        if kept is not None:
-            return kept
-        data = read_folder(source) if source.is_dir() else read_csv(source)
+        if not source.is_file() and not source.is_dir():
+            raise DataError(f"{path}: expected a file or folder, got a device or pipe")
+        return _read_with_cache(source) if use_cache else _read(source)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror or error}") from None
-    if use_cache:
+
+
+def _read_with_cache(source: Path) -> Fer2013:
+    stamp = cache.stamp(source)
+    digest = cache.fingerprint(source, stamp)
+    data = cache.load(digest, source)
+    if data is None:
+        data = _read(source)
+        if cache.stamp(source) != stamp:
+            return data  # the source changed under our hands: what was read has another digest
         cache.store(digest, data)
+    cache.remember(source, stamp, digest)
     return data
+
+
+def _read(source: Path) -> Fer2013:
+    return read_folder(source) if source.is_dir() else read_csv(source)

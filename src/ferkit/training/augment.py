@@ -1,8 +1,9 @@
 """The report's augmentation, on Training only, as one declared pipeline.
 
-Source: the report, section 2.1: Albumentations; horizontal flip p 0.5, vertical flip p 0.3, Rotate p 0.2, CoarseDropout
-p 0.2, GaussNoise p 0.2. It gives no parameters, so they are the defaults of the Albumentations of 2021: rotation by up
-to 90 degrees with mirrored borders, eight black holes of 8 x 8 pixels, noise of variance 10 to 50 on grey levels 0..255.
+Source: the report, section 2.1: Albumentations; horizontal flip p 0.5, vertical flip p 0.3, Rotate p 0.2,
+CoarseDropout p 0.2, GaussNoise p 0.2. It gives no parameters, so they are the defaults of the Albumentations of 2021:
+rotation by up to 90 degrees with mirrored borders, eight black holes of 8 x 8 pixels, noise of variance 10 to 50 on
+grey levels 0..255.
 Ours differs: the release used here draws the standard deviation of the noise evenly, not its variance.
 """
 
@@ -12,10 +13,10 @@ from typing import Protocol
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import would ask the package index for a newer release
 
-import albumentations as A  # noqa: E402, N812
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import albumentations as A  # noqa: N812
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 REPORT = (
     A.HorizontalFlip(p=0.5),
@@ -26,7 +27,8 @@ REPORT = (
 )
 """The five transforms of the report, in its order."""
 
-_PIPELINES = {"report": REPORT}
+AUGMENTATIONS: dict[str, tuple[A.BasicTransform, ...]] = {"report": REPORT, "none": ()}
+"""What a recipe may name."""
 
 
 class Augment(Protocol):
@@ -38,9 +40,9 @@ class Augment(Protocol):
 
 def build_augmentation(name: str, seed: int) -> Augment:
     """Return the pipeline called ``name``: ``report``, or ``none``, which changes nothing."""
-    if name == "none":
+    if not AUGMENTATIONS[name]:
         return lambda image, *, epoch, sample: image  # noqa: ARG005
-    return SeededPipeline(_PIPELINES[name], seed)
+    return SeededPipeline(AUGMENTATIONS[name], seed)
 
 
 class SeededPipeline:
@@ -59,6 +61,7 @@ class SeededPipeline:
         self._compose.set_random_state(self._numpy, self._python)
 
     def __call__(self, image: NDArray[np.uint8], *, epoch: int, sample: int) -> NDArray[np.uint8]:
+        """Return a changed copy of ``image``; see :class:`Augment`."""
         self._state["state"]["counter"][:] = (0, 0, sample, epoch)
         self._bits.state = self._state
         self._python.seed(int(self._numpy.integers(1 << 62)))

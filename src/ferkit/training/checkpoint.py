@@ -4,6 +4,7 @@ A checkpoint holds plain values and tensors only and is loaded with ``weights_on
 """
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,14 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
         state.counts.confusion.copy_(content["confusion"])
 
 
-def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
+def save_weights(path: Path, model: nn.Module, metadata: dict[str, Any]) -> None:
     """Write the weights alone, as safetensors.
 
     Args:
         path: Where to.
         model: Its parameters and buffers are written in the layout PyTorch documents, on the CPU.
-        metadata: Text the file carries.
+        metadata: Plain values the file carries, as JSON under the one key ``ferkit``: safetensors writes several keys
+            in no fixed order, and equal weights should be equal files.
 
     Raises:
         TrainingError: The disk is full or cannot be written to.
@@ -120,6 +122,6 @@ def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     try:
-        write_bytes(path, to_bytes(tensors, metadata))
+        write_bytes(path, to_bytes(tensors, {"ferkit": json.dumps(metadata)}))
     except OSError as error:
         raise TrainingError(f"could not write {path}: {error.strerror or error}") from None

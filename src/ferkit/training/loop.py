@@ -9,10 +9,11 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from ferkit.data.faces import Faces
 from ferkit.errors import TrainingError
@@ -42,7 +43,12 @@ class Step:
 
 
 def fit(
-    fabric: Fabric, state: TrainState, recipe: Recipe, train: Faces, valid: Faces, workers: int = 0
+    fabric: Fabric,
+    state: TrainState,
+    recipe: Recipe,
+    train: Faces,
+    valid: Faces,
+    workers: int = 0,
 ) -> Iterator[Step | Epoch]:
     """Train ``state`` in place from wherever it stands, pausing after every batch and every epoch.
 
@@ -106,8 +112,8 @@ def fit(
 def reduced(fabric: Fabric, counts: Counts) -> Counts:
     """Return the sum of the counts of all processes; every process must call it."""
     total = Counts(fabric.device)
-    total.loss_sum = fabric.all_reduce(counts.loss_sum.clone(), reduce_op="sum")
-    total.confusion = fabric.all_reduce(counts.confusion.clone(), reduce_op="sum")
+    total.loss_sum = cast("Tensor", fabric.all_reduce(counts.loss_sum.clone(), reduce_op="sum"))
+    total.confusion = cast("Tensor", fabric.all_reduce(counts.confusion.clone(), reduce_op="sum"))
     return total
 
 
@@ -128,9 +134,9 @@ class _LossWatch:
 
     def __init__(self, device: torch.device) -> None:
         self.every = GPU_CHECK if device.type == "cuda" else 1
-        self.losses: list[tuple[int, float, torch.Tensor]] = []
+        self.losses: list[tuple[int, float, Tensor]] = []
 
-    def look(self, loss: torch.Tensor, state: TrainState, *, last: bool) -> None:
+    def look(self, loss: Tensor, state: TrainState, *, last: bool) -> None:
         self.losses.append((state.step, state.lr, loss.detach()))
         if len(self.losses) < self.every and not last:
             return

@@ -77,9 +77,7 @@ class Recipe:
 
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
-        Field(
-            description="arithmetic of the forward and backward pass; auto: bf16 where a short measurement gains by it"
-        ),
+        Field(description="arithmetic of the forward and backward pass; auto: bf16 where the hardware has it"),
     ] = "auto"
 
     device: Annotated[

@@ -1,7 +1,7 @@
 """The shipped recipes, by name.
 
-Source: the report, sections 3.1, 3.2 and 4.1. All follow its protocol (PrivateTest validates, PublicTest tests) and keep
-the weights of the last epoch, so that no number is the best of several looks at the validation set.
+Source: the report, sections 3.1, 3.2 and 4.1. All follow its protocol (PrivateTest validates, PublicTest tests) and
+keep the weights of the last epoch, so that no number is the best of several looks at the validation set.
 Unclear there and chosen here: batch size 64 for Models 1 and 2 and Table 7, pixel scaling to [0, 1].
 """
 

@@ -1,18 +1,6 @@
-"""A recipe and a data set to a run folder that explains itself.
+"""A recipe and a data set to a finished run folder, saved all along the way."""
 
-recipe.toml          the settings
-log.txt              what happened, with times
-metrics.csv          a line an epoch
-tensorboard/         the same for TensorBoard
-checkpoints/last.pt  everything, to go on from
-checkpoints/best.pt  the weights of the epoch with the best validation accuracy
-weights.safetensors  the weights that were kept
-result.json          metrics, protocol, curves, commit, versions, device, seconds; its presence says: finished
-"""
-
-import csv
 import hashlib
-import io
 import json
 import logging
 import time
@@ -23,78 +11,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import nn
 
-from ferkit.data import Fer2013, Split
+from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_training, faces_digest
-from ferkit.errors import DataError, RunError, TrainingError
+from ferkit.errors import DataError, TrainingError
 from ferkit.evaluation import evaluate_predictions, predict
-from ferkit.files import remove_abandoned, write_text
+from ferkit.files import write_text
 from ferkit.models import build_model
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
 from ferkit.training.environment import FABRIC_PRECISION, choose_device, choose_precision, describe, keep_freed_memory
+from ferkit.training.folder import SCHEMA, RunFolder
 from ferkit.training.loop import Step, fit
-from ferkit.training.recipe import Recipe, recipe_from_toml
-from ferkit.training.state import Epoch, TrainState, new_state
+from ferkit.training.recipe import Recipe
+from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
-
-SCHEMA = 1
-"""Of ``result.json``."""
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFolder:
-    """Where the parts of a run lie."""
-
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
-        return self.path / "recipe.toml"
-
-    @property
-    def last(self) -> Path:
-        return self.path / "checkpoints" / "last.pt"
-
-    @property
-    def best(self) -> Path:
-        return self.path / "checkpoints" / "best.pt"
-
-    @property
-    def weights(self) -> Path:
-        return self.path / "weights.safetensors"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    def read_recipe(self) -> Recipe:
-        """Return the recipe of the run.
-
-        Raises:
-            RunError: This is not a run folder.
-        """
-        if not self.recipe.exists():
-            raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got one without recipe.toml")
-        return recipe_from_toml(self.recipe.read_text(encoding="utf-8"), str(self.recipe))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +54,16 @@ class Started:
     step: int
     """Batches of the next one that are done."""
 
+    def __str__(self) -> str:
+        options = ", ".join(f"{name} {value}" for name, value in self.recipe.options.items())
+        what = f"{self.recipe.model}{f' ({options})' if options else ''}, seed {self.recipe.seed}"
+        where = f"{self.device}{f', {self.processes} processes' if self.processes > 1 else ''}"
+        begun = f"; going on after epoch {self.epoch}, batch {self.step}" if self.epoch or self.step else ""
+        return (
+            f"{what}: {self.recipe.epochs} epochs of {self.steps} batches, protocol {self.recipe.protocol}, "
+            f"on {where}, precision {self.precision} ({self.reason}){begun}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
@@ -126,6 +75,9 @@ class Stopped:
     epoch: int
     step: int
 
+    def __str__(self) -> str:
+        return f"stopped after epoch {self.epoch}, batch {self.step} ({self.reason}), saved"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
@@ -133,6 +85,10 @@ class Finished:
 
     result: dict[str, Any]
     """The content of ``result.json``."""
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{name} {values['accuracy']:.2%}" for name, values in self.result["evaluation"].items())
+        return f"finished: accuracy {shares}"
 
 
 Event = Started | Step | Epoch | Stopped | Finished
@@ -170,113 +126,175 @@ def train(
         DataError: A split the protocol needs is empty.
         TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
     """
-    train_faces, valid_faces = data.split(Split.TRAINING), data.split(recipe.protocol.validation)
-    for split, faces in ((Split.TRAINING, train_faces), (recipe.protocol.validation, valid_faces)):
-        if len(faces) < 2:
-            raise DataError(f"{data.source}: protocol {recipe.protocol} needs faces in {split}, got {len(faces)}")
+    _check_splits(recipe, data)
     folder = RunFolder(out)
+    folder.check(recipe, resume=resume)
+    if folder.result.exists():
+        yield Finished(result=folder.read_result())
+        return
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
     if device == "cpu":
         keep_freed_memory()
-    strategy = "ddp" if devices > 1 else "auto"
-    fabric = Fabric(accelerator=device, devices=devices, strategy=strategy, precision=FABRIC_PRECISION[precision])  # type: ignore[arg-type]
-    fabric.launch()
-    going_on = _open(folder, recipe, resume=resume, first=fabric.is_global_zero)
-    fabric.barrier()
-    steps = steps_per_epoch(len(train_faces), recipe.batch_size, fabric.world_size)
-    if steps == 0:
-        raise DataError(
-            f"{data.source}: expected at least {2 * fabric.world_size} Training faces, got {len(train_faces)}"
-        )
-    state = new_state(recipe, steps, fabric.device, _synchronised(recipe, fabric))
-    digest = faces_digest(train_faces)
-    identity = {"recipe": recipe.key(), "seed": recipe.seed, "training faces": digest, "precision": precision}
-    if going_on:
-        checkpoint.restore(folder.last, state, identity, fabric.global_rank)
-    workers = default_workers(fabric.device) if workers is None else workers
-    talk = fabric.is_global_zero
-    with _logged(folder, active=talk) as log, StopRequest(max_minutes) as stop, _told_plainly(recipe, folder):
-        started = Started(
-            recipe=recipe,
-            device=device,
-            precision=precision,
-            reason=reason,
-            processes=fabric.world_size,
-            workers=workers,
-            steps=steps,
-            epoch=state.epoch,
-            step=state.step,
-        )
-        log.info("%s", started)
-        if talk:
-            yield started
-        saved = time.monotonic()
-        for event in fit(fabric, state, recipe, train_faces, valid_faces, workers):
-            if talk:
-                yield event
-            if isinstance(event, Epoch):
-                log.info("%s", event)
-            wanted = 2 if stop.reason else int(time.monotonic() - saved >= save_seconds or isinstance(event, Epoch))
-            wanted = stop.agreed(fabric, wanted)
-            if wanted:
-                content = checkpoint.snapshot(fabric, state, identity)
-                if talk:
-                    _save(folder, state, content, log)
-                saved = time.monotonic()
-            if wanted == 2 and state.epoch < recipe.epochs:
-                log.info("stopped: %s", stop.reason)
-                if talk:
-                    yield Stopped(reason=stop.reason, signal=stop.signal, epoch=state.epoch, step=state.step)
-                return
-        if talk:
-            result = _finish(folder, recipe, data, state, fabric, device=device, precision=precision)
-            log.info("finished: %s", json.dumps(result["evaluation"]))
-            yield Finished(result=result)
-
-
-def load_run(path: Path) -> tuple[Recipe, nn.Module]:
-    """Return the recipe and the network of a finished run, on the CPU, in evaluation mode.
-
-    Raises:
-        RunError: This is not a run folder, the run is not finished, or its weights are damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    folder = RunFolder(path)
-    recipe = folder.read_recipe()
-    if not folder.weights.exists():
-        raise RunError(f"{path}: the run is not finished; go on with: ferkit train --resume --out {path} --data CSV")
-    model = build_model(recipe.model, **recipe.options)
-    try:
-        model.load_state_dict(load_file(folder.weights))
-    except (SafetensorError, RuntimeError) as error:
-        problem = str(error).partition("\n")[0]
-        raise RunError(f"{folder.weights}: not the weights of {recipe.model} ({problem})") from None
-    return recipe, model.eval()
-
-
-def _open(folder: RunFolder, recipe: Recipe, *, resume: bool, first: bool) -> bool:
-    """Prepare the folder; return whether there is a run to go on with."""
-    if folder.recipe.exists():
-        if not resume and first:
-            raise RunError(
-                f"{folder.path}: holds a run already; add --resume to go on with it, or choose another --out"
-            )
-        if folder.read_recipe() != recipe:
-            raise RunError(
-                f"{folder.path}: holds a run with other settings; leave out --recipe and --set to go on with it"
-            )
-    elif first:
-        try:
-            write_text(folder.recipe, recipe.to_toml())
-        except OSError as error:
-            raise RunError(f"{folder.path}: cannot be written to ({error.strerror or error})") from None
+    fabric = _launch(device, devices, precision)
+    first = fabric.is_global_zero
     if first:
-        remove_abandoned(folder.path, older_than=0)
-        remove_abandoned(folder.last.parent, older_than=0)
-    return folder.last.exists()
+        folder.prepare(recipe)
+    fabric.barrier()
+    with _logged(folder, active=first) as log, _told_plainly(recipe, folder), StopRequest(max_minutes) as stop:
+        run = _Run(recipe, data, folder, fabric, log, device, precision)
+        workers = default_workers(fabric.device) if workers is None else workers
+        for event in run.events(stop, reason, workers, save_seconds):
+            if not isinstance(event, Step):
+                log.info("%s", event)
+            if first:
+                yield event
+
+
+class _Run:
+    """One run while it runs, in one of its processes."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Fer2013,
+        folder: RunFolder,
+        fabric: Fabric,
+        log: logging.Logger,
+        device: str,
+        precision: str,
+    ) -> None:
+        self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
+        self.device, self.precision = device, precision
+        self.train = data.split(Split.TRAINING)
+        self.valid = data.split(recipe.protocol.validation)
+        self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
+        if self.steps == 0:
+            needed = 2 * fabric.world_size
+            raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
+        self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric))
+        self.identity = {
+            "recipe": recipe.key(),
+            "seed": recipe.seed,
+            "precision": precision,
+            "training faces": faces_digest(self.train),
+        }
+        if folder.last.exists():
+            checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
+
+    def events(self, stop: StopRequest, reason: str, workers: int, save_seconds: float) -> Iterator[Event]:
+        """Train to the end or to the stop; every process runs this to its end."""
+        yield Started(
+            recipe=self.recipe,
+            device=self.device,
+            precision=self.precision,
+            reason=reason,
+            processes=self.fabric.world_size,
+            workers=workers,
+            steps=self.steps,
+            epoch=self.state.epoch,
+            step=self.state.step,
+        )
+        saved = time.monotonic()
+        for event in fit(self.fabric, self.state, self.recipe, self.train, self.valid, workers):
+            yield event
+            due = isinstance(event, Epoch) or time.monotonic() - saved >= save_seconds
+            wanted = stop.agreed(self.fabric, _STOP if stop.reason else _SAVE if due else 0)
+            if wanted:
+                self.save()
+                saved = time.monotonic()
+            if wanted == _STOP and self.state.epoch < self.recipe.epochs:
+                yield Stopped(reason=stop.reason, signal=stop.signal, epoch=self.state.epoch, step=self.state.step)
+                return
+        if self.fabric.is_global_zero:
+            yield Finished(result=self.finish())
+
+    def save(self) -> None:
+        """Write the checkpoints and, after an epoch, its metrics."""
+        content = checkpoint.snapshot(self.fabric, self.state, self.identity)
+        if not self.fabric.is_global_zero:
+            return
+        state = self.state
+        if state.step == 0 and state.history and state.best is state.history[-1]:
+            best = {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": content["model"]}
+            checkpoint.save(self.folder.best, best)
+        checkpoint.save(self.folder.last, content)
+        if state.step == 0 and state.history:
+            self.folder.write_metrics(state.history)
+        self.log.info("saved after epoch %d, batch %d", state.epoch, state.step)
+
+    def finish(self) -> dict[str, Any]:
+        """Keep the weights, evaluate them in float32, write the result last, and return it."""
+        recipe, folder, best = self.recipe, self.folder, self.state.best
+        assert best is not None
+        kept, source = (best.number, folder.best) if recipe.keep == "best" else (self.state.epoch, folder.last)
+        model = build_model(recipe.model, **recipe.options)
+        model.load_state_dict(checkpoint.load(source)["model"])
+        metadata = {"recipe": recipe.to_dict(), "epoch": kept}
+        checkpoint.save_weights(folder.weights, model, metadata)
+        evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
+        folder.write_predictions(log_probs)
+        result = {
+            "schema": SCHEMA,
+            "key": recipe.key(),
+            "seed": recipe.seed,
+            "protocol": recipe.protocol.value,
+            "recipe": recipe.to_dict(),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "kept_epoch": kept,
+            "best_epoch": best.number,
+            "evaluation": evaluation,
+            "epochs": [epoch.to_dict() for epoch in self.state.history],
+            "data": {"md5": self.data.md5, "training": len(self.train)},
+            "precision": self.precision,
+            "processes": self.fabric.world_size,
+            **describe(self.device),
+            "seconds": round(sum(epoch.seconds for epoch in self.state.history), 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "weights_sha256": hashlib.sha256(folder.weights.read_bytes()).hexdigest(),
+        }
+        write_text(folder.result, json.dumps(result, indent=1) + "\n")
+        return result
+
+
+_SAVE, _STOP = 1, 2
+
+
+def evaluate_splits(
+    model: nn.Module, recipe: Recipe, data: Fer2013
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Return what ``model`` does on the validation and the test split of the recipe's protocol, in float32.
+
+    The first part is the evaluation of each, ready for JSON; the second the log-probabilities ``(N, K)`` of each.
+
+    The test split is read whole and once more without the faces that stand in Training; a split without faces is left
+    out.
+    """
+    device = next(model.parameters()).device
+    found: dict[str, Any] = {}
+    predicted: dict[str, NDArray[np.float32]] = {}
+    for name, split in (("validation", recipe.protocol.validation), ("test", recipe.protocol.test)):
+        faces = data.split(split)
+        if not len(faces):
+            continue
+        predicted[name] = log_probs = predict(model, faces.images, device)
+        found[name] = {"split": split.value, **evaluate_predictions(log_probs, faces.labels).to_dict()}
+        if name == "test":
+            alone = ~copies_of_training(data, split)
+            if alone.any():
+                evaluation = evaluate_predictions(log_probs[alone], faces.labels[alone])
+                found["test_without_copies"] = {"split": split.value, **evaluation.to_dict()}
+    return found, predicted
+
+
+def _launch(device: str, devices: int, precision: str) -> Fabric:
+    """Return Fabric with all its processes running; the others run this program from its start up to here."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    strategy = "ddp" if devices > 1 else "auto"
+    named: Any = FABRIC_PRECISION[precision]
+    fabric = Fabric(accelerator=device, devices=devices, strategy=strategy, precision=named)
+    fabric.launch()
+    return fabric
 
 
 def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:
@@ -284,93 +302,16 @@ def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:
     if fabric.world_size == 1 or fabric.device.type != "cuda":
         return None
     torch.manual_seed(recipe.seed)
-    return nn.SyncBatchNorm.convert_sync_batchnorm(build_model(recipe.model, **recipe.options))
-
-
-def _save(folder: RunFolder, state: TrainState, content: dict[str, Any], log: logging.Logger) -> None:
-    checkpoint.save(folder.last, content)
-    log.info("saved after epoch %d, batch %d", state.epoch, state.step)
-    if state.step or not state.history:
-        return
-    if state.best is state.history[-1]:
-        checkpoint.save(folder.best, {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": content["model"]})
-    _write_metrics(folder, state.history)
-
-
-def _write_metrics(folder: RunFolder, history: list[Epoch]) -> None:
-    """Write ``metrics.csv`` anew and add the last epoch to the TensorBoard log."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    rows = [_flat(epoch) for epoch in history]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder.metrics, text.getvalue())
-    with SummaryWriter(str(folder.tensorboard), purge_step=history[-1].number) as board:
-        for name, value in rows[-1].items():
-            if name != "epoch":
-                board.add_scalar(name.replace("_", "/", 1), value, history[-1].number)
-
-
-def _flat(epoch: Epoch) -> dict[str, float]:
-    values = epoch.to_dict()
-    sides = {f"{side}_{name}": values[side][name] for side in ("train", "valid") for name in values[side]}
-    return {"epoch": epoch.number, "lr": epoch.lr, **sides, **{k: values[k] for k in ("faces_per_second", "seconds")}}
-
-
-def _finish(
-    folder: RunFolder, recipe: Recipe, data: Fer2013, state: TrainState, fabric: Fabric, *, device: str, precision: str
-) -> dict[str, Any]:
-    """Keep the weights, evaluate them in float32, and write the result last."""
-    best = state.best
-    assert best is not None
-    kept = best.number if recipe.keep == "best" else state.epoch
     model = build_model(recipe.model, **recipe.options)
-    model.load_state_dict(checkpoint.load(folder.best if recipe.keep == "best" else folder.last)["model"])
-    metadata = {"model": recipe.model, "recipe": recipe.to_toml(), "epoch": str(kept)}
-    checkpoint.save_weights(folder.weights, model, metadata)
-    result = {
-        "schema": SCHEMA,
-        "key": recipe.key(),
-        "seed": recipe.seed,
-        "protocol": recipe.protocol.value,
-        "recipe": recipe.to_dict(),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "kept_epoch": kept,
-        "best_epoch": best.number,
-        "evaluation": evaluate_splits(model.to(fabric.device), recipe, data),
-        "epochs": [epoch.to_dict() for epoch in state.history],
-        "data": {"md5": data.md5, "training": len(data.split(Split.TRAINING))},
-        "precision": precision,
-        "processes": fabric.world_size,
-        **describe(device),
-        "seconds": round(sum(epoch.seconds for epoch in state.history), 1),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "weights_sha256": hashlib.sha256(folder.weights.read_bytes()).hexdigest(),
-    }
-    write_text(folder.result, json.dumps(result, indent=1) + "\n")
-    return result
+    synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return synchronised
 
 
-def evaluate_splits(model: nn.Module, recipe: Recipe, data: Fer2013) -> dict[str, Any]:
-    """Return what ``model`` does on the validation and the test split of the recipe's protocol, in float32.
-
-    The test split is read whole and once more without the faces that stand in Training; a split without faces is left out.
-    """
-    device = next(model.parameters()).device
-    found: dict[str, Any] = {}
-    for name, split in (("validation", recipe.protocol.validation), ("test", recipe.protocol.test)):
-        faces = data.split(split)
-        if not len(faces):
-            continue
-        log_probs = predict(model, faces.images, device)
-        found[name] = {"split": split.value, **evaluate_predictions(log_probs, faces.labels).to_dict()}
-        if name == "test":
-            alone = ~copies_of_training(data, split)
-            evaluation = evaluate_predictions(log_probs[alone], faces.labels[alone])
-            found["test_without_copies"] = {"split": split.value, **evaluation.to_dict()}
-    return found
+def _check_splits(recipe: Recipe, data: Fer2013) -> None:
+    for split in (Split.TRAINING, recipe.protocol.validation):
+        faces: Faces = data.split(split)
+        if len(faces) < 2:
+            raise DataError(f"{data.source}: protocol {recipe.protocol} needs faces in {split}, got {len(faces)}")
 
 
 @contextmanager

@@ -40,6 +40,14 @@ class Epoch:
         """Return plain values, ready for JSON and for a checkpoint."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        sides = "; ".join(
+            f"{name} loss {m.loss:.4f} accuracy {m.accuracy:.2%} precision {m.precision:.3f} recall {m.recall:.3f} "
+            f"F1 {m.f1:.3f}"
+            for name, m in (("train", self.train), ("valid", self.valid))
+        )
+        return f"epoch {self.number}: {sides}; {self.faces_per_second:.0f} faces/s"
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Epoch":
         """Return the epoch that :meth:`to_dict` wrote."""

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -42,7 +43,8 @@ class StopRequest:
         """Return the largest ``wanted`` of all processes, so that all do the same; every process must call it."""
         if fabric.world_size == 1:
             return wanted
-        return int(fabric.all_reduce(torch.tensor(wanted, device=fabric.device), reduce_op="max"))
+        most = cast("torch.Tensor", fabric.all_reduce(torch.tensor(wanted, device=fabric.device), reduce_op="max"))
+        return int(most)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.signal and number == signal.SIGINT:

@@ -1,0 +1,45 @@
+# Every target is a command a person could type; all of them run in .venv, which is built from constraints.txt.
+# Variables: DATA fer2013.csv, RECIPE a name printed by `ferkit recipes`, OUT the run folder, PYTHON the interpreter.
+
+DATA ?= fer2013.csv
+RECIPE ?= model1
+OUT ?= runs/$(RECIPE)
+PYTHON ?= python3
+
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.PHONY: train test lint format bench results clean
+
+train: $(STAMP)  ## train a network, evaluate it and write its report page; goes on where it stopped
+	$(BIN)/ferkit train --data "$(DATA)" --recipe "$(RECIPE)" --out "$(OUT)" --resume
+
+test: $(STAMP)  ## all tests; those on the real data need FER2013_CSV=path/to/fer2013.csv
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## formatting, lint, types, direction of imports, generated pages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/ferkit results --check
+
+format: $(STAMP)  ## mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## ferkit beside a plain version of what the report describes
+	$(BIN)/python benchmarks/training.py --data "$(DATA)"
+
+results: $(STAMP)  ## render docs/results and the README's table from results/
+	$(BIN)/ferkit results
+
+clean:
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The stamp is written last, so a half-built environment is built again.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ferkit needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $(STAMP)

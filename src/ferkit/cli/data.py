@@ -1,0 +1,85 @@
+"""``ferkit data``: look at the data set before training on it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Check a copy of FER2013, and look at its faces.")
+
+PathArgument = Annotated[Path, typer.Argument(help="fer2013.csv, packed or not, or the folder form.")]
+
+
+@app.command()
+def check(
+    path: PathArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print rows by split and class, whether it is the known original, duplicates and constant images."""
+    from ferkit.data import audit, read_fer2013
+
+    found = audit(read_fer2013(path))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        _print(found)
+
+
+@app.command()
+def preview(
+    out: Annotated[Path, typer.Option("--out", help="Picture to write (.png).")],
+    path: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    augmentation: Annotated[str, typer.Option(help="A pipeline a recipe may name.")] = "report",
+    faces: Annotated[int, typer.Option(min=1, max=50, help="Rows of the sheet.")] = 8,
+    versions: Annotated[int, typer.Option(min=1, max=20, help="Augmented versions of each face.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice and of the augmentation.")] = 0,
+) -> None:
+    """Draw a sheet of Training faces before and after augmentation."""
+    import numpy as np
+
+    from ferkit.data import Split, read_fer2013
+    from ferkit.errors import DataError, UnknownNameError
+    from ferkit.report import figures
+    from ferkit.training.augment import AUGMENTATIONS, build_augmentation
+
+    if augmentation not in AUGMENTATIONS:
+        raise UnknownNameError("augmentation", augmentation, AUGMENTATIONS)
+    if out.suffix.lower() not in figures.FORMATS:
+        raise DataError(f"{out}: expected a name that ends in {' or '.join(figures.FORMATS)}")
+    training = read_fer2013(path).split(Split.TRAINING)
+    rows = np.random.default_rng(seed).choice(len(training), min(faces, len(training)), replace=False)
+    augment = build_augmentation(augmentation, seed)
+    after = [[augment(training.images[row], epoch=e, sample=int(row)) for row in rows] for e in range(versions)]
+    chosen = training[rows]
+    figures.save(figures.preview_sheet(chosen.images, np.array(after), chosen.labels), out)
+    typer.echo(f"{len(rows)} faces, {versions} versions each: {out}")
+
+
+def _print(found: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ferkit.labels import EXPRESSIONS
+
+    typer.echo(f"{found.source}: {found.rows:,} rows")
+    if found.md5:
+        typer.echo(f"md5 {found.md5}: {found.verdict}")
+    else:
+        typer.echo(f"folder form: {found.verdict}")
+    table = Table("split", "rows", *EXPRESSIONS, "repeated", "constant", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for split, counts in found.counts.items():
+        numbers = [sum(counts.values()), *counts.values(), found.duplicates_within[split], found.constant_images[split]]
+        table.add_row(split, *(f"{number:,}" for number in numbers))
+    Console(width=120, highlight=False).print(table)
+    typer.echo(
+        f"{found.surplus_duplicates:,} rows repeat an earlier image ({found.duplicate_groups:,} images; "
+        f"{found.conflicting_groups:,} of them carry different labels)"
+    )
+    for pair, number in found.copies_across.items():
+        first, _, second = pair.partition(" in ")
+        typer.echo(f"{number:,} images of {first} also stand in {second}")
+    for note in found.notes:
+        typer.echo(f"note: {note}")

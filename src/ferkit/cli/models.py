@@ -1,0 +1,68 @@
+"""``ferkit models``: the architectures, and what each is made of."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model; all of them if left out.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Change an option; may be repeated.")
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print every layer, its output and its parameters.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the networks, or print one layer by layer."""
+    from ferkit.models import build_model, model_names, model_options, model_summary
+    from ferkit.training.recipe import Recipe, with_settings
+
+    names = model_names() if name is None else [name]
+    rows: list[dict[str, Any]] = []
+    for each in names:
+        model_options(each)  # a misspelt name gets its near match here, before any setting
+        options = with_settings(Recipe(model=each), settings or []).options if name is not None else {}
+        model = build_model(each, **options)
+        rows.append(
+            {
+                "name": each,
+                "summary": model_summary(each),
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "options": {**model_options(each), **options},
+            }
+        )
+    if as_json:
+        typer.echo(json.dumps(rows if name is None else rows[0], indent=1))
+        return
+    if summary and name is not None:
+        typer.echo(_layers(model))
+        return
+    for row in rows:
+        listed = ", ".join(f"{k}={_text(v)}" for k, v in row["options"].items())
+        typer.echo(f"{row['name']:8} {row['parameters']:>11,}  {row['summary']}\n{'':22}{listed}")
+
+
+def _layers(model: object) -> str:
+    """Return the table of the report's Figures 9 to 11."""
+    from torchinfo import summary
+
+    from ferkit.inference.preprocess import CHANNELS
+
+    return str(
+        summary(
+            model,  # type: ignore[arg-type]
+            (1, CHANNELS, 48, 48),
+            col_names=("output_size", "num_params"),
+            row_settings=("var_names",),
+            depth=2,
+            device="cpu",
+            verbose=0,
+        )
+    )
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

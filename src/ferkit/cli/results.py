@@ -1,0 +1,33 @@
+"""``ferkit results``: finished runs to pages."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def results(
+    add: Annotated[
+        list[Path] | None, typer.Option("--add", metavar="RUN", help="Take up the result of a run; may be repeated.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 where a page is stale.")] = False,
+    folder: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
+    docs: Annotated[Path, typer.Option("--docs", help="Folder of the generated pages.")] = Path("docs/results"),
+    readme: Annotated[Path, typer.Option("--readme", help="README whose table is generated.")] = Path("README.md"),
+) -> None:
+    """Render the pages of the report's tables, reported beside measured, from results/*.json."""
+    from ferkit.errors import RunError
+    from ferkit.experiments import TABLES
+    from ferkit.report.results import add_run, render, stale, write
+
+    for run in add or []:
+        typer.echo(f"added {add_run(run, folder, TABLES.values())}")
+    pages = render(folder, docs, readme, TABLES)
+    if check:
+        old = stale(pages)
+        if old:
+            raise RunError(f"stale: {', '.join(map(str, old))}; run `ferkit results`")
+        typer.echo(f"{len(pages)} pages are what results/ says")
+        return
+    changed = write(pages)
+    typer.echo(f"{len(pages)} pages, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")

@@ -1,0 +1,48 @@
+"""Table 1: number of filters and kernel size of Model 1.
+
+Run:      ferkit train --recipe model1 --set dropout=0.1 [--set kernel=5] [--set widths=...] --data CSV --out DIR
+Costs:    6 rows; version 1 kernel 3 takes about 5 minutes on two cores.
+Expected: more filters, better; no clear effect of the kernel.
+Unclear:  batch size and pixel scaling; see TABLE.unclear. Two cells are damaged in the source and read from the notes.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from ferkit.report.table import Row, Table
+from ferkit.training.recipes import MODEL1
+
+_WIDTHS = {1: (16, 32, 64, 128), 2: (32, 64, 128, 256), 3: (64, 128, 256, 512)}
+
+
+def _row(version: int, kernel: int, accuracy: float, loss: float, remark: str = "") -> Row:
+    options: dict[str, Any] = {"widths": _WIDTHS[version], "kernel": kernel, "dropout": 0.1}
+    return Row(
+        slug=f"filters-{version}-kernel-{kernel}",
+        label=f"Filters version {version}, kernel size {kernel}",
+        recipe=replace(MODEL1, options=options),
+        accuracy=accuracy,
+        loss=loss,
+        remark=remark,
+    )
+
+
+TABLE = Table(
+    name="table-1",
+    title="Table 1: number of filters and kernel size of Model 1",
+    source="the report, section 3.1, Table 1",
+    unclear=(
+        "The report gives no batch size here: 64.",
+        "It gives no pixel scaling: to [0, 1].",
+        "It gives no parameters of the augmentations: the defaults of Albumentations in 2021.",
+        "It does not say whether its numbers are of the last or of the best epoch: ours are of the last.",
+    ),
+    rows=(
+        _row(1, 3, 59.0, 1.076),
+        _row(1, 5, 59.0, 1.076),
+        _row(2, 3, 63.5, 1.008),
+        _row(2, 5, 58.9, 1.050),
+        _row(3, 3, 63.7, 1.001),
+        _row(3, 5, 61.3, 1.014),
+    ),
+)

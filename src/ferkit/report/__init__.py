@@ -1,0 +1,1 @@
+"""What a run did, for the eye: figures and a page."""

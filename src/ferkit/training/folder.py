@@ -1,0 +1,193 @@
+"""A run folder: where its parts lie, and how they are read and written.
+
+recipe.toml          the settings
+log.txt              what happened, with times
+metrics.csv          a line an epoch
+tensorboard/         the same for TensorBoard
+checkpoints/last.pt  everything, to go on from
+checkpoints/best.pt  the weights of the epoch with the best validation accuracy
+weights.safetensors  the weights that were kept
+predictions.npz      log-probabilities (N, K) of validation and test, in the order of the data set
+result.json          metrics, protocol, curves, commit, versions, device, seconds; its presence says: finished
+report.html          the same for people
+"""
+
+import csv
+import io
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ferkit.errors import RunError
+from ferkit.files import remove_abandoned, replacing, write_text
+from ferkit.models import build_model
+from ferkit.training.recipe import Recipe, recipe_from_toml
+from ferkit.training.state import Epoch
+
+SCHEMA = 1
+"""Of ``result.json``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder ``path``; its parts are named in the module's docstring."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The settings, ``recipe.toml``."""
+        return self.path / "recipe.toml"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The weights with the best validation accuracy so far."""
+        return self.path / "checkpoints" / "best.pt"
+
+    @property
+    def weights(self) -> Path:
+        """The weights that were kept, once the run is finished."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """What the run came to, once it is finished."""
+        return self.path / "result.json"
+
+    @property
+    def predictions(self) -> Path:
+        """What the network says of every face it was evaluated on."""
+        return self.path / "predictions.npz"
+
+    @property
+    def log(self) -> Path:
+        """What happened."""
+        return self.path / "log.txt"
+
+    def read_recipe(self) -> Recipe:
+        """Return the recipe of the run.
+
+        Raises:
+            RunError: This is not a run folder.
+        """
+        if not self.recipe.exists():
+            raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got one without recipe.toml")
+        return recipe_from_toml(self.recipe.read_text(encoding="utf-8"), str(self.recipe))
+
+    def read_result(self) -> dict[str, Any]:
+        """Return the content of ``result.json``.
+
+        Raises:
+            RunError: This is not a run folder, the run is not finished, or its result is damaged.
+        """
+        self.read_recipe()
+        if not self.result.exists():
+            raise RunError(
+                f"{self.path}: the run is not finished; go on with: ferkit train --resume --out {self.path} --data CSV"
+            )
+        try:
+            content = json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{self.result}: not JSON ({error})") from None
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise RunError(f"{self.result}: expected the result of a run, schema {SCHEMA}, got another file")
+        return content
+
+    def write_predictions(self, log_probs: dict[str, NDArray[np.float32]]) -> None:
+        """Write ``(N, K)`` log-probabilities; the keys are ``validation`` and ``test``."""
+        with replacing(self.predictions) as part, part.open("wb") as sink:
+            np.savez(sink, allow_pickle=False, **log_probs)
+
+    def read_predictions(self, name: str) -> NDArray[np.float32]:
+        """Return the ``(N, K)`` log-probabilities of ``validation`` or ``test``.
+
+        Raises:
+            RunError: There are none, or the file is damaged.
+        """
+        try:
+            with np.load(self.predictions, allow_pickle=False) as kept:
+                log_probs: NDArray[np.float32] = kept[name]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+            raise RunError(f"{self.predictions}: not the predictions of a run ({type(error).__name__})") from None
+        return log_probs
+
+    def check(self, recipe: Recipe, *, resume: bool) -> None:
+        """Raise a RunError where the folder is not the given run's to write to."""
+        if not self.recipe.exists():
+            return
+        if not resume:
+            raise RunError(f"{self.path}: holds a run already; add --resume to go on with it, or choose another --out")
+        if self.read_recipe() != recipe:
+            raise RunError(
+                f"{self.path}: holds a run with other settings; leave out --recipe and --set to go on with it"
+            )
+
+    def prepare(self, recipe: Recipe) -> None:
+        """Make the folder, write the recipe, remove what a killed run left half-written.
+
+        Raises:
+            RunError: The folder cannot be written to.
+        """
+        try:
+            if not self.recipe.exists():
+                write_text(self.recipe, recipe.to_toml())
+            remove_abandoned(self.path, older_than=0)
+            remove_abandoned(self.last.parent, older_than=0)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written to ({error.strerror or error})") from None
+
+    def write_metrics(self, history: list[Epoch]) -> None:
+        """Write ``metrics.csv`` anew and the last epoch for TensorBoard; ``history`` holds at least one epoch."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        rows = [_flat(epoch) for epoch in history]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "metrics.csv", text.getvalue())
+        number = history[-1].number
+        # purge_step: what a run that was killed wrote of this epoch and later ones no longer counts
+        with SummaryWriter(str(self.path / "tensorboard"), purge_step=number) as board:
+            for name, value in rows[-1].items():
+                if name != "epoch":
+                    board.add_scalar(name.replace("_", "/", 1), value, number)
+
+
+def load_run(path: Path) -> tuple[Recipe, nn.Module]:
+    """Return the recipe and the network of a finished run, on the CPU, in evaluation mode.
+
+    Raises:
+        RunError: This is not a run folder, the run is not finished, or its weights are damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = RunFolder(path)
+    folder.read_result()
+    recipe = folder.read_recipe()
+    model = build_model(recipe.model, **recipe.options)
+    try:
+        model.load_state_dict(load_file(folder.weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        problem = str(error).partition("\n")[0]
+        raise RunError(f"{folder.weights}: not the weights of {recipe.model} ({problem})") from None
+    return recipe, model.eval()
+
+
+def _flat(epoch: Epoch) -> dict[str, float]:
+    values = epoch.to_dict()
+    sides = {f"{side}_{name}": values[side][name] for side in ("train", "valid") for name in values[side]}
+    return {"epoch": epoch.number, "lr": epoch.lr, **sides, **{k: values[k] for k in ("faces_per_second", "seconds")}}

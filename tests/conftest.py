@@ -1,0 +1,56 @@
+"""What all tests share: a cache of their own, the real data set where there is one, and small ones made on the spot."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ferkit.data import Faces, Fer2013
+
+
+@pytest.fixture(autouse=True)
+def cache_home(tmp_path, monkeypatch) -> Path:
+    """Keep the user's cache folder out of the tests."""
+    home = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def fer2013_csv() -> Path:
+    """Return the real file, or skip the test."""
+    path = os.environ.get("FER2013_CSV")
+    if not path:
+        pytest.skip("FER2013_CSV does not name the real fer2013.csv")
+    return Path(path)
+
+
+def make_faces(n: int, seed: int = 0) -> Faces:
+    """Return ``n`` faces whose brightness tells their class, so that a network can learn it."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 7, n)
+    images = rng.integers(0, 60, (n, 48, 48)) + 28 * labels[:, None, None]
+    return Faces(images.astype(np.uint8), labels.astype(np.int64))
+
+
+def make_data(training: int = 96, tests: int = 40, seed: int = 0) -> Fer2013:
+    """Return a small data set with all three splits."""
+    splits = np.repeat([0, 1, 2], [training, tests, tests]).astype(np.uint8)
+    return Fer2013(faces=make_faces(training + 2 * tests, seed), splits=splits, source="made by a test")
+
+
+def write_csv(path: Path, data: Fer2013) -> Path:
+    """Write ``data`` in the form of fer2013.csv."""
+    names = ("Training", "PublicTest", "PrivateTest")
+    lines = ["emotion,pixels,Usage"]
+    for image, label, split in zip(data.faces.images, data.faces.labels, data.splits, strict=True):
+        lines.append(f"{label},{' '.join(map(str, image.ravel().tolist()))},{names[split]}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def small_csv(tmp_path) -> Path:
+    """Return a small fer2013.csv."""
+    return write_csv(tmp_path / "fer2013.csv", make_data())

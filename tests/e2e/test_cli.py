@@ -1,0 +1,258 @@
+"""What a person sees: commands, their output and their exit codes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from conftest import make_data, write_csv
+from ferkit.cli.main import main
+
+SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
+
+
+def exit_code():
+    """Run the program as ``sys.argv`` says."""
+    try:
+        main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+@pytest.fixture
+def ferkit(monkeypatch, capsys):
+    """Return a function that runs a command and returns exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
+        code = exit_code()
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def train(ferkit, csv, out, *more):
+    return ferkit("train", "--data", csv, "--out", out, "--workers", 0, *more)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a CSV and a run trained on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    csv = write_csv(folder / "fer2013.csv", make_data(training=64, tests=30))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        arguments = ["train", "--recipe", "layers", "--data", csv, "--out", folder / "run", "--workers", 0, *SETTINGS]
+        patch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
+        assert exit_code() == 0
+    return csv, folder / "run"
+
+
+def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tmp_path):
+    code, out, err = train(ferkit, small_csv, tmp_path / "run", "--recipe", "layers", *SETTINGS)
+    assert code == 0
+    assert "epoch 1: train loss" in err
+    assert "valid loss" in err
+    assert "faces/s" in err
+    assert "test without copies of Training images (PublicTest): loss" in out
+    assert "macro avg" in out
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_train_again_asks_for_resume(ferkit, trained):
+    csv, run = trained
+    code, _, err = train(ferkit, csv, run, "--recipe", "layers", *SETTINGS)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert "add --resume" in err
+
+
+def test_resume_needs_no_recipe_and_a_finished_run_is_told(ferkit, trained):
+    csv, run = trained
+    code, out, _ = train(ferkit, csv, run, "--resume")
+    assert code == 0
+    assert "weights of epoch 2" in out
+
+
+def test_evaluate_prints_the_table_and_draws_the_matrix(ferkit, trained):
+    csv, run = trained
+    code, out, _ = ferkit("evaluate", run, "--data", csv)
+    assert code == 0
+    for word in ("PublicTest", "95 % interval", "without copies", "precision", "weighted avg", "rows true"):
+        assert word in out
+    assert (run / "confusion-PublicTest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_speaks_json_and_agrees_with_the_run(ferkit, trained):
+    csv, run = trained
+    code, out, _ = ferkit("evaluate", run, "--data", csv, "--json")
+    found = json.loads(out)
+    result = json.loads((run / "result.json").read_text())
+    assert code == 0
+    assert found["split"] == "PublicTest"
+    assert found["all"]["accuracy"] == result["evaluation"]["test"]["accuracy"]
+    assert found["all"]["confusion"] == result["evaluation"]["test"]["confusion"]
+    assert sum(map(sum, found["without_copies"]["confusion"])) == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "split"),
+    [
+        (["--protocol", "standard"], "PrivateTest"),
+        (["--split", "validation"], "PrivateTest"),
+        (["--protocol", "standard", "--split", "validation"], "PublicTest"),
+        (["--split", "Training"], "Training"),
+    ],
+)
+def test_evaluate_reads_the_split_it_is_asked_for(ferkit, trained, tmp_path, options, split):
+    csv, run = trained
+    code, out, _ = ferkit("evaluate", run, "--data", csv, "--json", "--out", tmp_path, *options)
+    assert code == 0
+    assert json.loads(out)["split"] == split
+    assert (tmp_path / f"confusion-{split}.png").exists()
+
+
+BAD = [
+    pytest.param(["train", "--data", "CSV", "--out", "OUT"], "--recipe NAME is missing", id="no recipe"),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "modle1"], "did you mean 'model1'?", id="recipe's name"
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--set", "epoch=3"],
+        "did you mean 'epochs'?",
+        id="field's name",
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--set", "epochs=0"],
+        "epochs: input should be greater than or equal to 1, got 0",
+        id="field's value",
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--set", "kernel=4"], "kernel", id="option"
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--set", "lr"],
+        "--set expects field=value, got 'lr'",
+        id="no equals sign",
+    ),
+    pytest.param(
+        ["train", "--data", "no.csv", "--out", "OUT", "--recipe", "model1"], "no.csv: no such file", id="data"
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "no.toml"], "no.toml: cannot be read", id="toml"
+    ),
+    pytest.param(["evaluate", "OUT", "--data", "CSV"], "expected a folder written by `ferkit train`", id="no run"),
+    pytest.param(["evaluate", "RUN", "--data", "CSV", "--split", "tset"], "did you mean 'test'?", id="split"),
+    pytest.param(
+        ["evaluate", "RUN", "--data", "CSV", "--protocol", "standart"], "did you mean 'standard'?", id="protocol"
+    ),
+    pytest.param(["models", "modl1"], "unknown model 'modl1'; did you mean 'model1'?", id="model"),
+    pytest.param(["models", "model1", "--set", "kernl=3"], "did you mean 'kernel'?", id="option's name"),
+    pytest.param(["recipes", "modle2"], "did you mean 'model2'?", id="recipe"),
+    pytest.param(["data", "check", "nowhere"], "nowhere: no such file or folder", id="no data"),
+    pytest.param(
+        ["data", "preview", "--data", "CSV", "--out", "sheet.gif"], "expected a name that ends in", id="picture"
+    ),
+    pytest.param(
+        ["results", "--add", "OUT", "--results", "OUT"], "expected a folder written by `ferkit train`", id="unfinished"
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(ferkit, trained, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    names = {"CSV": trained[0], "OUT": tmp_path / "out", "RUN": trained[1]}
+    code, out, err = ferkit(*(names.get(argument, argument) for argument in arguments))
+    assert code == 1
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_row_is_named_by_its_line_and_nothing_is_left(ferkit, small_csv, tmp_path, cache_home):
+    lines = small_csv.read_text().splitlines()
+    lines[5] = lines[5].replace(" ", " 300 ", 1)
+    small_csv.write_text("\n".join(lines))
+    code, _, err = ferkit("data", "check", small_csv)
+    assert code == 1
+    assert f"{small_csv}:6: " in err
+    assert not list(cache_home.rglob("*.npz"))
+
+
+def test_check_prints_counts_and_speaks_json(ferkit, small_csv):
+    code, out, _ = ferkit("data", "check", small_csv)
+    assert code == 0
+    assert "not the original" in out
+    assert "Training" in out
+    code, out, _ = ferkit("data", "check", small_csv, "--json")
+    assert sum(json.loads(out)["counts"]["Training"].values()) == 96
+
+
+def test_preview_draws_a_sheet(ferkit, small_csv, tmp_path):
+    import cv2
+
+    code, out, _ = ferkit("data", "preview", "--data", small_csv, "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert "8 faces, 8 versions each" in out
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert min(sheet.shape[:2]) > 300
+    assert np.ptp(sheet) > 100
+
+
+def test_models_and_recipes_are_listed(ferkit):
+    assert "20,582,432" in ferkit("models")[1]
+    assert {row["name"] for row in json.loads(ferkit("models", "--json")[1])} == {
+        "layers",
+        "model1",
+        "model2",
+        "model3",
+    }
+    assert "82,309,184" in ferkit("models", "model3", "--set", "width=2", "--summary")[1]
+    assert json.loads(ferkit("models", "model1", "--json")[1])["parameters"] == 1_669_511
+    assert "final" in ferkit("recipes")[1]
+    assert json.loads(ferkit("recipes", "final", "--json")[1])["lr"] == 0.02
+    assert "lr = 0.02" in ferkit("recipes", "final")[1]
+
+
+def test_what_recipes_prints_can_be_trained_from(ferkit, small_csv, tmp_path):
+    (tmp_path / "mine.toml").write_text(ferkit("recipes", "layers")[1])
+    code, _, err = train(ferkit, small_csv, tmp_path / "run", "--recipe", tmp_path / "mine.toml", "--set", "epochs=1")
+    assert code == 0, err
+
+
+def test_results_take_up_a_run_render_it_and_notice_stale_pages(ferkit, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text(
+        "# x\n<!-- results: generated by `ferkit results` -->\nold\n<!-- results end -->\nrest\n"
+    )
+    assert ferkit("results", "--add", trained[1])[0] == 0
+    assert list(tmp_path.glob("results/other/*/seed-0.json"))
+    assert "layers" in (tmp_path / "docs/results/other.md").read_text()
+    assert "Model 3" in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "README.md").read_text().endswith("rest\n")
+    assert ferkit("results", "--check")[0] == 0
+    (tmp_path / "docs/results/table-1.md").write_text("typed by hand")
+    code, _, err = ferkit("results", "--check")
+    assert code == 1
+    assert "stale: docs/results/table-1.md" in err
+
+
+def test_a_file_that_is_no_result_is_named(ferkit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/table-1/x").mkdir(parents=True)
+    (tmp_path / "results/table-1/x/seed-0.json").write_text("{}")
+    code, _, err = ferkit("results")
+    assert code == 1
+    assert "seed-0.json: not the result of a run" in err
+
+
+def test_a_copied_run_folder_can_be_evaluated_anywhere(ferkit, trained, tmp_path):
+    csv, run = trained
+    shutil.copytree(run, tmp_path / "elsewhere")
+    assert ferkit("evaluate", tmp_path / "elsewhere", "--data", csv)[0] == 0

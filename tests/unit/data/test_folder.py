@@ -1,0 +1,142 @@
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from ferkit.data import Split, read_fer2013
+from ferkit.errors import DataError
+from ferkit.labels import EXPRESSIONS
+
+GREY = np.add.outer(np.arange(48), 2 * np.arange(48)).astype(np.uint8)
+
+
+def test_folders_become_classes_and_splits(pictures):
+    data = read_fer2013(
+        pictures("train/angry/a.png", "train/neutral/b.png", "test/sad/PublicTest_1.png", "test/fear/PrivateTest_1.png")
+    )
+    assert [data.split(s).labels.tolist() for s in Split] == [[0, 6], [4], [2]]
+    assert (data.md5, data.notes) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        pytest.param(EXPRESSIONS, list(range(7)), id="of ferkit"),
+        pytest.param(tuple("0123456"), list(range(7)), id="numbers"),
+        pytest.param(("Angry", "Disgusted", "Fearful", "HAPPINESS"), [0, 1, 2, 3], id="words alike"),
+    ],
+)
+def test_class_folders_may_have_several_names(pictures, names, labels):
+    data = read_fer2013(pictures(*(f"train/{name}/x.png" for name in names)))
+    assert sorted(data.faces.labels.tolist()) == labels
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_become_grey(pictures, channels):
+    data = read_fer2013(pictures("train/happy/a.png", channels=channels))
+    assert np.array_equal(data.faces.images[0], GREY)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "a.JPG", "a.png"])
+def test_jpeg_and_png_are_read(pictures, name):
+    image = read_fer2013(pictures(f"train/happy/{name}")).faces.images[0]
+    assert np.abs(image.astype(int) - GREY).max() < 12
+
+
+def test_other_files_are_passed_over(pictures):
+    folder = pictures("train/happy/a.png", "train/happy/.hidden.png", "other/happy/a.png", "train/a.png")
+    (folder / "train/happy/._a.png").write_bytes(b"what a Mac leaves beside a file")
+    (folder / "train/happy/notes.txt").write_text("x")
+    assert len(read_fer2013(folder)) == 1
+
+
+def test_names_that_do_not_tell_the_tests_apart_are_told(pictures):
+    data = read_fer2013(pictures("train/happy/a.png", "test/sad/1.png", "test/sad/2.png", "test/sad/PublicTest_3.png"))
+    assert data.notes == (
+        "2 of 3 files in test do not say PublicTest or PrivateTest in their names: they are counted as PrivateTest.",
+    )
+    assert [len(data.split(s)) for s in Split] == [1, 1, 2]
+
+
+def test_a_folder_without_tests_is_told(pictures):
+    assert read_fer2013(pictures("train/happy/a.png")).notes == ("There is no test folder: both tests are empty.",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        pytest.param("bad.jpg", b"not a picture", "expected a picture, got a file that cannot be read", id="text"),
+        pytest.param("bad.jpg", b"", "expected a picture, got a file that cannot be read", id="empty"),
+        pytest.param("bad.png", cv2.imencode(".png", GREY)[1].tobytes()[:-40], "cannot be read as one", id="cut PNG"),
+        pytest.param("bad.jpg", cv2.imencode(".jpg", GREY)[1].tobytes()[:-40], "cannot be read as one", id="cut JPEG"),
+        pytest.param("bad.png", cv2.imencode(".png", GREY[:40])[1].tobytes(), "48 x 48 pixels, got 48 x 40", id="low"),
+    ],
+)
+def test_a_bad_picture_is_named(pictures, kept, name, content, message):
+    folder = pictures("train/happy/a.png")
+    (folder / "train/happy" / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"train/happy/{name}: .*{message}"):
+        read_fer2013(folder)
+    assert kept() == []
+
+
+def test_a_picture_larger_than_opencv_reads_is_named(pictures, monkeypatch):
+    def refuse(*_):
+        raise cv2.error("(-215:Assertion failed) pixels <= CV_IO_MAX_IMAGE_PIXELS")
+
+    folder = pictures("train/happy/a.png")
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+    with pytest.raises(DataError, match=r"a\.png: expected a picture, got a file that cannot be read as one"):
+        read_fer2013(folder)
+
+
+def test_a_class_that_is_none_is_named(pictures):
+    with pytest.raises(DataError, match=r"train/joy: expected a folder named angry, .*, neutral; got 'joy'"):
+        read_fer2013(pictures("train/joy/a.png"))
+
+
+@pytest.mark.parametrize(
+    ("names", "got"),
+    [
+        pytest.param(["train/a.png"], "train", id="no class folders"),
+        pytest.param(["happy/a.png", "sad/a.png"], "happy, sad", id="only class folders"),
+        pytest.param(["test/happy/a.png"], "test", id="only test"),
+        pytest.param(["archive/train/happy/a.png"], "archive", id="one folder too high"),
+    ],
+)
+def test_a_folder_that_is_not_fer2013_is_refused(pictures, kept, names, got):
+    folder = pictures(*names)
+    message = f"fer: expected folders train/<class> and test/<class> with jpg or png files, got {got}$"
+    with pytest.raises(DataError, match=message):
+        read_fer2013(folder)
+    assert kept() == []
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="got an empty folder"):
+        read_fer2013(tmp_path)
+
+
+def test_a_picture_changed_behind_its_size_and_time_is_read_anew(pictures):
+    folder = pictures("train/happy/a.png")
+    picture = folder / "train/happy/a.png"
+    stored = [
+        cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes() for image in (GREY, 255 - GREY)
+    ]
+    assert len(stored[0]) == len(stored[1])
+    picture.write_bytes(stored[0])
+    stat = picture.stat()
+    assert np.array_equal(read_fer2013(folder).faces.images[0], GREY)
+    picture.write_bytes(stored[1])
+    os.utime(picture, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert np.array_equal(read_fer2013(folder).faces.images[0], 255 - GREY)
+
+
+def test_the_second_reading_comes_from_the_cache(pictures, monkeypatch):
+    folder = pictures("train/happy/a.png", "test/sad/1.png")
+    first = read_fer2013(folder)
+    monkeypatch.setattr(cv2, "imdecode", None)
+    second = read_fer2013(folder)
+    assert np.array_equal(second.faces.images, first.faces.images)
+    assert (second.faces.labels.tolist(), second.splits.tolist(), second.notes) == ([4, 3], [2, 0], first.notes)

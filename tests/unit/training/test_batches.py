@@ -1,0 +1,190 @@
+"""The batches of a run: each a function of the seed and its position alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from ferkit.data.faces import Faces
+from ferkit.training.augment import build_augmentation
+from ferkit.training.batches import TrainingBatches, default_workers, load_batches, steps_per_epoch
+from ferkit.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+def numbered_faces(n):
+    """Return ``n`` faces that carry their number in every pixel, and that number modulo 7 as label."""
+    numbers = np.arange(n)
+    return Faces(np.repeat(numbers, 48 * 48).reshape(n, 48, 48).astype(np.uint8), numbers % 7)
+
+
+def random_faces(n):
+    rng = np.random.default_rng(0)
+    return Faces(rng.integers(0, 256, (n, 48, 48), dtype=np.uint8), rng.integers(0, 7, n))
+
+
+def plain(**settings):
+    return Recipe(**{"model": "model1", "augmentation": "none", "batch_size": 8, "epochs": 2, **settings})
+
+
+def numbers_of(batch):
+    return batch.images[:, 0, 0].tolist()
+
+
+def epoch_of(dataset, epoch=0):
+    return [number for step in range(dataset.steps) for number in numbers_of(dataset[epoch * dataset.steps + step])]
+
+
+def assert_same(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        torch.testing.assert_close(batch.images, other.images, rtol=0, atol=0)
+        torch.testing.assert_close(batch.labels, other.labels, rtol=0, atol=0)
+        assert batch.total == other.total
+
+
+# -------------------------------------------------------------------------------------------------- epochs and order
+
+
+def test_an_epoch_shows_every_face_once_with_its_label():
+    dataset = TrainingBatches(numbered_faces(20), plain())
+    assert sorted(epoch_of(dataset)) == list(range(20))
+    for batch in (dataset[i] for i in range(len(dataset))):
+        assert batch.labels.tolist() == [number % 7 for number in numbers_of(batch)]
+
+
+def test_a_batch_holds_grey_levels_classes_and_its_size():
+    images, labels, total = TrainingBatches(numbered_faces(20), plain())[0]
+    assert (images.shape, images.dtype) == ((8, 48, 48), torch.uint8)
+    assert (labels.shape, labels.dtype) == ((8,), torch.int64)
+    assert total == 8
+
+
+@pytest.mark.parametrize(
+    ("faces", "sizes"),
+    [
+        pytest.param(16, [8, 8], id="full batches"),
+        pytest.param(20, [8, 8, 4], id="a smaller last batch"),
+        pytest.param(18, [8, 8, 2], id="a last batch of two"),
+        pytest.param(17, [8, 8], id="a last batch of one is left out"),
+        pytest.param(5, [5], id="fewer faces than a batch"),
+    ],
+)
+def test_a_run_has_as_many_batches_as_epochs_times_steps(faces, sizes):
+    dataset = TrainingBatches(numbered_faces(faces), plain(epochs=3))
+    assert [dataset[i].total for i in range(len(dataset))] == sizes * 3
+
+
+def test_the_face_that_is_left_out_changes_with_the_epoch():
+    dataset = TrainingBatches(numbered_faces(17), plain(epochs=5))
+    left_out = [set(range(17)) - set(epoch_of(dataset, epoch)) for epoch in range(5)]
+    assert all(len(faces) == 1 for faces in left_out)
+    assert len(set.union(*left_out)) > 1
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    first = TrainingBatches(numbered_faces(20), plain())
+    again = TrainingBatches(numbered_faces(20), plain(batch_size=5, epochs=9, lr=1.0))
+    other = TrainingBatches(numbered_faces(20), plain(seed=1))
+    assert epoch_of(first, 1) == epoch_of(again, 1)
+    assert epoch_of(first, 0) != epoch_of(first, 1)
+    assert epoch_of(first, 0) != epoch_of(other, 0)
+    assert epoch_of(first, 0) != list(range(20))
+
+
+def test_a_face_is_augmented_by_seed_epoch_and_its_position_in_training():
+    faces = random_faces(20)
+    dataset = TrainingBatches(faces, plain(augmentation="report", seed=3))
+    augment = build_augmentation("report", 3)
+    order = epoch_of(TrainingBatches(numbered_faces(20), plain(seed=3)), epoch=1)
+    expected = np.stack([augment(faces.images[row], epoch=1, sample=row) for row in order])
+    found = torch.cat([dataset[dataset.steps + step].images for step in range(dataset.steps)])
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert (expected != faces.images[order]).any()
+
+
+# --------------------------------------------------------------------------------------------------------- processes
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_shares_of_all_processes_are_the_batch_of_one(processes):
+    recipe = plain(augmentation="report")
+    whole = TrainingBatches(random_faces(22), recipe)
+    shares = [TrainingBatches(random_faces(22), recipe, rank, processes) for rank in range(processes)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for index in range(len(whole)):
+        batch = whole[index]
+        for rank, share in enumerate(shares):
+            assert_same(
+                [share[index]],
+                [(type(batch))(batch.images[rank::processes], batch.labels[rank::processes], batch.total)],
+            )
+
+
+def test_no_process_is_left_with_a_single_face():
+    sizes = [
+        len(TrainingBatches(numbered_faces(19), plain(), rank, 2)[index].labels)
+        for rank in range(2)
+        for index in range(len(TrainingBatches(numbered_faces(19), plain(), rank, 2)))
+    ]
+    assert sizes == [4] * 8, "19 = 8 + 8 + 3, and three faces are too few for two processes"
+
+
+# -------------------------------------------------------------------------------------------------------- the loader
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 5, 6])
+def test_a_run_that_starts_anywhere_goes_on_with_the_same_batches(start):
+    recipe = plain(augmentation="report")
+    whole = list(load_batches(TrainingBatches(random_faces(20), recipe), 0, 0, CPU))
+    assert len(whole) == 6
+    assert_same(list(load_batches(TrainingBatches(random_faces(20), recipe), start, 0, CPU)), whole[start:])
+
+
+def test_workers_change_nothing():
+    dataset = TrainingBatches(random_faces(20), plain(augmentation="report"))
+    helped = list(load_batches(dataset, 1, 2, CPU))
+    assert_same(helped, list(load_batches(dataset, 1, 0, CPU)))
+    assert len(helped) == 5
+
+
+def test_loading_neither_needs_nor_moves_the_random_numbers_of_torch():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(load_batches(TrainingBatches(random_faces(20), plain(augmentation="report")), 0, 0, CPU))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ------------------------------------------------------------------------------------------------------------- rules
+
+
+@pytest.mark.parametrize(
+    ("faces", "batch_size", "processes", "steps"),
+    [
+        pytest.param(28_709, 64, 1, 449, id="Training in batches of 64"),
+        pytest.param(28_709, 128, 1, 225, id="Training in batches of 128"),
+        pytest.param(128, 64, 1, 2, id="no rest"),
+        pytest.param(129, 64, 1, 2, id="a rest of one is left out"),
+        pytest.param(130, 64, 1, 3, id="a rest of two is a batch"),
+        pytest.param(131, 64, 2, 2, id="a rest of three is too small for two processes"),
+        pytest.param(132, 64, 2, 3, id="a rest of four is enough for two processes"),
+        pytest.param(1, 64, 1, 0, id="one face is no batch"),
+    ],
+)
+def test_a_last_batch_counts_if_every_process_gets_two_faces(faces, batch_size, processes, steps):
+    assert steps_per_epoch(faces, batch_size, processes) == steps
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "workers"),
+    [
+        pytest.param("cpu", 1, 0, id="one core trains alone"),
+        pytest.param("cpu", 16, 1, id="one beside a CPU that trains"),
+        pytest.param("cuda", 1, 1, id="at least one beside a GPU"),
+        pytest.param("cuda", 4, 3, id="the other cores beside a GPU"),
+        pytest.param("cuda", 64, 8, id="at most eight beside a GPU"),
+    ],
+)
+def test_the_number_of_workers_follows_the_device_and_the_cores(monkeypatch, device, cores, workers):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert default_workers(torch.device(device)) == workers

@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from conftest import make_faces
+from ferkit.errors import TrainingError
+from ferkit.training import loop
+from ferkit.training.batches import steps_per_epoch
+from ferkit.training.loop import Step, fit
+from ferkit.training.recipe import Recipe
+from ferkit.training.state import Epoch, new_state
+
+RECIPE = Recipe(
+    model="layers", options={"depth": 4}, optimizer="adam", lr=0.01, epochs=2, batch_size=16, augmentation="none"
+)
+
+
+def start(recipe=RECIPE, faces=64, model=None, precision="32-true"):
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    fabric.launch()
+    train, valid = make_faces(faces), make_faces(30, seed=1)
+    state = new_state(recipe, steps_per_epoch(len(train), recipe.batch_size), fabric.device, model)
+    return fabric, state, recipe, train, valid
+
+
+def weights(state):
+    return {name: value.clone() for name, value in state.model.state_dict().items()}
+
+
+def test_training_learns_what_brightness_tells():
+    recipe = replace(RECIPE, epochs=12)
+    *_, first, last = [e for e in fit(*start(recipe)) if isinstance(e, Epoch) and e.number in {1, 12}]
+    assert last.train.loss < first.train.loss / 2
+    assert last.train.accuracy > 0.6
+
+
+def test_an_epoch_says_everything_about_its_pass():
+    events = list(fit(*start()))
+    epochs = [e for e in events if isinstance(e, Epoch)]
+    assert [type(e) for e in events] == ([Step] * 4 + [Epoch]) * 2
+    assert [e.number for e in epochs] == [1, 2]
+    for epoch in epochs:
+        assert 0 < epoch.train.loss < 10
+        for share in (epoch.train.accuracy, epoch.valid.precision, epoch.valid.recall, epoch.valid.f1):
+            assert 0 <= share <= 1
+        assert epoch.faces_per_second > 0
+        assert epoch.seconds > 0
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_last_bit():
+    ends = []
+    for _ in range(2):
+        arguments = start()
+        list(fit(*arguments))
+        ends.append(weights(arguments[1]))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_another_seed_gives_other_weights():
+    ends = []
+    for seed in (0, 1):
+        arguments = start(replace(RECIPE, seed=seed))
+        list(fit(*arguments))
+        ends.append(weights(arguments[1]))
+    assert any(not torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_batches_prepared_by_processes_change_nothing():
+    ends = []
+    for workers in (0, 2):
+        arguments = start(replace(RECIPE, augmentation="report"))
+        list(fit(*arguments, workers=workers))
+        ends.append(weights(arguments[1]))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_the_loss_of_the_first_epoch_is_the_mean_over_its_faces():
+    recipe = replace(RECIPE, epochs=1, lr=1e-12, batch_size=24)
+    fabric, state, _, train, valid = start(recipe)
+    epoch = list(fit(fabric, state, recipe, train, valid))[-1]
+    assert epoch.train.loss == pytest.approx(np.log(7), abs=1.0)
+    assert int(state.counts.confusion.sum()) == 0  # counted and cleared
+    assert steps_per_epoch(len(train), 24) == 3
+
+
+class Diverging(nn.Module):
+    """Returns a loss that is not a number from the third batch on."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3 * 48 * 48, 7)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        scale = float("nan") if self.calls >= 3 else 1.0
+        return torch.log_softmax(self.linear(x.flatten(1)), 1) * scale
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_batch_and_rate():
+    with pytest.raises(TrainingError, match=r"the loss is nan at batch 3 of epoch 1, learning rate 0\.0\d+"):
+        list(fit(*start(model=Diverging())))
+
+
+def test_the_watch_on_a_gpu_names_the_first_bad_batch_too(monkeypatch):
+    watch = loop._LossWatch(torch.device("cpu"))
+    watch.every = 50
+    state = start()[1]
+    for step, value in enumerate((1.0, float("inf"), float("nan")), 1):
+        state.step, state.lr = step, 0.5
+        watch.look(torch.tensor(value), state, last=False)
+    state.step = 4
+    with pytest.raises(TrainingError, match=r"the loss is inf at batch 2 of epoch 1, learning rate 0\.5"):
+        watch.look(torch.tensor(1.0), state, last=True)
+
+
+def test_bf16_trains_too():
+    events = list(fit(*start(precision="bf16-mixed")))
+    assert events[-1].train.loss < 3
+
+
+@pytest.mark.parametrize("scheduler", ["onecycle", "cosine", "none"])
+def test_the_rate_follows_the_schedule(scheduler):
+    recipe = replace(RECIPE, scheduler=scheduler, epochs=3)
+    rates = [e.lr for e in fit(*start(recipe)) if isinstance(e, Epoch)]
+    if scheduler == "none":
+        assert rates == [0.01] * 3
+    else:
+        assert rates[-1] < rates[0] or rates[-1] < rates[1]

@@ -1,0 +1,299 @@
+"""Recipes: shipped ones, `--set`, TOML and the key."""
+
+import dataclasses
+
+import pydantic
+import pytest
+import torch
+
+from ferkit.data.splits import Protocol
+from ferkit.errors import RecipeError, UnknownNameError
+from ferkit.models import build_model, model_names, model_options
+from ferkit.training.recipe import Recipe, field_help, make_recipe, recipe_from_toml, with_settings
+from ferkit.training.recipes import RECIPES, get_recipe
+
+MODEL1 = Recipe(model="model1")
+
+# ---------------------------------------------------------------------------------------------------- shipped recipes
+
+SHIPPED = [pytest.param(recipe, id=name) for name, (_, recipe) in RECIPES.items()]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        pytest.param("model1", 393_479, id="version 1 with kernel 3"),
+        pytest.param("model2", 1_643_079, id="Figure 10"),
+        pytest.param("model3", 20_582_432, id="Figure 11"),
+        pytest.param("layers", 6_312, id="4 layers"),
+        pytest.param("final", 82_309_184, id="Figure 11 with doubled widths"),
+    ],
+)
+def test_a_shipped_recipe_builds_its_network(name, parameters):
+    recipe = get_recipe(name)
+    with torch.device("meta"):
+        model = build_model(recipe.model, **recipe.options)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_every_shipped_recipe_is_known_to_these_tests():
+    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "final"}
+
+
+@pytest.mark.parametrize("recipe", SHIPPED)
+def test_a_shipped_recipe_follows_the_report_and_keeps_the_last_epoch(recipe):
+    assert (recipe.protocol, recipe.keep, recipe.augmentation) == (Protocol.REPORT, "last", "report")
+    assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        pytest.param("model1", {"lr": 0.002, "loss": "nll", "epochs": 10, "batch_size": 64}, id="model1, Table 2"),
+        pytest.param("model2", {"lr": 0.002, "loss": "nll", "epochs": 10, "batch_size": 64}, id="model2, Table 2"),
+        pytest.param("model3", {"lr": 0.002, "loss": "nll", "epochs": 10, "batch_size": 64}, id="model3, Table 2"),
+        pytest.param(
+            "final", {"lr": 0.02, "loss": "cross_entropy", "epochs": 15, "batch_size": 128}, id="final, section 4.1"
+        ),
+    ],
+)
+def test_a_shipped_recipe_has_the_settings_of_its_source(name, settings):
+    recipe = get_recipe(name)
+    assert {field: getattr(recipe, field) for field in settings} == settings
+
+
+@pytest.mark.parametrize("recipe", SHIPPED)
+def test_a_shipped_recipe_survives_toml(recipe):
+    read = recipe_from_toml(recipe.to_toml(), "recipe.toml")
+    assert read == recipe
+    assert read.key() == recipe.key()
+
+
+@pytest.mark.parametrize("recipe", SHIPPED)
+def test_a_shipped_recipe_passes_the_check_of_settings(recipe):
+    assert make_recipe(recipe.to_dict()) == recipe
+
+
+def test_a_misspelt_recipe_gets_a_near_match():
+    with pytest.raises(UnknownNameError, match=r"^unknown recipe 'modell1'; did you mean 'model1'\?$"):
+        get_recipe("modell1")
+
+
+# --------------------------------------------------------------------------------------------------------------- TOML
+
+
+def test_a_name_that_ends_in_toml_is_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('model = "model3"\nlr = 0.01\n[options]\nwidth = 0.5\n')
+    assert get_recipe(str(path)) == Recipe(model="model3", lr=0.01, options={"width": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, r"mine\.toml: cannot be read \(No such file or directory\)", id="missing"),
+        pytest.param(b"\xff\xfe", r"mine\.toml: cannot be read \(.*utf-8", id="not text"),
+        pytest.param(b"model = ", r"mine\.toml: not TOML: ", id="not TOML"),
+        pytest.param(b'model = "model1"\nlr = 0', r"mine\.toml: lr: .* greater than 0, got 0$", id="value"),
+        pytest.param(b'model = "model1"\noptions.kernel = 4', r"mine\.toml: model1: kernel: .* got 4$", id="option"),
+        pytest.param(b'model = "model1"\noptions = 3', r"mine\.toml: options: .*, got 3$", id="options not a table"),
+        pytest.param(b"lr = 1.0", r"mine\.toml: model: field required$", id="no model"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        get_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param(
+            {"model": "model1", "epoch": 3}, r"unknown recipe field 'epoch'; did you mean 'epochs'\?", id="field"
+        ),
+        pytest.param({"model": "modle1"}, r"unknown model 'modle1'; did you mean 'model1'\?", id="model"),
+        pytest.param(
+            {"model": "model1", "options": {"kernal": 3}},
+            r"unknown option of model1 'kernal'; did you mean 'kernel'\?",
+            id="option",
+        ),
+    ],
+)
+def test_an_unknown_name_among_settings_gets_a_near_match(settings, message):
+    with pytest.raises(UnknownNameError, match=message):
+        make_recipe(settings)
+
+
+# -------------------------------------------------------------------------------------------------------------- --set
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        pytest.param([], {}, id="nothing"),
+        pytest.param(["lr=0.01"], {"lr": 0.01}, id="number"),
+        pytest.param(["lr=1e-3"], {"lr": 0.001}, id="number with an exponent"),
+        pytest.param(["epochs=3", "seed=1_000"], {"epochs": 3, "seed": 1000}, id="two whole numbers"),
+        pytest.param(["optimizer=adam"], {"optimizer": "adam"}, id="word"),
+        pytest.param(["optimizer='adam'"], {"optimizer": "adam"}, id="word in quotation marks"),
+        pytest.param([" lr = 0.5 "], {"lr": 0.5}, id="spaces"),
+        pytest.param(["lr=1", "lr=2"], {"lr": 2.0}, id="the last of two"),
+        pytest.param(["protocol=report"], {"protocol": Protocol.REPORT}, id="protocol"),
+        pytest.param(["weight_decay=0"], {"weight_decay": 0.0}, id="weight decay"),
+        pytest.param(["kernel=3"], {"options": {"kernel": 3}}, id="option of the network"),
+        pytest.param(["widths=16,32,64,128"], {"options": {"widths": (16, 32, 64, 128)}}, id="tuple"),
+        pytest.param(["widths=[16, 32, 64, 128]"], {"options": {"widths": (16, 32, 64, 128)}}, id="tuple in brackets"),
+        pytest.param(["model=model3"], {"model": "model3"}, id="another network"),
+    ],
+)
+def test_a_setting_changes_its_field_and_no_other(settings, changed):
+    assert with_settings(MODEL1, settings) == dataclasses.replace(MODEL1, **changed)
+
+
+def test_options_are_added_to_those_the_recipe_has():
+    recipe = with_settings(Recipe(model="model1", options={"kernel": 3, "dropout": 0.2}), ["dropout=0"])
+    assert recipe.options == {"kernel": 3, "dropout": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        pytest.param(["model=model2"], {}, id="dropped, even one of the same name"),
+        pytest.param(["model=model2", "dropout=0.3"], {"dropout": 0.3}, id="those of the new network stay"),
+        pytest.param(["dropout=0.3", "model=model2"], {"dropout": 0.3}, id="in any order"),
+        pytest.param(["model=model1"], {"dropout": 0.2}, id="kept where the network stays the same"),
+    ],
+)
+def test_another_network_drops_the_options_of_the_old_one(settings, options):
+    recipe = Recipe(model="model1", options={"dropout": 0.2})
+    assert with_settings(recipe, settings).options == options
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        pytest.param(
+            "epoch=3", r"unknown recipe field or option of model1 'epoch'; did you mean 'epochs'\?", id="field"
+        ),
+        pytest.param("kernal=3", r"option of model1 'kernal'; did you mean 'kernel'\?", id="option"),
+        pytest.param("width=2", r"option of model1 'width'; did you mean 'widths'\?", id="option of another network"),
+        pytest.param("model=modle1", r"unknown model 'modle1'; did you mean 'model1'\?", id="model"),
+        pytest.param(
+            "options=3", r"option of model1 'options'; known: augmentation, batch_size,", id="options as a whole"
+        ),
+    ],
+)
+def test_an_unknown_setting_gets_a_near_match(setting, message):
+    with pytest.raises(UnknownNameError, match=message):
+        with_settings(MODEL1, [setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        pytest.param("lr", r"^--set expects field=value, got 'lr'$", id="no equals sign"),
+        pytest.param("=3", r"^--set expects field=value, got '=3'$", id="no field"),
+        pytest.param("lr=fast", r"^lr: .* valid number.*, got 'fast'$", id="word for a number"),
+        pytest.param("lr=0", r"^lr: .* greater than 0, got 0$", id="rate of zero"),
+        pytest.param("lr=nan", r"^lr: .*, got nan$", id="rate that is no number"),
+        pytest.param("lr=inf", r"^lr: .* finite number, got inf$", id="endless rate"),
+        pytest.param("weight_decay=-1", r"^weight_decay: .* equal to 0, got -1$", id="negative decay"),
+        pytest.param("weight_decay=inf", r"^weight_decay: .* finite number, got inf$", id="endless decay"),
+        pytest.param("epochs=0", r"^epochs: .* equal to 1, got 0$", id="no epochs"),
+        pytest.param("epochs=1.5", r"^epochs: .*, got 1\.5$", id="half an epoch"),
+        pytest.param("batch_size=1", r"^batch_size: .* equal to 2, got 1$", id="batch of one"),
+        pytest.param("seed=-1", r"^seed: .* equal to 0, got -1$", id="negative seed"),
+        pytest.param("seed=2147483648", r"^seed: .* less than 2147483648, got", id="seed of 32 bits"),
+        pytest.param("optimizer=lion", r"^optimizer: .*'sgd' or 'adam', got 'lion'$", id="optimizer"),
+        pytest.param("loss=mse", r"^loss: .*'nll' or 'cross_entropy', got 'mse'$", id="loss"),
+        pytest.param("scheduler=step", r"^scheduler: .*'onecycle', 'cosine' or 'none', got 'step'$", id="scheduler"),
+        pytest.param("precision=fp16", r"^precision: .*'auto', 'float32' or 'bf16', got 'fp16'$", id="precision"),
+        pytest.param("protocol=mine", r"^protocol: .*'standard' or 'report', got 'mine'$", id="protocol"),
+        pytest.param("kernel=4", r"^model1: kernel: .* 3 or 5, got 4$", id="option"),
+        pytest.param("widths=16,32", r"^model1: widths\.\d: ", id="two widths"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_the_name_of_its_field(setting, message):
+    with pytest.raises(RecipeError, match=message):
+        with_settings(MODEL1, [setting])
+
+
+def test_a_setting_never_changes_the_recipe_it_starts_from():
+    recipe = Recipe(model="model1", options={"kernel": 3})
+    with_settings(recipe, ["kernel=5", "lr=1"])
+    assert recipe == Recipe(model="model1", options={"kernel": 3})
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_no_option_of_a_network_has_the_name_of_a_field(name):
+    assert not set(model_options(name)) & set(field_help())
+
+
+# ------------------------------------------------------------------------------------------------- fields and the key
+
+OTHERS = {
+    "model": "model2",
+    "options": {"kernel": 3},
+    "optimizer": "adam",
+    "lr": 0.003,
+    "weight_decay": 0.1,
+    "loss": "cross_entropy",
+    "scheduler": "cosine",
+    "batch_size": 65,
+    "epochs": 11,
+    "augmentation": "none",
+    "protocol": Protocol.REPORT,
+    "keep": "last",
+    "seed": 1,
+    "precision": "float32",
+    "device": "cpu",
+}
+"""For each field a value that is not the default."""
+
+
+def test_every_field_is_explained_and_has_another_value_here():
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    assert list(field_help()) == list(OTHERS) == names
+    assert all(len(text) > 10 for text in field_help().values())
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_key_tells_all_settings_but_seed_and_device_apart(name):
+    other = dataclasses.replace(MODEL1, **{name: OTHERS[name]})
+    assert (other.key() == MODEL1.key()) == (name in {"seed", "device"})
+
+
+def test_neither_the_key_nor_the_toml_depends_on_the_order_of_the_options():
+    there = Recipe(model="model1", options={"kernel": 3, "dropout": 0.2})
+    back = Recipe(model="model1", options={"dropout": 0.2, "kernel": 3})
+    assert there.key() == back.key()
+    assert there.to_toml() == back.to_toml()
+    assert len(there.key()) == 16
+
+
+def test_a_recipe_with_every_field_changed_survives_toml():
+    recipe = Recipe(**{**OTHERS, "options": {"dropout": 0.5}})
+    assert recipe_from_toml(recipe.to_toml(), "recipe.toml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("settings", "decay"),
+    [
+        pytest.param({"optimizer": "sgd"}, 0.0009, id="sgd"),
+        pytest.param({"optimizer": "adam"}, 0.0, id="adam"),
+        pytest.param({"optimizer": "sgd", "weight_decay": 0.0}, 0.0, id="sgd, none asked for"),
+        pytest.param({"optimizer": "adam", "weight_decay": 0.01}, 0.01, id="adam, some asked for"),
+    ],
+)
+def test_the_weight_decay_follows_the_optimizer_unless_it_is_given(settings, decay):
+    assert Recipe(model="model1", **settings).decay == decay
+
+
+def test_a_recipe_cannot_be_changed_or_given_other_fields():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        MODEL1.lr = 1.0
+    with pytest.raises(pydantic.ValidationError):
+        Recipe(model="model1", epoch=3)

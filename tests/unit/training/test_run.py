@@ -1,0 +1,247 @@
+import csv
+import errno
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import make_data
+from ferkit.data import Faces, Fer2013
+from ferkit.errors import DataError, RecipeError, RunError, TrainingError
+from ferkit.evaluation import predict
+from ferkit.training import checkpoint, run
+from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.recipe import Recipe, recipe_from_toml
+from ferkit.training.run import Finished, Started, Stopped, train
+
+RECIPE = Recipe(
+    model="layers",
+    options={"depth": 4},
+    optimizer="adam",
+    lr=0.01,
+    epochs=3,
+    batch_size=16,
+    precision="float32",
+    device="cpu",
+    protocol="standard",
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data):
+    """Return a finished run and its events."""
+    folder = tmp_path_factory.mktemp("run") / "out"
+    return folder, list(train(RECIPE, data, folder, workers=0))
+
+
+def test_a_run_folder_explains_itself(finished):
+    folder, events = finished
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert recipe_from_toml((folder / "recipe.toml").read_text(), "recipe.toml") == RECIPE
+    result = json.loads((folder / "result.json").read_text())
+    assert result["protocol"] == "standard"
+    assert {part: values["split"] for part, values in result["evaluation"].items()} == {
+        "validation": "PublicTest",
+        "test": "PrivateTest",
+        "test_without_copies": "PrivateTest",
+    }
+    assert len(result["epochs"]) == 3
+    assert result["versions"]["torch"] == torch.__version__
+    assert result["device"]
+    assert result["seconds"] > 0
+    with (folder / "metrics.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["valid_f1"]) == result["epochs"][2]["valid"]["f1"]
+    assert "finished" in (folder / "log.txt").read_text()
+    assert list((folder / "tensorboard").iterdir())
+    assert not list(folder.rglob("*.part"))
+
+
+def test_tensorboard_reads_what_the_run_wrote(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, events = finished
+    board = EventAccumulator(str(folder / "tensorboard"))
+    board.Reload()
+    values = [event.value for event in board.Scalars("valid/accuracy")]
+    assert values == pytest.approx([e["valid"]["accuracy"] for e in events[-1].result["epochs"]])
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(finished, data):
+    folder, events = finished
+    result = events[-1].result
+    best = max(result["epochs"], key=lambda epoch: epoch["valid"]["accuracy"])
+    assert result["kept_epoch"] == result["best_epoch"] == best["number"]
+    assert result["evaluation"]["validation"]["accuracy"] == pytest.approx(best["valid"]["accuracy"])
+    _, model = load_run(folder)
+    faces = data.split(data_split("PublicTest"))
+    accuracy = (predict(model, faces.images).argmax(1) == faces.labels).mean()
+    assert accuracy == pytest.approx(best["valid"]["accuracy"])
+
+
+def data_split(name):
+    from ferkit.data import Split
+
+    return Split(name)
+
+
+def test_keep_last_keeps_the_last_epoch(tmp_path, data):
+    recipe = replace(RECIPE, keep="last", epochs=2)
+    events = list(train(recipe, data, tmp_path / "out", workers=0))
+    kept = load_file(tmp_path / "out" / "weights.safetensors")
+    last = checkpoint.load(RunFolder(tmp_path / "out").last)["model"]
+    assert events[-1].result["kept_epoch"] == 2
+    assert all(torch.equal(kept[name], last[name]) for name in kept)
+
+
+def test_a_second_run_does_not_overwrite_the_first(finished, data):
+    folder, _ = finished
+    with pytest.raises(RunError, match="holds a run already; add --resume"):
+        list(train(RECIPE, data, folder))
+
+
+def test_resuming_a_finished_run_only_tells_its_result(finished, data):
+    folder, events = finished
+    before = (folder / "result.json").read_bytes()
+    again = list(train(RECIPE, data, folder, resume=True))
+    assert [e.result["weights_sha256"] for e in again] == [events[-1].result["weights_sha256"]]
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_resuming_with_other_settings_is_refused(finished, data):
+    folder, _ = finished
+    with pytest.raises(RunError, match="holds a run with other settings"):
+        list(train(replace(RECIPE, lr=0.5), data, folder, resume=True))
+
+
+def stop_after(events, steps):
+    """Consume ``steps`` batches and give up, as a killed process would."""
+    seen = 0
+    for event in events:
+        seen += isinstance(event, run.Step)
+        if seen == steps:
+            events.close()
+            return
+
+
+@pytest.mark.parametrize("steps", [1, 5, 6, 7, 12, 17])
+def test_a_run_broken_off_anywhere_ends_with_the_same_numbers(tmp_path, finished, data, steps):
+    _, events = finished
+    folder = tmp_path / "out"
+    stop_after(train(RECIPE, data, folder, workers=0, save_seconds=0), steps)
+    again = list(train(RECIPE, data, folder, workers=0, resume=True))
+    expected, got = events[-1].result, again[-1].result
+    assert got["weights_sha256"] == expected["weights_sha256"]
+    assert [strip(e) for e in got["epochs"]] == [strip(e) for e in expected["epochs"]]
+    assert got["evaluation"] == expected["evaluation"]
+
+
+def strip(epoch):
+    return {name: value for name, value in epoch.items() if name not in {"seconds", "faces_per_second"}}
+
+
+def test_resuming_with_other_faces_is_refused(tmp_path, data):
+    stop_after(train(RECIPE, data, tmp_path / "out", workers=0, save_seconds=0), 2)
+    other = make_data(seed=9)
+    with pytest.raises(RunError, match="cannot go on: training faces was"):
+        list(train(RECIPE, other, tmp_path / "out", resume=True))
+
+
+def test_the_time_being_up_stops_cleanly_and_says_so(tmp_path, data, finished):
+    events = list(train(RECIPE, data, tmp_path / "out", workers=0, max_minutes=0))
+    assert isinstance(events[-1], Stopped)
+    assert "time is up" in events[-1].reason
+    again = list(train(RECIPE, data, tmp_path / "out", workers=0, resume=True))
+    assert again[0].step == 1
+    assert again[-1].result["weights_sha256"] == finished[1][-1].result["weights_sha256"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a checkpoint"], ids=["empty", "garbage"])
+def test_a_damaged_checkpoint_is_told_plainly(tmp_path, data, damage):
+    stop_after(train(RECIPE, data, tmp_path / "out", workers=0, save_seconds=0), 2)
+    RunFolder(tmp_path / "out").last.write_bytes(damage)
+    with pytest.raises(RunError, match=r"last\.pt: not a checkpoint that can be read"):
+        list(train(RECIPE, data, tmp_path / "out", resume=True))
+
+
+def test_a_full_disk_is_told_plainly_and_the_last_checkpoint_is_intact(tmp_path, data, monkeypatch):
+    folder = tmp_path / "out"
+    stop_after(train(RECIPE, data, folder, workers=0, save_seconds=0), 2)
+    before = RunFolder(folder).last.read_bytes()
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    with pytest.raises(TrainingError, match=r"could not write .*: No space left on device; .* is intact"):
+        list(train(RECIPE, data, folder, workers=0, resume=True, save_seconds=0))
+    assert RunFolder(folder).last.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["python", "gpu", "cpu"],
+)
+def test_out_of_memory_is_told_plainly(tmp_path, data, monkeypatch, error):
+    def explode(*_):
+        raise error
+
+    monkeypatch.setattr("ferkit.training.loop.network_input", explode)
+    with pytest.raises(TrainingError, match=r"out of memory with batches of 16 faces; .* try --set batch_size=8"):
+        list(train(RECIPE, data, tmp_path / "out", workers=0))
+
+
+def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
+    faces = Faces(data.faces.images[:96], data.faces.labels[:96])
+    only = Fer2013(faces=faces, splits=np.zeros(96, np.uint8), source="training only")
+    with pytest.raises(DataError, match="training only: protocol standard needs faces in PublicTest, got 0"):
+        list(train(RECIPE, only, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_test_split_the_run_finishes_and_tells_only_the_validation(tmp_path):
+    data = make_data(training=32, tests=20)
+    keep = data.splits != 2
+    shorter = Fer2013(faces=data.faces[keep], splits=data.splits[keep], source="no PrivateTest")
+    events = list(train(replace(RECIPE, epochs=1), shorter, tmp_path / "out", workers=0))
+    assert list(events[-1].result["evaluation"]) == ["validation"]
+
+
+def test_cuda_without_a_gpu_is_refused(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RecipeError, match="device is cuda, but PyTorch finds no CUDA device here"):
+        list(train(replace(RECIPE, device="cuda"), data, tmp_path / "out"))
+
+
+def test_weights_of_another_network_are_refused(tmp_path, finished):
+    from shutil import copytree
+
+    folder = copytree(finished[0], tmp_path / "copy")
+    (folder / "recipe.toml").write_text(replace(RECIPE, options={"depth": 5}).to_toml())
+    with pytest.raises(RunError, match=r"weights\.safetensors: not the weights of layers"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("missing", ["recipe.toml", "result.json", "weights.safetensors"])
+def test_a_folder_that_is_not_a_finished_run_is_refused(tmp_path, finished, missing):
+    from shutil import copytree
+
+    folder = copytree(finished[0], tmp_path / "copy")
+    (folder / missing).unlink()
+    with pytest.raises(RunError):
+        load_run(folder)

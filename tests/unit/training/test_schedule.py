@@ -1,0 +1,148 @@
+"""Optimizers, criteria and schedules as the recipe names them."""
+
+import pytest
+import torch
+from torch import nn
+
+from ferkit.training.recipe import Recipe
+from ferkit.training.schedule import build_criterion, build_optimizer, build_scheduler, steps_each_batch
+
+STEPS = 10
+
+
+def recipe_with(**settings):
+    return Recipe(**{"model": "model1", "lr": 0.02, "epochs": 4, **settings})
+
+
+def network():
+    return nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+
+
+def run(recipe):
+    """Return the parameter group of the optimizer at each batch of a run, and after its end."""
+    optimizer = build_optimizer(network(), recipe)
+    scheduler = build_scheduler(optimizer, recipe, STEPS)
+    groups = []
+    for batch in range(recipe.epochs * STEPS):
+        groups.append(dict(optimizer.param_groups[0]))
+        optimizer.step()
+        if scheduler and (steps_each_batch(recipe) or batch % STEPS == STEPS - 1):
+            scheduler.step()
+    return groups, dict(optimizer.param_groups[0])
+
+
+# -------------------------------------------------------------------------------------------------------- optimizers
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "expected"),
+    [
+        pytest.param(
+            {"optimizer": "sgd"},
+            torch.optim.SGD,
+            {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.0009, "nesterov": False, "dampening": 0},
+            id="sgd",
+        ),
+        pytest.param(
+            {"optimizer": "adam"},
+            torch.optim.Adam,
+            {"lr": 0.02, "betas": (0.9, 0.999), "weight_decay": 0.0, "amsgrad": False},
+            id="adam",
+        ),
+        pytest.param(
+            {"optimizer": "adam", "weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}, id="adam with decay"
+        ),
+        pytest.param({"weight_decay": 0.0}, torch.optim.SGD, {"weight_decay": 0.0}, id="sgd without decay"),
+    ],
+)
+def test_an_optimizer_has_the_settings_of_the_recipe(settings, kind, expected):
+    optimizer = build_optimizer(network(), recipe_with(**settings))
+    assert type(optimizer) is kind
+    (group,) = optimizer.param_groups
+    assert {name: group[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_an_optimizer_moves_every_parameter(name):
+    model = network()
+    (group,) = build_optimizer(model, recipe_with(optimizer=name)).param_groups
+    assert [id(p) for p in group["params"]] == [id(p) for p in model.parameters()]
+
+
+# --------------------------------------------------------------------------------------------------------- schedules
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_onecycle_rises_to_the_learning_rate_and_falls_to_almost_nothing_batch_by_batch(optimizer):
+    groups, _ = run(recipe_with(scheduler="onecycle", optimizer=optimizer))
+    rates = [group["lr"] for group in groups]
+    peak = rates.index(max(rates))
+    assert rates[peak] == pytest.approx(0.02)
+    assert peak == round(0.3 * 4 * STEPS) - 1
+    assert rates[: peak + 1] == sorted(set(rates[: peak + 1]))
+    assert rates[peak:] == sorted(set(rates[peak:]), reverse=True)
+    assert rates[0] == pytest.approx(0.02 / 25)
+    assert rates[-1] == pytest.approx(0.02 / 25 / 10_000)
+
+
+def test_onecycle_moves_the_momentum_against_the_rate():
+    groups, _ = run(recipe_with(scheduler="onecycle"))
+    momenta = [group["momentum"] for group in groups]
+    assert (momenta[0], min(momenta), momenta[-1]) == pytest.approx((0.95, 0.85, 0.95))
+
+
+def test_cosine_falls_from_the_learning_rate_to_zero_epoch_by_epoch():
+    groups, end = run(recipe_with(scheduler="cosine"))
+    rates = [group["lr"] for group in groups]
+    assert rates[::STEPS] == pytest.approx([0.02, 0.02 * 0.8535534, 0.01, 0.02 * 0.1464466])
+    assert all(len(set(rates[start : start + STEPS])) == 1 for start in range(0, len(rates), STEPS))
+    assert end["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_no_schedule_is_a_constant_rate():
+    recipe = recipe_with(scheduler="none")
+    assert build_scheduler(build_optimizer(network(), recipe), recipe, STEPS) is None
+    groups, end = run(recipe)
+    assert {group["lr"] for group in groups} | {end["lr"]} == {0.02}
+
+
+@pytest.mark.parametrize(
+    ("name", "each_batch"),
+    [
+        pytest.param("onecycle", True, id="onecycle"),
+        pytest.param("cosine", False, id="cosine"),
+        pytest.param("none", False, id="none"),
+    ],
+)
+def test_only_onecycle_steps_after_every_batch(name, each_batch):
+    assert steps_each_batch(recipe_with(scheduler=name)) is each_batch
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 2), (1, 3), (3, 1), (2, 5)])
+def test_onecycle_lasts_as_long_as_the_run_however_short(epochs, steps):
+    recipe = recipe_with(epochs=epochs)
+    optimizer = build_optimizer(network(), recipe)
+    scheduler = build_scheduler(optimizer, recipe, steps)
+    for _ in range(epochs * steps):
+        assert 0 < optimizer.param_groups[0]["lr"] <= 0.02 * (1 + 1e-9)
+        optimizer.step()
+        scheduler.step()
+
+
+# ---------------------------------------------------------------------------------------------------------- criteria
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param("nll", nn.NLLLoss, id="nll"),
+        pytest.param("cross_entropy", nn.CrossEntropyLoss, id="cross entropy"),
+    ],
+)
+def test_a_criterion_is_the_mean_negative_log_likelihood(name, kind):
+    criterion = build_criterion(recipe_with(loss=name))
+    probabilities = torch.tensor([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]])
+    assert type(criterion) is kind
+    assert criterion(probabilities.log(), torch.tensor([0, 3])).item() == pytest.approx(
+        1.5 * torch.log(torch.tensor(2.0)).item()
+    )
