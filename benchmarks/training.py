@@ -4,7 +4,7 @@ Run:      python benchmarks/training.py --data fer2013.csv [--model model1] [--r
 Costs:    about five minutes a model on two cores; nothing else should run meanwhile.
 Expected: at least 2.5 times the faces per second, where the processor computes in bf16.
 
-Each round trains the same number of batches of the same network twice, first as ``plain.py`` does it, then with
+Each round trains the same number of batches of the same network twice: first as ``plain.py`` does it, then with
 ``ferkit.training.run.train``, each in a fresh process. The first batches of each are not timed; loading the data is.
 """
 
@@ -12,12 +12,13 @@ import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -41,83 +42,60 @@ class Plan:
     rounds: int
     """Pairs of processes."""
     warmup: int
-    """Batches before the clock starts; enough to fill what the loaders prepare ahead where batches are fast."""
+    """Batches before the clock starts: enough to use up what the loaders prepared before the first one."""
     batches: int
     """Batches timed."""
 
 
 PLANS = {
-    "model1": Plan(rounds=6, warmup=50, batches=250),
-    "model3": Plan(rounds=3, warmup=2, batches=5),
+    "model1": Plan(rounds=6, warmup=40, batches=160),
+    "model3": Plan(rounds=3, warmup=1, batches=4),
 }
+"""By recipe. Model 3 needs no longer warm-up: its loaders wait for it, not it for them."""
 
 
 def main() -> None:
     """Measure what the command line asks for and write the report."""
     asked = _parser().parse_args()
-    if asked.side:
-        plan = PLANS[asked.model]
-        timed = asked.batches or plan.batches
-        print(json.dumps(measure(asked.side, asked.data, get_recipe(asked.model), plan.warmup, timed)))
-        return
-    for model in [asked.model] if asked.model else PLANS:
-        found = compare(model, asked.data, asked.rounds, asked.batches)
-        print(_summary(found), flush=True)
+    models = {name: plan for name, plan in PLANS.items() if asked.model in (None, name)}
+    for model, usual in models.items():
+        plan = replace(usual, rounds=asked.rounds or usual.rounds, batches=asked.batches or usual.batches)
+        if asked.side:
+            print(json.dumps(measure(asked.side, asked.data, get_recipe(model), plan)))
+            continue
+        found = compare(model, asked.data, plan)
+        print(summary(found))
         print("written:", write_report(asked.out, model, found), flush=True)
 
 
-def compare(model: str, data: Path, rounds: int | None = None, batches: int | None = None) -> dict[str, Any]:
-    """Return the rounds of one model and where they ran, as plain values; prints each round.
+def measure(side: str, data: Path, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Train in this process; return faces per second and how it was set up.
 
     Args:
-        model: A key of :data:`PLANS`, which is also a recipe.
+        side: A key of :data:`SIDES`.
         data: ``fer2013.csv``.
-        rounds: Instead of the plan's.
-        batches: To time, instead of the plan's.
-    """
-    plan = PLANS[model]
-    done: list[dict[str, Any]] = []
-    for number in range(1, (rounds or plan.rounds) + 1):
-        pair = {side: _in_fresh_process(side, model, data, batches or plan.batches) for side in SIDES}
-        done.append({side: round(found["faces_per_second"], 2) for side, found in pair.items()})
-        done[-1]["ratio"] = round(done[-1]["ferkit"] / done[-1]["plain"], 3)
-        done[-1]["how"] = {side: found["how"] for side, found in pair.items()}
-        print(f"{model} round {number}: {_round_line(done[-1])}", flush=True)
-    how = done[0]["how"]
-    for values in done:
-        del values["how"]
-    return {
-        "recipe": get_recipe(model).to_dict(),
-        "warmup": plan.warmup,
-        "batches": batches or plan.batches,
-        "how": how,
-        "rounds": done,
-        "medians": {side: median(values[side] for values in done) for side in SIDES},
-        "environment": _environment(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def measure(side: str, data: Path, recipe: Recipe, warmup: int, batches: int) -> dict[str, Any]:
-    """Train ``batches`` batches after ``warmup`` others in this process; return faces per second and how it was set up.
+        recipe: What to train.
+        plan: How long; its rounds do not matter here.
 
     Raises:
-        DataError: Training has fewer batches.
+        DataError: Training has fewer batches than the plan needs.
     """
     steps = SIDES[side](data, recipe)
     how = next(steps)
-    for _ in range(warmup):
-        _next(steps)
+    for _ in range(plan.warmup):
+        _advance(steps)
     began = time.perf_counter()
-    for _ in range(batches):
-        _next(steps)
+    for _ in range(plan.batches):
+        _advance(steps)
     seconds = time.perf_counter() - began
-    return {"faces_per_second": batches * recipe.batch_size / seconds, "how": how}
+    return {"faces_per_second": plan.batches * recipe.batch_size / seconds, "how": how}
 
 
-def _next(steps: Iterator[Any]) -> None:
-    if next(steps, StopIteration) is StopIteration:
-        raise DataError("expected an epoch longer than the batches to measure")
+def _advance(steps: Iterator[str | None]) -> None:
+    try:
+        next(steps)
+    except StopIteration:
+        raise DataError("expected an epoch longer than the batches to measure; use a smaller --batches") from None
 
 
 def _plain(data: Path, recipe: Recipe) -> Iterator[str | None]:
@@ -139,10 +117,8 @@ def _ferkit(data: Path, recipe: Recipe) -> Iterator[str | None]:
     with tempfile.TemporaryDirectory() as folder:
         for event in train(recipe, read_fer2013(data), Path(folder) / "run", save_seconds=math.inf):
             if isinstance(event, Started):
-                yield (
-                    f"{event.precision} ({event.reason}), channels last, {event.workers} workers, "
-                    f"{torch.get_num_threads()} threads"
-                )
+                precision, threads = f"{event.precision} ({event.reason})", torch.get_num_threads()
+                yield f"{precision}, channels last, {event.workers} workers, {threads} threads"
             elif isinstance(event, Step):
                 yield None
             else:
@@ -150,30 +126,69 @@ def _ferkit(data: Path, recipe: Recipe) -> Iterator[str | None]:
 
 
 SIDES: dict[str, Callable[[Path, Recipe], Iterator[str | None]]] = {"plain": _plain, "ferkit": _ferkit}
-"""What is compared, in the order of a round; each yields how it is set up, then once a batch."""
+"""What is compared, in the order of a round; each yields how it is set up, then once a batch of the first epoch."""
 
 
-def _in_fresh_process(side: str, model: str, data: Path, batches: int) -> dict[str, Any]:
+def compare(model: str, data: Path, plan: Plan) -> dict[str, Any]:
+    """Return the rounds of one recipe and where they ran, as plain values; prints each round."""
+    rounds: list[dict[str, Any]] = []
+    how: dict[str, str] = {}
+    for number in range(1, plan.rounds + 1):
+        began, others = time.perf_counter(), _cpu_seconds_of_others()
+        values: dict[str, Any] = {}
+        for side in SIDES:
+            found = _in_fresh_process(side, model, data, plan)
+            values[side], how[side] = round(found["faces_per_second"], 2), found["how"]
+        values["ratio"] = round(values["ferkit"] / values["plain"], 3)
+        values["others"] = round((_cpu_seconds_of_others() - others) / (time.perf_counter() - began), 2)
+        rounds.append(values)
+        print(f"{model} round {number}:", *(f"{name} {value}" for name, value in values.items()), flush=True)
+    return {
+        "recipe": get_recipe(model).to_dict(),
+        "warmup": plan.warmup,
+        "batches": plan.batches,
+        "how": how,
+        "rounds": rounds,
+        "medians": {side: median(values[side] for values in rounds) for side in SIDES},
+        "environment": _environment(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _in_fresh_process(side: str, model: str, data: Path, plan: Plan) -> dict[str, Any]:
     """Measure where no allocator setting, thread pool or cache of the other side is left."""
-    command = [sys.executable, __file__, "--side", side, "--model", model, "--data", data, "--batches", str(batches)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    asked = ["--side", side, "--model", model, "--data", str(data), "--batches", str(plan.batches)]
+    done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _cpu_seconds_of_others() -> float:
+    """Return what all processes but this one and its children have used; not a number where the system does not say."""
+    try:
+        user, nice, system = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=4)[1:4]
+    except OSError:
+        return math.nan
+    everyone = (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
+    ours = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return everyone - sum(usage.ru_utime + usage.ru_stime for usage in ours)
 
 
 def _environment() -> dict[str, Any]:
     from ferkit.training.environment import describe
 
     found = describe("cpu")
-    found["versions"]["pandas"] = version("pandas")
-    return {**found, "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {**found, "cores": cores, "versions": {**found["versions"], "pandas": version("pandas")}}
 
 
 def write_report(folder: Path, model: str, found: dict[str, Any]) -> Path:
     """Put what was found into today's JSON, beside other models of the day, and write the Markdown anew from it."""
     path = folder / f"training-{found['finished'][:10]}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"schema": SCHEMA, "models": {}}
+    content: dict[str, Any] = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"schema": SCHEMA, "models": {}}
+    )
     content["models"][model] = found
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report = path.with_suffix(".md")
@@ -183,53 +198,49 @@ def write_report(folder: Path, model: str, found: dict[str, Any]) -> Path:
 
 def to_markdown(content: dict[str, Any]) -> str:
     """Render the JSON of a day."""
-    lines = [
-        "# Training speed, ferkit against a plain notebook",
-        "",
-        "Generated by `benchmarks/training.py`; see [how it measures](../README.md). Numbers are faces per second, "
-        "loading included.",
-    ]
+    lines = ["# Training speed: ferkit against a plain notebook", ""]
+    lines += ["Generated by `benchmarks/training.py`; [what it measures](../README.md).", ""]
     for model, found in sorted(content["models"].items()):
-        environment = found["environment"]
-        versions = ", ".join(f"{name} {number}" for name, number in environment["versions"].items())
-        commit = f"{environment['commit']}{' with changes' if environment['dirty'] else ''}"
-        lines += [
-            "",
-            f"## Recipe {model}, batches of {found['recipe']['batch_size']}",
-            "",
-            f"**{_summary(found)}**",
-            "",
-            "| round | plain | ferkit | ratio |",
-            "| ---: | ---: | ---: | ---: |",
-            *(
-                f"| {number} | {values['plain']:.4g} | {values['ferkit']:.4g} | {values['ratio']:.2f} |"
-                for number, values in enumerate(found["rounds"], start=1)
-            ),
-            "",
-            f"- plain: {found['how']['plain']}",
-            f"- ferkit: {found['how']['ferkit']}",
-            f"- timed: {found['batches']} batches a round and side, after {found['warmup']} others",
-            f"- processor: {environment['device']}, {environment['cores']} cores usable; {environment['platform']}",
-            f"- versions: {versions}; commit {commit}",
-            f"- finished: {found['finished']}",
-        ]
-    return "\n".join(lines) + "\n"
+        lines += _section(model, found)
+    return "\n".join(lines)
 
 
-def _summary(found: dict[str, Any]) -> str:
-    medians = found["medians"]
-    ratio = medians["ferkit"] / medians["plain"]
+def _section(model: str, found: dict[str, Any]) -> list[str]:
+    environment = found["environment"]
+    versions = ", ".join(f"{name} {number}" for name, number in environment["versions"].items())
+    commit = f"{environment['commit']}{' with changes' if environment['dirty'] else ''}"
+    return [
+        f"## Recipe {model}, batches of {found['recipe']['batch_size']}",
+        "",
+        f"**{summary(found)}**",
+        "",
+        "| round | plain, faces/s | ferkit, faces/s | ratio | cores used by others |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {number} | {row['plain']:.4g} | {row['ferkit']:.4g} | {row['ratio']:.2f} | {row['others']:.2f} |"
+            for number, row in enumerate(found["rounds"], start=1)
+        ),
+        "",
+        f"- plain: {found['how']['plain']}",
+        f"- ferkit: {found['how']['ferkit']}",
+        f"- timed: {found['batches']} batches a round and side, after {found['warmup']} others",
+        f"- processor: {environment['device']}, {environment['cores']} of them usable; {environment['platform']}",
+        f"- versions: {versions}; commit {commit}",
+        f"- finished: {found['finished']}",
+        "",
+    ]
+
+
+def summary(found: dict[str, Any]) -> str:
+    """Return one sentence: the ratio of the medians, its spread and the verdict."""
+    plain, ferkit = found["medians"]["plain"], found["medians"]["ferkit"]
     ratios = [values["ratio"] for values in found["rounds"]]
-    verdict = "reaches" if ratio >= TARGET else "misses"
+    rounds = f"{len(ratios)} {'round' if len(ratios) == 1 else 'rounds'}"
     return (
-        f"{ratio:.2f} times plain (medians {medians['ferkit']:.4g} and {medians['plain']:.4g} faces/s of "
-        f"{len(ratios)} {'round' if len(ratios) == 1 else 'rounds'}; "
-        f"by round {min(ratios):.2f} to {max(ratios):.2f}); {verdict} the target of {TARGET}"
+        f"{ferkit / plain:.2f} times plain: medians {ferkit:.4g} and {plain:.4g} faces/s of {rounds}, "
+        f"ratios of single rounds {min(ratios):.2f} to {max(ratios):.2f}; "
+        f"{'reaches' if ferkit / plain >= TARGET else 'misses'} the target of {TARGET}"
     )
-
-
-def _round_line(values: dict[str, Any]) -> str:
-    return f"plain {values['plain']:.4g}, ferkit {values['ferkit']:.4g} faces/s, ratio {values['ratio']:.2f}"
 
 
 def _parser() -> argparse.ArgumentParser:

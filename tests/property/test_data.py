@@ -50,13 +50,15 @@ def read(content):
     mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
     pad=st.sampled_from(["", " "]),
     packed=st.booleans(),
-    rows_a_piece=st.integers(1, 6),
+    piece=st.sampled_from([8 << 20, 30_000, 9000, 30]),
+    rows=st.integers(1, 6),
 )
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_as_csv_reads_back(table, order, end, last_end, mark, pad, packed, rows_a_piece):
+def test_what_is_written_as_csv_reads_back(table, order, end, last_end, mark, pad, packed, piece, rows):
     content = mark + text_of(table, order, end, last_end, pad)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv, "_ROWS", rows_a_piece)
+        patch.setattr(csv, "_PIECE", piece)
+        patch.setattr(csv, "_ROWS", rows)
         data = read(gzip.compress(content, 1) if packed else content)
     images, labels, splits = table
     assert np.array_equal(data.faces.images, images)

@@ -14,11 +14,14 @@ def results(
     folder: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
     docs: Annotated[Path, typer.Option("--docs", help="Folder of the generated pages.")] = Path("docs/results"),
     readme: Annotated[Path, typer.Option("--readme", help="README whose table is generated.")] = Path("README.md"),
+    picture: Annotated[Path, typer.Option("--picture", help="Picture of the README.")] = Path(
+        "docs/images/table-2.png"
+    ),
 ) -> None:
     """Render the pages of the report's tables, reported beside measured, from results/*.json."""
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
-    from ferkit.report.results import add_run, render, stale, write
+    from ferkit.report.results import add_run, draw, render, stale, write
 
     for run in add or []:
         typer.echo(f"added {add_run(run, folder, TABLES.values())}")
@@ -30,4 +33,7 @@ def results(
         typer.echo(f"{len(pages)} pages are what results/ says")
         return
     changed = write(pages)
+    drawn = draw(folder, picture, TABLES["table-2"])
     typer.echo(f"{len(pages)} pages, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")
+    if drawn:
+        typer.echo(f"picture: {drawn}")

@@ -29,11 +29,13 @@ from ferkit.labels import NUM_CLASSES
 COLUMNS = ("emotion", "pixels", "Usage")
 
 _PIECE = 8 << 20  # bytes of text held at a time: about 1000 rows
+_LINE = 4 * _PIECE  # bytes of one line that are gathered at most
 _ROWS = 2048  # rows parsed at a time, should they be short
 _BLOCK = 16  # rows whose pixels are read at a time: what fits into a core's cache
 _WIDTHS = dict(zip(COLUMNS, (64, LONGEST, 64), strict=True))  # bytes kept of a field; a longer one is refused
 _EMOTIONS = {str(number).encode(): number for number in range(NUM_CLASSES)}
 _SPLITS = {split.value.encode(): number for number, split in enumerate(SPLITS)}
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 _Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]
@@ -73,11 +75,11 @@ def read_csv(path: Path) -> Fer2013:
 
 
 def _pieces(raw: IO[bytes]) -> Iterator[bytes]:
-    """Yield the text in pieces of whole lines; a line of more than four pieces is cut, and then refused."""
+    """Yield the text in pieces of whole lines; a line that is far too long is cut, and then refused."""
     rest = b""
     while block := raw.read(_PIECE):
         text = rest + block
-        end = text.rfind(b"\n") + 1 or text.rfind(b"\r") + 1 or (len(text) if len(text) > 4 * _PIECE else 0)
+        end = text.rfind(b"\n") + 1 or text.rfind(b"\r") + 1 or (len(text) if len(text) > _LINE else 0)
         rest = text[end:]
         if end:
             yield text[:end]
@@ -92,7 +94,7 @@ def _cut(lines: list[bytes], names: list[str], path: Path, first_line: int) -> l
     for number, line in enumerate(lines, first_line):
         if line.count(b",") >= len(names):  # pandas may drop what is too much
             raise DataError(f"{path}:{number}: expected {len(names)} fields, got {line.count(b',') + 1}")
-    longest = max(map(len, lines))
+    longest = max(map(len, lines)) + 1
     widths = {names.index(column): min(width, longest) for column, width in _WIDTHS.items()}
     try:
         rows = pd.read_csv(
@@ -120,20 +122,20 @@ def _header(lines: list[bytes], path: Path) -> tuple[list[str], int]:
     texts = (line.removeprefix(b"\xef\xbb\xbf").strip() for line in lines)
     number, text = next(((number, text) for number, text in enumerate(texts, 1) if text), (1, b""))
     names = [_bare(field).decode("utf-8", "backslashreplace") for field in text.split(b",")]
-    wrong = _wrong_header(names, any(b"\0" in line for line in lines))
+    wrong = _wrong_header(names, lines)
     if wrong:
         raise DataError(f"{path}:{number}: expected the columns {', '.join(COLUMNS)}; {wrong}")
     return names, number
 
 
-def _wrong_header(names: list[str], binary: bool) -> str:
+def _wrong_header(names: list[str], lines: list[bytes]) -> str:
     missing = [column for column in COLUMNS if column not in names]
     if not missing:
         twice = [column for column in COLUMNS if names.count(column) > 1]
         return f"got {twice[0]} twice" if twice else ""
     if names == [""]:
         return "got an empty file"
-    if binary:
+    if any(map(_CONTROL.search, lines)):
         return "got a binary file"
     for mark, called in ((";", "semicolons"), ("\t", "tabs")):
         if len(names) == 1 and mark in names[0]:

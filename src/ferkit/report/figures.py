@@ -8,8 +8,9 @@ Letters: K classes, M versions of a face, N faces.
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +78,33 @@ def confusion(matrix: Sequence[Sequence[int]], title: str) -> Figure:
         matrix: ``K`` rows (true class) of ``K`` counts (predicted class); a row may be empty.
         title: Stands above it.
     """
-    counts = np.array(matrix)
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.maximum(totals, 1)
     with _own_looks():
         figure = _figure(4.0, 4.0)
-        axes = figure.subplots()
-        _cells(axes, shares)
-        for (row, column), count in np.ndenumerate(counts):
-            percent = f"{100 * shares[row, column]:.0f} %" if totals[row, 0] else "–"
-            axes.text(column, row - 0.02, percent, ha="center", va="bottom", fontsize=9.5)
-            axes.text(column, row + 0.08, str(count), ha="center", va="top", fontsize=8)
-        axes.set_title(title, fontsize=11)
+        _matrix(figure.subplots(), np.array(matrix), title)
+    return figure
+
+
+def overview(series: Mapping[str, Sequence[float]], matrix: Sequence[Sequence[int]], title: str) -> Figure:
+    """Draw validation losses of several runs beside a confusion matrix: the picture of the README.
+
+    Args:
+        series: Name of a run to its validation loss, epoch by epoch, in nats.
+        matrix: As for :func:`confusion`.
+        title: Stands above the matrix.
+    """
+    with _own_looks():
+        figure = _figure(9.0, 4.2)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
+        for (name, losses), marker in zip(series.items(), cycle("osD^v"), strict=False):
+            left.plot(range(1, len(losses) + 1), losses, marker=marker, markersize=4.5, linewidth=1.8, label=name)
+        left.set_title("validation loss", fontsize=11)
+        left.set_xlabel("epoch")
+        left.set_ylabel("nats a face")
+        left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        left.grid(axis="y", color=INK, alpha=0.15, linewidth=0.8)
+        left.legend(frameon=False, fontsize=9)
+        _ink(left)
+        _matrix(right, np.array(matrix), title)
     return figure
 
 
@@ -190,6 +206,17 @@ def _curve(axes: Axes, epochs: Sequence[dict[str, Any]], name: str, kept: int | 
     axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(-0.14, 1), **_TIGHT)
     _ink(axes)
+
+
+def _matrix(axes: Axes, counts: NDArray[np.int64], title: str) -> None:
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
+    _cells(axes, shares)
+    for (row, column), count in np.ndenumerate(counts):
+        percent = f"{100 * shares[row, column]:.0f} %" if totals[row, 0] else "–"
+        axes.text(column, row - 0.02, percent, ha="center", va="bottom", fontsize=9.5)
+        axes.text(column, row + 0.08, str(count), ha="center", va="top", fontsize=8)
+    axes.set_title(title, fontsize=11)
 
 
 def _cells(axes: Axes, shares: NDArray[np.float64]) -> None:

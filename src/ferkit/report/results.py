@@ -14,6 +14,7 @@ from typing import Any
 from ferkit.errors import RunError
 from ferkit.evaluation import wilson_interval
 from ferkit.files import replacing, write_text
+from ferkit.report import figures
 from ferkit.report.table import Row, Table
 from ferkit.training.folder import SCHEMA, RunFolder
 
@@ -72,7 +73,7 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
         RunError: The run is not finished.
     """
     content = RunFolder(run).read_result()
-    places = [Path(t.name, row.slug) for t in tables for row in t.rows if row.recipe.key() == content["key"]]
+    places = [Path(t.name, row.slug) for t in tables for row in t.every if row.recipe.key() == content["key"]]
     place = places[0] if places else Path(OTHER, f"{content['recipe']['model']}-{content['key']}")
     target = results / place / f"seed-{content['seed']}.json"
     with replacing(target) as part:
@@ -83,12 +84,30 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
 def render(results: Path, docs: Path, readme: Path, tables: Mapping[str, Table]) -> dict[Path, str]:
     """Return every generated page and its text, and the README with its table, from the runs in ``results``."""
     runs = read_results(results)
-    keys = {row.recipe.key() for table in tables.values() for row in table.rows}
+    keys = {row.recipe.key() for table in tables.values() for row in table.every}
     pages = {docs / f"{name}.md": table_page(table, runs) for name, table in tables.items()}
     pages[docs / f"{OTHER}.md"] = other_page([run for run in runs if run.key not in keys])
     if readme.exists():
         pages[readme] = _with_table(readme.read_text(encoding="utf-8"), _readme_table(tables.values(), runs))
     return pages
+
+
+def draw(results: Path, picture: Path, table: Table) -> Path | None:
+    """Draw validation losses of the runs of ``table`` and the confusion matrix of the best of them on the test split.
+
+    Returns:
+        ``picture``, or ``None`` where the table has no run.
+    """
+    runs = read_results(results)
+    firsts = [(row, run) for row in table.every for run in runs if run.key == row.recipe.key() and run.seed == 0]
+    if not firsts:
+        return None
+    series = {row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]] for row, run in firsts}
+    row, best = max(firsts, key=lambda pair: pair[1].content["evaluation"]["validation"]["accuracy"])
+    test = best.content["evaluation"]["test"]
+    title = f"{row.label}: {test['split']}, accuracy {100 * test['accuracy']:.1f} %"
+    figures.save(figures.overview(series, test["confusion"], title), picture)
+    return picture
 
 
 def write(pages: Mapping[Path, str]) -> list[Path]:
@@ -117,15 +136,18 @@ def table_page(table: Table, runs: list[Run]) -> str:
         "is not in it. *Without copies* leaves out test faces that also stand, pixel for pixel, in Training.",
         "",
         f"| {' | '.join(_COLUMNS)} |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        _RULE,
     ]
-    owned = {row.slug: [run for run in runs if run.key == row.recipe.key()] for row in table.rows}
+    owned = {row.slug: [run for run in runs if run.key == row.recipe.key()] for row in table.every}
     lines += [f"| {' | '.join(_cells(row, owned[row.slug]))} |" for row in table.rows]
-    remarks = [f"- {row.label}: {row.remark}" for row in table.rows if row.remark]
-    if remarks:
-        lines += ["", "## Where ours differs, and why", "", *remarks]
+    if table.remarks:
+        lines += ["", "## Where ours differs, and why", "", *(f"- {remark}" for remark in table.remarks)]
+    if table.variations:
+        lines += ["", "Variations, run to find out why; each beside the reported number of the row it varies:", ""]
+        lines += [f"| {' | '.join(_COLUMNS)} |", _RULE]
+        lines += [f"| {' | '.join(_cells(row, owned[row.slug]))} |" for row in table.variations]
     lines += ["", "## What the source leaves open", "", *(f"- {sentence}" for sentence in table.unclear)]
-    lines += ["", "## The runs", "", *_runs_table((row.label, run) for row in table.rows for run in owned[row.slug])]
+    lines += ["", "## The runs", "", *_runs_table((row.label, run) for row in table.every for run in owned[row.slug])]
     return "\n".join(lines) + "\n"
 
 
@@ -163,6 +185,7 @@ _COLUMNS = (
     "test",
     "test without copies",
 )
+_RULE = f"| --- |{' ---: |' * (len(_COLUMNS) - 1)}"
 
 
 def _cells(row: Row, runs: list[Run]) -> list[str]:

@@ -24,9 +24,6 @@ class Row:
     loss: float | None
     """The report's loss; ``None`` where it gives none."""
 
-    remark: str = ""
-    """What a reader should know of this row, a sentence or two."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -44,8 +41,18 @@ class Table:
 
     rows: tuple[Row, ...]
 
+    remarks: tuple[str, ...] = ()
+    """Why ours differs where it does, without numbers of ours; a sentence or two each."""
+
+    variations: tuple[Row, ...] = ()
+    """Rows the report does not have, run to find out why; their reported numbers are those of the row they vary."""
+
     def __post_init__(self) -> None:
-        keys = [row.recipe.key() for row in self.rows]
-        slugs = [row.slug for row in self.rows]
+        keys, slugs = [row.recipe.key() for row in self.every], [row.slug for row in self.every]
         if len(set(keys)) != len(keys) or len(set(slugs)) != len(slugs):
             raise RuntimeError(f"{self.name} repeats a row")
+
+    @property
+    def every(self) -> tuple[Row, ...]:
+        """The report's rows, then the variations."""
+        return (*self.rows, *self.variations)

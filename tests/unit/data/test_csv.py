@@ -96,8 +96,10 @@ def test_a_split_without_rows_is_empty(csv_file, row):
     assert len(read_fer2013(csv_file(row())).split(Split.PUBLIC_TEST)) == 0
 
 
-def test_many_pieces_join_in_order(csv_file, row, monkeypatch):
-    monkeypatch.setattr(csv, "_ROWS", 5)
+@pytest.mark.parametrize(("piece", "rows"), [(8 << 20, 5), (10_000, 2048), (50_000, 2), (100, 1)])
+def test_many_pieces_join_in_order(csv_file, row, monkeypatch, piece, rows):
+    monkeypatch.setattr(csv, "_PIECE", piece)
+    monkeypatch.setattr(csv, "_ROWS", rows)
     monkeypatch.setattr(csv, "_BLOCK", 3)
     data = read_fer2013(csv_file(*(row(n % 7, first=n) for n in range(23))))
     assert data.faces.images[:, 0, 0].tolist() == list(range(23))
@@ -114,7 +116,9 @@ def test_many_pieces_join_in_order(csv_file, row, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("rows_before", [0, 3, 4, 5, 11, 40])
-def test_the_line_of_a_bad_row_is_right_in_every_piece(csv_file, row, monkeypatch, end, start, rows_before):
+@pytest.mark.parametrize("piece", [8 << 20, 20_000])
+def test_the_line_of_a_bad_row_is_right_in_every_piece(csv_file, row, monkeypatch, end, start, rows_before, piece):
+    monkeypatch.setattr(csv, "_PIECE", piece)
     monkeypatch.setattr(csv, "_ROWS", 4)
     good = [row() if n % 3 else "" for n in range(rows_before)]  # every third line is blank
     path = csv_file(*good, row(7), row(), row(8), end=end, start=start)
@@ -123,7 +127,17 @@ def test_the_line_of_a_bad_row_is_right_in_every_piece(csv_file, row, monkeypatc
         read_fer2013(path)
 
 
-@pytest.mark.parametrize("rows_before", [1, 2, 9])
+def test_many_short_lines_are_read_a_few_at_a_time(csv_file, row, monkeypatch):
+    import pandas as pd
+
+    lines = []
+    read = pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda text, **k: lines.append(text.getvalue().count(b"\n")) or read(text, **k))
+    assert len(read_fer2013(csv_file(row(), *[""] * 5000, row()))) == 2
+    assert lines == [2048, 2048, 906]
+
+
+@pytest.mark.parametrize("rows_before", [0, 1, 2, 3, 9])
 def test_the_line_of_a_row_with_too_many_fields_is_right_in_every_piece(csv_file, row, monkeypatch, rows_before):
     monkeypatch.setattr(csv, "_ROWS", 4)
     path = csv_file(*[row()] * rows_before, "", row() + ",x,y", row())

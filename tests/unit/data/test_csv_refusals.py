@@ -125,7 +125,7 @@ def test_bytes_that_are_not_utf8_are_shown_as_numbers(csv_file, refused):
         pytest.param("x" * 3_000_000, 1, COLUMNS + "'xxxxxxxxxxxxxxxxxxxx'", id="one huge line"),
         pytest.param("," * 3000, 1, COLUMNS + "', , , , , '", id="nothing but commas"),
         pytest.param("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 1, COLUMNS + "a binary file", id="binary"),
-        pytest.param("a,b\n" * 9 + "\0", 1, COLUMNS + "a binary file", id="binary behind some text"),
+        pytest.param("a,b\n\0\n", 1, COLUMNS + "a binary file", id="binary behind some text"),
     ],
 )  # fmt: skip
 def test_what_is_not_fer2013_is_refused_at_its_header(csv_file, refused, text, line, problem):
@@ -158,9 +158,10 @@ def test_noise_is_refused(tmp_path, refused):
         pytest.param("3", USAGE + "nothing" + CUT, id="after the emotion"),
     ],
 )
-@pytest.mark.parametrize("rows_a_piece", [2, 3, 4, 2048])
-def test_a_last_line_that_is_cut_off_is_called_so(csv_file, refused, monkeypatch, kept_text, problem, rows_a_piece):
-    monkeypatch.setattr(csv, "_ROWS", rows_a_piece)
+@pytest.mark.parametrize(("piece", "rows"), [(8 << 20, 2048), (8 << 20, 2), (8 << 20, 3), (10_000, 2048), (100, 1)])
+def test_a_last_line_that_is_cut_off_is_called_so(csv_file, refused, monkeypatch, kept_text, problem, piece, rows):
+    monkeypatch.setattr(csv, "_PIECE", piece)
+    monkeypatch.setattr(csv, "_ROWS", rows)
     path = csv_file(GOOD, GOOD)
     path.write_bytes(path.read_bytes() + kept_text.encode())
     assert refused(path) == f"{path}:4: {problem}"
@@ -180,6 +181,13 @@ def test_a_bad_last_line_that_ends_is_not_called_cut_off(csv_file, refused):
 def test_of_two_bad_rows_the_first_is_named(csv_file, refused):
     path = csv_file(GOOD, GOOD.replace(" 9 ", " 256 "), GOOD.replace("3,", "8,", 1))
     assert refused(path) == f"{path}:3: {LEVEL}'256'"
+
+
+def test_a_line_without_end_is_not_gathered_in_memory(csv_file, refused, monkeypatch):
+    monkeypatch.setattr(csv, "_PIECE", 5000)
+    monkeypatch.setattr(csv, "_LINE", 20_000)
+    path = csv_file("3," + "1 " * 100_000 + ",Training")
+    assert re.fullmatch(rf"{re.escape(str(path))}:2: .*got nothing", refused(path))
 
 
 def test_what_pandas_cannot_cut_is_refused_with_its_words(csv_file, refused, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 
 from ferkit.data.faces import Faces
 from ferkit.training.augment import build_augmentation
-from ferkit.training.batches import TrainingBatches, default_workers, load_batches, steps_per_epoch
+from ferkit.training.batches import Batch, TrainingBatches, default_workers, load_batches, steps_per_epoch
 from ferkit.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -115,18 +115,13 @@ def test_the_shares_of_all_processes_are_the_batch_of_one(processes):
     for index in range(len(whole)):
         batch = whole[index]
         for rank, share in enumerate(shares):
-            assert_same(
-                [share[index]],
-                [(type(batch))(batch.images[rank::processes], batch.labels[rank::processes], batch.total)],
-            )
+            expected = Batch(batch.images[rank::processes], batch.labels[rank::processes], batch.total)
+            assert_same([share[index]], [expected])
 
 
 def test_no_process_is_left_with_a_single_face():
-    sizes = [
-        len(TrainingBatches(numbered_faces(19), plain(), rank, 2)[index].labels)
-        for rank in range(2)
-        for index in range(len(TrainingBatches(numbered_faces(19), plain(), rank, 2)))
-    ]
+    shares = [TrainingBatches(numbered_faces(19), plain(), rank, 2) for rank in range(2)]
+    sizes = [len(share[index].labels) for share in shares for index in range(len(share))]
     assert sizes == [4] * 8, "19 = 8 + 8 + 3, and three faces are too few for two processes"
 
 
