@@ -20,9 +20,9 @@ TABLE = Table(
     remarks=(
         "At the peak rate of 0.002 that the report states, Model 1 has not learned enough after ten epochs. "
         "The variations below change one thing each; of these, the rate makes the difference.",
-        "The report's own Table 3 gives Adam the same accuracy at 0.0001 and at 0.02, and SGD nearly the same from 0.002 "
-        "to 0.02. So the rates it states were probably not in force, as happens where OneCycleLR is given a max_lr of "
-        "its own.",
+        "The report's own Table 3 gives Adam the same accuracy at 0.0001 and at 0.02, and SGD nearly the same from "
+        "0.002 to 0.02. So the rates it states were probably not in force, as happens where OneCycleLR is given a "
+        "max_lr of its own.",
     ),
     variations=(
         Row(

@@ -105,7 +105,7 @@ def draw(results: Path, picture: Path, table: Table) -> Path | None:
     series = {row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]] for row, run in firsts}
     row, best = max(firsts, key=lambda pair: pair[1].content["evaluation"]["validation"]["accuracy"])
     test = best.content["evaluation"]["test"]
-    title = f"{row.label}: {test['split']}, accuracy {100 * test['accuracy']:.1f} %"
+    title = f"{row.label}\n{test['split']}, accuracy {100 * test['accuracy']:.1f} %"
     figures.save(figures.overview(series, test["confusion"], title), picture)
     return picture
 
