@@ -28,7 +28,7 @@ from ferkit.labels import NUM_CLASSES
 
 COLUMNS = ("emotion", "pixels", "Usage")
 
-_PIECE = 8 << 20  # bytes of text held at a time: about 1000 rows
+_PIECE = 4 << 20  # bytes of text held at a time: about 500 rows
 _LINE = 4 * _PIECE  # bytes of one line that are gathered at most
 _ROWS = 2048  # rows parsed at a time, should they be short
 _BLOCK = 16  # rows whose pixels are read at a time: what fits into a core's cache

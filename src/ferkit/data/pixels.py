@@ -1,4 +1,4 @@
-"""Reads rows of grey levels from text, some at a time: three times as fast as ``numpy.fromstring``.
+"""Reads rows of grey levels from text, some at a time: twice as fast as ``numpy.fromstring``.
 
 Shape letters: N rows, T bytes of text, P numbers.
 """
@@ -37,22 +37,21 @@ def parse_pixels(rows: Sequence[bytes]) -> NDArray[np.uint8] | None:
     digit_T = value_T < 10
     if np.count_nonzero(digit_T) + np.count_nonzero(text_T == ord(" ")) + len(rows) + 2 != len(text_T):
         return None
-    after_digit_T = digit_T.copy()  # a digit that follows one
-    after_digit_T[1:] &= digit_T[:-1]
-    if (after_digit_T[3:] & after_digit_T[2:-1] & after_digit_T[1:-2]).any():
-        return None  # four digits in a row
-    units_P = np.flatnonzero(digit_T[:-1] > digit_T[1:])  # where a number ends
-    row_ends = np.cumsum([len(row) + 1 for row in rows]) + 2
-    if not np.array_equal(np.searchsorted(units_P, row_ends), np.arange(1, len(rows) + 1) * PIXELS):
-        return None
     value_T *= digit_T
-    tens_P = value_T.take(units_P - 1)
-    hundreds_P = value_T.take(units_P - 2) * after_digit_T.take(units_P - 1)
-    values_P = 100 * hundreds_P.astype(np.uint16)
-    values_P += value_T.take(units_P) + np.uint8(10) * tens_P
-    if values_P.max(initial=0) > 255:
+    # From here on every array speaks of a window of three characters: the last digits of a number, if they are digits.
+    two_T = digit_T[:-1] & digit_T[1:]
+    three_T = two_T[:-1] & two_T[1:]
+    hundreds_T = value_T[:-2] * three_T
+    rest_T = np.uint8(10) * value_T[1:-1] + value_T[2:]
+    four_digits = three_T[:-1] & three_T[1:]
+    if four_digits.any() or ((hundreds_T > 2) | ((hundreds_T == 2) & (rest_T > 55))).any():
         return None
-    values_NP: NDArray[np.uint8] = values_P.astype(np.uint8).reshape(len(rows), PIXELS)
+    rest_T += np.uint8(100) * hundreds_T
+    ends_P = np.flatnonzero(digit_T[2:-1] > digit_T[3:])  # windows that end where a number does
+    row_ends = np.cumsum([len(row) + 1 for row in rows])
+    if not np.array_equal(np.searchsorted(ends_P, row_ends), np.arange(1, len(rows) + 1) * PIXELS):
+        return None
+    values_NP: NDArray[np.uint8] = rest_T.take(ends_P).reshape(len(rows), PIXELS)
     return values_NP
 
 

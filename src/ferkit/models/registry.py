@@ -39,7 +39,7 @@ def build_model(name: str, **options: Any) -> nn.Module:
     Example:
         >>> model = build_model("model1", kernel=3)
         >>> sum(p.numel() for p in model.parameters())
-        977799
+        979847
     """
     builder = _builder(name)
     known = model_options(name)

@@ -7,6 +7,7 @@ grey levels 0..255.
 Ours differs: the release used here draws the standard deviation of the noise evenly, not its variance.
 """
 
+import copy
 import os
 import random
 from typing import Protocol
@@ -57,7 +58,7 @@ class SeededPipeline:
         self._state = self._bits.state
         self._numpy = np.random.Generator(self._bits)
         self._python = random.Random(0)
-        self._compose = A.Compose(list(transforms))
+        self._compose = A.Compose(copy.deepcopy(transforms))  # each pipeline sets generators of its own in them
         self._compose.set_random_state(self._numpy, self._python)
 
     def __call__(self, image: NDArray[np.uint8], *, epoch: int, sample: int) -> NDArray[np.uint8]:

@@ -16,6 +16,8 @@ import csv
 import io
 import json
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,21 +151,36 @@ class RunFolder:
             raise RunError(f"{self.path}: cannot be written to ({error.strerror or error})") from None
 
     def write_metrics(self, history: list[Epoch]) -> None:
-        """Write ``metrics.csv`` anew and the last epoch for TensorBoard; ``history`` holds at least one epoch."""
-        from torch.utils.tensorboard import SummaryWriter
-
+        """Write ``metrics.csv`` anew; ``history`` holds at least one epoch."""
         rows = [_flat(epoch) for epoch in history]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path / "metrics.csv", text.getvalue())
-        number = history[-1].number
-        # purge_step: what a run that was killed wrote of this epoch and later ones no longer counts
-        with SummaryWriter(str(self.path / "tensorboard"), purge_step=number) as board:
-            for name, value in rows[-1].items():
-                if name != "epoch":
-                    board.add_scalar(name.replace("_", "/", 1), value, number)
+
+    @contextmanager
+    def board(self, history: list[Epoch]) -> Iterator[Callable[[Epoch], None]]:
+        """Yield a function that adds an epoch to the TensorBoard log, which begins anew with ``history``.
+
+        So what a killed run wrote of an epoch that is trained again does not stand there twice.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = self.path / "tensorboard"
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        with SummaryWriter(str(folder)) as writer:
+
+            def add(epoch: Epoch) -> None:
+                for name, value in _flat(epoch).items():
+                    if name != "epoch":
+                        writer.add_scalar(name.replace("_", "/", 1), value, epoch.number)
+                writer.flush()
+
+            for epoch in history:
+                add(epoch)
+            yield add
 
 
 def load_run(path: Path) -> tuple[Recipe, nn.Module]:

@@ -15,7 +15,7 @@ from ferkit.data.splits import Protocol
 from ferkit.errors import RecipeError, UnknownNameError
 
 
-@dataclass(frozen=True, kw_only=True, config=pydantic.ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False))
 class Recipe:
     """Settings of one run; vary one with :func:`dataclasses.replace`.
 
@@ -84,6 +84,12 @@ class Recipe:
         Literal["auto", "cpu", "cuda"], Field(description="where to train; auto: cuda if there is one")
     ] = "auto"
 
+    @pydantic.field_validator("options")
+    @classmethod
+    def _lists_are_tuples(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Make equal what TOML and Python write differently."""
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in sorted(options.items())}
+
     @property
     def decay(self) -> float:
         """The weight decay in force."""
@@ -137,7 +143,7 @@ def make_recipe(settings: Mapping[str, Any]) -> Recipe:
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        got = "" if problem["type"] == "missing_argument" else f", got {problem['input']!r}"
+        got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         raise RecipeError(f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{got}") from None
     _check_options(recipe)
     return recipe

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,11 +144,14 @@ def train(
     with _logged(folder, active=first) as log, _told_plainly(recipe, folder), StopRequest(max_minutes) as stop:
         run = _Run(recipe, data, folder, fabric, log, device, precision)
         workers = default_workers(fabric.device) if workers is None else workers
-        for event in run.events(stop, reason, workers, save_seconds):
-            if not isinstance(event, Step):
-                log.info("%s", event)
-            if first:
-                yield event
+        with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
+            for event in run.events(stop, reason, workers, save_seconds):
+                if not isinstance(event, Step):
+                    log.info("%s", event)
+                if isinstance(event, Epoch):
+                    add(event)
+                if first:
+                    yield event
 
 
 class _Run:
@@ -258,6 +261,10 @@ class _Run:
 
 
 _SAVE, _STOP = 1, 2
+
+
+def _ignore(_: Epoch) -> None:
+    """Stand in for the TensorBoard log in all processes but the first."""
 
 
 def evaluate_splits(
