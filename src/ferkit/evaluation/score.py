@@ -22,10 +22,13 @@ def network_input(grey_BHW: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: NDArray[np.uint8], device: torch.device | str = "cpu") -> NDArray[np.float32]:
-    """Return log-probabilities ``(N, K)`` of ``images`` ``(N, H, W)`` uint8; the model is left in evaluation mode."""
+    """Return log-probabilities ``(N, K)`` of ``images`` ``(N, H, W)`` uint8; the model is left in evaluation mode.
+
+    N is at least 1.
+    """
     model.eval()
     parts = [
-        model(network_input(torch.from_numpy(images[start : start + BATCH]).to(device))).float().cpu()
+        model(network_input(torch.tensor(images[start : start + BATCH], device=device))).float().cpu()
         for start in range(0, len(images), BATCH)
     ]
     log_probs: NDArray[np.float32] = torch.cat(parts).numpy()

@@ -4,7 +4,8 @@ Source: the report, section 2.1: Albumentations; horizontal flip p 0.5, vertical
 CoarseDropout p 0.2, GaussNoise p 0.2. It gives no parameters, so they are the defaults of the Albumentations of 2021:
 rotation by up to 90 degrees with mirrored borders, eight black holes of 8 x 8 pixels, noise of variance 10 to 50 on
 grey levels 0..255.
-Ours differs: the release used here draws the standard deviation of the noise evenly, not its variance.
+Ours differs: the release used here draws the standard deviation of the noise evenly, not its variance, and cuts the
+noise down to whole grey levels, towards zero.
 """
 
 import copy

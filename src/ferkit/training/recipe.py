@@ -170,7 +170,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     given: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
-        if not equals or not name.strip():
+        if not equals or not name.strip() or not value.strip():
             raise RecipeError(f"--set expects field=value, got {setting!r}")
         given[name.strip()] = _value(value.strip())
     changed = recipe.to_dict()
@@ -196,20 +196,21 @@ def recipe_from_toml(text: str, where: str) -> Recipe:
 
     Raises:
         RecipeError: The text is not TOML or not a recipe.
-        UnknownNameError: It names a field, model or option that does not exist.
     """
     try:
         return make_recipe(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{where}: not TOML: {error}") from None
-    except RecipeError as error:
+    except (RecipeError, UnknownNameError) as error:
         raise RecipeError(f"{where}: {error}") from None
 
 
 def _value(text: str) -> Any:
     for toml in (f"value = {text}", f"value = [{text}]"):
         try:
-            return tomllib.loads(toml)["value"]
+            found = tomllib.loads(toml)
+            if set(found) == {"value"}:
+                return found["value"]
         except tomllib.TOMLDecodeError:
             continue
     return text

@@ -19,7 +19,7 @@ from torch import nn
 
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_training, faces_digest
-from ferkit.errors import DataError, TrainingError
+from ferkit.errors import DataError, RecipeError, TrainingError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_text
 from ferkit.models import build_model
@@ -171,9 +171,11 @@ class _Run:
         self.device, self.precision = device, precision
         self.train = data.split(Split.TRAINING)
         self.valid = data.split(recipe.protocol.validation)
+        needed = 2 * fabric.world_size
+        if recipe.batch_size < needed:
+            raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
         self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
         if self.steps == 0:
-            needed = 2 * fabric.world_size
             raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
         self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric))
         self.identity = {
