@@ -49,7 +49,7 @@ class Plan:
 
 PLANS = {
     "model1": Plan(rounds=6, warmup=40, batches=160),
-    "model3": Plan(rounds=3, warmup=1, batches=4),
+    "model3": Plan(rounds=3, warmup=2, batches=8),
 }
 """By recipe. Model 3 needs no longer warm-up: its loaders wait for it, not it for them."""
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ferkit.errors import RunError
+from ferkit.errors import RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import wilson_interval
 from ferkit.files import replacing, write_text
 from ferkit.report import figures
 from ferkit.report.table import Row, Table
 from ferkit.training.folder import SCHEMA, RunFolder
+from ferkit.training.recipe import make_recipe
 
 OTHER = "other"
 """Folder and page of runs that are no row of a table."""
@@ -29,12 +30,9 @@ class Run:
     """One finished run, as its JSON file holds it."""
 
     path: Path
+    key: str
+    """Of its recipe, computed anew: what a key is made of may have changed since the run."""
     content: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """Name of its settings, whatever the seed."""
-        return str(self.content["key"])
 
     @property
     def seed(self) -> int:
@@ -59,9 +57,9 @@ def read_results(folder: Path) -> list[Run]:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["schema"] != SCHEMA:
                 raise RunError(f"{path}: expected schema {SCHEMA}, got {content['schema']}")
-            runs.append(Run(path, content))
-            _ = runs[-1].key, runs[-1].seed, runs[-1].accuracies("validation")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            runs.append(Run(path, make_recipe(content["recipe"]).key(), content))
+            _ = runs[-1].seed, runs[-1].accuracies("validation")
+        except (OSError, ValueError, KeyError, TypeError, RecipeError, UnknownNameError) as error:
             raise RunError(f"{path}: not the result of a run ({type(error).__name__}: {error})") from None
     return runs
 
@@ -72,9 +70,9 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     Raises:
         RunError: The run is not finished.
     """
-    content = RunFolder(run).read_result()
-    places = [Path(t.name, row.slug) for t in tables for row in t.every if row.recipe.key() == content["key"]]
-    place = places[0] if places else Path(OTHER, f"{content['recipe']['model']}-{content['key']}")
+    content, key = RunFolder(run).read_result(), RunFolder(run).read_recipe().key()
+    places = [Path(t.name, row.slug) for t in tables for row in t.every if row.recipe.key() == key]
+    place = places[0] if places else Path(OTHER, f"{content['recipe']['model']}-{key}")
     target = results / place / f"seed-{content['seed']}.json"
     with replacing(target) as part:
         shutil.copyfile(RunFolder(run).result, part)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -53,9 +53,11 @@ class Recipe:
         ),
     ] = "onecycle"
 
-    batch_size: Annotated[int, Field(ge=2, description="faces an update, over all processes together")] = 64
+    batch_size: Annotated[int, Field(strict=True, ge=2, description="faces an update, over all processes together")] = (
+        64
+    )
 
-    epochs: Annotated[int, Field(ge=1, description="passes over Training")] = 10
+    epochs: Annotated[int, Field(strict=True, ge=1, description="passes over Training")] = 10
 
     augmentation: Annotated[Literal["report", "none"], Field(description="random changes of the Training faces")] = (
         "report"
@@ -72,7 +74,7 @@ class Recipe:
     ] = "best"
 
     seed: Annotated[
-        int, Field(ge=0, lt=2**31, description="of initialisation, shuffling, augmentation and dropout")
+        int, Field(strict=True, ge=0, lt=2**31, description="of initialisation, shuffling, augmentation and dropout")
     ] = 0
 
     precision: Annotated[
@@ -98,22 +100,39 @@ class Recipe:
         return 9e-4 if self.optimizer == "sgd" else 0.0
 
     def key(self) -> str:
-        """Return 16 hexadecimal digits that name these settings, whatever the seed and the device.
+        """Return 16 hexadecimal digits that name what is trained, whatever the seed and the device.
+
+        Settings at their default do not enter, so a field or an option that is added later leaves old keys as they
+        are. Nor does it matter which of two names a setting was given: the networks return log-probabilities, and
+        there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out.
 
         Example:
-            >>> Recipe(model="model1").key() == Recipe(model="model1", seed=3).key()
+            >>> a = Recipe(model="model3", seed=3)
+            >>> a.key() == Recipe(model="model3", options={"width": 1}, loss="cross_entropy", weight_decay=9e-4).key()
             True
         """
-        settings = {k: v for k, v in self.to_dict().items() if k not in {"seed", "device"}}
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+        from ferkit.models import model_options
+
+        settings = self.to_dict()
+        defaults = {f.name: f.default for f in fields(self)}
+        changed = {
+            name: value for name, value in settings.items() if name not in _NOT_IN_KEY and value != defaults[name]
+        }
+        changed["protocol"] = self.protocol.value
+        changed["weight_decay"] = self.decay
+        known = model_options(self.model)
+        changed["options"] = {
+            name: float(value) if isinstance(known[name], float) else value
+            for name, value in settings["options"].items()
+            if value != _plain(known[name])
+        }
+        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, without those that are ``None``."""
         settings = asdict(self)
         settings["protocol"] = self.protocol.value
-        settings["options"] = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in sorted(self.options.items())
-        }
+        settings["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
         return {name: value for name, value in settings.items() if value is not None}
 
     def to_toml(self) -> str:
@@ -121,6 +140,14 @@ class Recipe:
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
+
+
+_NOT_IN_KEY = {"seed", "device", "loss", "options", "protocol", "weight_decay"}
+"""Fields that do not enter the key, or enter it in a form of their own."""
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def field_help() -> dict[str, str]:

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -38,7 +39,7 @@ def run(seed, accuracy, recipe=RECIPE):
         "dirty": False,
         "weights_sha256": "0" * 64,
     }
-    return Run(None, content)
+    return Run(None, recipe.key(), content)
 
 
 def row_of(page, label):
@@ -66,8 +67,8 @@ def test_runs_with_other_settings_belong_to_no_row():
     assert row_of(page, "A").split("|")[4].strip() == "0"
 
 
-def test_a_table_that_repeats_a_setting_is_a_bug():
-    rows = (TABLE.rows[0], Row(slug="c", label="C", recipe=RECIPE, accuracy=1.0, loss=None))
+def test_a_table_that_repeats_a_name_is_a_bug():
+    rows = (TABLE.rows[0], replace(TABLE.rows[0], label="C"))
     with pytest.raises(RuntimeError, match="repeats a row"):
         Table(name="x", title="x", source="x", unclear=(), rows=rows)
 

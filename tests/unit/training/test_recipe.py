@@ -261,9 +261,33 @@ def test_every_field_is_explained_and_has_another_value_here():
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_the_key_tells_all_settings_but_seed_and_device_apart(name):
+def test_the_key_tells_all_settings_apart_that_change_what_is_trained(name):
     other = dataclasses.replace(MODEL1, **{name: OTHERS[name]})
-    assert (other.key() == MODEL1.key()) == (name in {"seed", "device"})
+    assert (other.key() == MODEL1.key()) == (name in {"seed", "device", "loss"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({"options": {}}, {"options": {"width": 1}}, id="an option at its default"),
+        pytest.param({"options": {"width": 2}}, {"options": {"width": 2.0}}, id="a whole number as an option"),
+        pytest.param({}, {"weight_decay": 9e-4}, id="the weight decay written out"),
+        pytest.param({"loss": "nll"}, {"loss": "cross_entropy"}, id="the same function by another name"),
+    ],
+)
+def test_the_key_is_the_same_for_the_same_training(one, other):
+    assert Recipe(model="model3", **one).key() == Recipe(model="model3", **other).key()
+
+
+def test_the_key_is_the_same_for_widths_as_a_list_and_at_their_default():
+    default = model_options("model1")["widths"]
+    assert Recipe(model="model1").key() == Recipe(model="model1", options={"widths": list(default)}).key()
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "seed"])
+def test_yes_is_not_a_number(name):
+    with pytest.raises(RecipeError, match=f"{name}: .*valid integer"):
+        with_settings(Recipe(model="model1"), [f"{name}=true"])
 
 
 def test_neither_the_key_nor_the_toml_depends_on_the_order_of_the_options():
