@@ -21,11 +21,12 @@ def results(
     """Render the pages of the report's tables, reported beside measured, from results/*.json."""
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
-    from ferkit.report.results import add_run, draw, render, stale, write
+    from ferkit.report.pages import render
+    from ferkit.report.results import add_run, draw, read_results, stale, write
 
     for run in add or []:
         typer.echo(f"added {add_run(run, folder, TABLES.values())}")
-    pages = render(folder, docs, readme, TABLES)
+    pages = render(read_results(folder), docs, readme, TABLES)
     if check:
         old = stale(pages)
         if old:

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from ferkit.experiments import TABLES
-from ferkit.report.results import Run, render, table_page
+from ferkit.labels import EXPRESSIONS
+from ferkit.report.pages import README_MARKS, other_page, render, table_page
+from ferkit.report.results import Run, read_results
 from ferkit.report.table import Row, Table
 from ferkit.training.recipe import Recipe
 
@@ -80,7 +82,7 @@ def test_a_committed_result_is_found_by_its_key(tmp_path):
     place = tmp_path / "results/anywhere/named/seed-0.json"
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps(content))
-    pages = render(tmp_path / "results", tmp_path / "docs", tmp_path / "README.md", TABLES)
+    pages = render(read_results(tmp_path / "results"), tmp_path / "docs", tmp_path / "README.md", TABLES)
     assert "| 50.0 | 1 |" in row_of(pages[tmp_path / "docs/table-1.md"], TABLES["table-1"].rows[0].label)
 
 
@@ -95,3 +97,84 @@ def test_the_reported_numbers_are_those_of_the_report():
         (61.3, 1.014),
     ]
     assert reported["table-2"] == [(61.2, 1.061), (60.1, 1.074), (67.4, 0.903)]
+    assert reported["table-3"] == [
+        (64.2, 0.955),
+        (64.1, 0.963),
+        (65.7, 0.923),
+        (64.0, 0.961),
+        (64.2, 0.954),
+        (66.7, 0.897),
+        (67.8, 0.880),
+        (67.1, 0.890),
+        (67.8, 0.892),
+        (67.8, 0.876),
+    ]
+    assert reported["table-4"] == [(66.7, 0.897), (64.9, 0.937), (67.1, 0.878), (63.3, 0.994)]
+    assert reported["table-5"] == [(67.7, 0.887), (65.9, 0.901)]
+    assert reported["table-6"] == [
+        (66.7, 0.897),
+        (69.2, 0.862),
+        (65.2, 0.926),
+        (62.0, 0.987),
+        (69.0, 0.852),
+        (69.6, 0.849),
+    ]
+    assert reported["table-7"] == [
+        (51.2, 1.262),
+        (52.0, 1.286),
+        (50.8, 1.297),
+        (50.0, 1.307),
+        (59.0, 1.080),
+        (56.0, 1.116),
+        (58.3, 1.105),
+        (58.0, 1.083),
+        (61.7, 1.013),
+        (62.1, 1.007),
+        (62.2, 1.013),
+        (62.2, 1.013),
+        (60.2, 1.052),
+        (62.1, 1.007),
+        (62.2, 1.013),
+        (57.1, 1.117),
+        (69.0, 0.852),
+    ]
+    assert reported["final"] == [(68.7, 0.959)]
+
+
+def test_the_same_setting_is_one_run():
+    key = {(name, row.slug): row.recipe.key() for name, table in TABLES.items() for row in table.every}
+    assert key["table-3", "sgd-0.02"] == key["table-5", "onecycle"] == key["table-6", "batch-64-channels-1024"]
+    assert key["table-2", "model-3"] == key["table-3", "sgd-0.002"] == key["table-4", "cross-entropy-sgd"]
+    assert key["table-6", "batch-64-channels-2048"] == key["table-7", "layers-10-nll-sgd"]
+    assert len({k for (name, _), k in key.items() if name == "table-7"}) == 9
+    assert len({k for (name, _), k in key.items() if name == "table-6"}) == 6
+
+
+def test_a_page_of_the_test_split_reads_its_numbers_there():
+    content = run(0, 0.5, TABLES["final"].rows[0].recipe)
+    shares = dict.fromkeys(("precision", "recall", "f1-score"), 0.25)
+    content.content["evaluation"]["test"] = {
+        "accuracy": 0.7,
+        "loss": 0.9,
+        "faces": 3589,
+        "classes": dict.fromkeys(EXPRESSIONS, shares),
+    }
+    page = table_page(TABLES["final"], [content])
+    assert "| 68.7 | 70.0 | 1 | +1.3 |" in page
+    assert "| fear | 0.55 | 0.25 | 0.52 | 0.25 | 0.54 | 0.25 |" in page
+
+
+def test_a_run_of_no_row_has_its_page():
+    page = other_page([run(0, 0.5, Recipe(model="layers", lr=0.123))])
+    assert "| layers, 10 epochs, batch 64 | standard | 50.0 | 50.0 | 50.0 |" in page
+
+
+def test_the_readme_counts_what_is_owed(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{README_MARKS[0]}\nold\n{README_MARKS[1]}\nafter\n")
+    one = run(0, 0.5, TABLES["table-1"].rows[0].recipe)
+    text = render([one], tmp_path, readme, {"table-1": TABLES["table-1"]})[readme]
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "1 of the report's 6 rows have a run; 5 are still owed." in text

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ferkit.models import build_model, model_names
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import build_criterion, build_optimizer, build_scheduler, steps_each_batch
 
@@ -146,3 +147,31 @@ def test_a_criterion_is_the_mean_negative_log_likelihood(name, kind):
     assert criterion(probabilities.log(), torch.tensor([0, 3])).item() == pytest.approx(
         1.5 * torch.log(torch.tensor(2.0)).item()
     )
+
+
+# ------------------------------------------------------------------------------------------- two names of one function
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_nll_and_cross_entropy_are_the_same_function_of_every_network(name):
+    torch.manual_seed(0)
+    model = build_model(name).eval()
+    x, labels = torch.rand(2, 3, 48, 48), torch.tensor([3, 5])
+
+    def value_and_gradients(loss):
+        model.zero_grad()
+        value = build_criterion(recipe_with(loss=loss))(model(x), labels)
+        value.backward()
+        return value.detach(), [p.grad.clone() for p in model.parameters()]
+
+    (nll, nll_gradients), (entropy, entropy_gradients) = map(value_and_gradients, ("nll", "cross_entropy"))
+    torch.testing.assert_close(nll, entropy, rtol=1e-6, atol=0)
+    largest = max(g.abs().max() for g in nll_gradients)
+    for a, b in zip(nll_gradients, entropy_gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * float(largest))
+
+
+def test_they_differ_where_a_network_returns_no_log_probabilities():
+    logits, labels = torch.tensor([[1.0, 2.0]]), torch.tensor([0])
+    values = [build_criterion(recipe_with(loss=loss))(logits, labels) for loss in ("nll", "cross_entropy")]
+    assert abs(values[0] - values[1]) > 1

@@ -1,0 +1,112 @@
+"""What runs say of a conclusion: supported, not supported, or not decidable."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from ferkit.experiments import TABLES
+from ferkit.report.claims import MARGIN, decide
+from ferkit.report.table import Claim, Row, Table
+from ferkit.training.recipe import Recipe
+
+RECIPE = Recipe(model="layers")
+ROWS = tuple(
+    Row(slug=slug, label=slug, recipe=replace(RECIPE, lr=rate), accuracy=60.0, loss=1.0)
+    for slug, rate in (("a", 0.1), ("b", 0.2), ("c", 0.3))
+)
+TABLE = Table(name="x", title="X", source="x", unclear=(), rows=ROWS)
+HIGHER = Claim(text="A is better than B.", pairs=(("a", "b"),))
+
+
+@dataclass
+class Score:
+    """A run with an accuracy, and its double as the F1 of every class."""
+
+    seed: int
+    accuracy: float
+
+    def score(self, part, of_class):
+        return 2 * self.accuracy if of_class else self.accuracy
+
+
+def runs(**accuracies):
+    return {slug: [Score(seed, value) for seed, value in enumerate(values)] for slug, values in accuracies.items()}
+
+
+def verdict(claim, **accuracies):
+    return decide(claim, TABLE, runs(**accuracies)).verdict
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        pytest.param([62, 63, 64], [60, 61, 62.1], "supported", id="always about two points better"),
+        pytest.param([60, 61, 62.1], [62, 63, 64], "not supported", id="always about two points worse"),
+        pytest.param([62, 60, 61], [60, 62, 61], "not decidable with these runs", id="now better, now worse"),
+        pytest.param([62], [60], "not decidable with these runs", id="one seed"),
+        pytest.param([], [60], "not decidable with these runs", id="no run"),
+    ],
+)
+def test_a_difference_is_tested_against_its_spread(a, b, expected):
+    assert verdict(HIGHER, a=a, b=b) == expected
+
+
+def test_the_test_is_students_over_the_differences_of_equal_seeds():
+    from scipy.stats import ttest_rel
+
+    a, b = [62.0, 63.5, 61.0, 64.0], [61.0, 61.5, 60.5, 61.0]
+    low, high = ttest_rel(a, b).confidence_interval(0.95)
+    why = decide(HIGHER, TABLE, runs(a=a, b=b)).why
+    assert f"over 4 seeds, 95 % interval {low:+.1f} to {high:+.1f}" in why
+
+
+def test_only_seeds_that_both_rows_have_are_compared():
+    found = {"a": [Score(0, 70.0), Score(7, 90.0)], "b": [Score(0, 60.0), Score(8, 10.0)]}
+    assert "+10.0 points over 1 seed," in decide(HIGHER, TABLE, found).why
+
+
+def test_better_in_each_pair_looks_at_the_smallest_difference():
+    claim = Claim(text="A is the best.", pairs=(("a", "b"), ("a", "c")), kind="each")
+    assert verdict(claim, a=[62, 63, 64], b=[60, 61, 62.1], c=[50, 51, 52]) == "supported"
+    assert verdict(claim, a=[62, 63, 64], b=[50, 51, 52], c=[64, 65, 66.1]) == "not supported"
+
+
+def test_better_on_average_looks_at_the_mean_of_the_pairs():
+    claim = Claim(text="A is better.", pairs=(("a", "b"), ("a", "c")))
+    assert verdict(claim, a=[62, 63, 64], b=[50, 51, 52.1], c=[64, 65, 66]) == "supported"
+
+
+@pytest.mark.parametrize(
+    ("shift", "expected"),
+    [
+        pytest.param(0.0, "supported", id="none"),
+        pytest.param(MARGIN - 0.5, "supported", id="less than the margin"),
+        pytest.param(MARGIN + 0.5, "not supported", id="more than the margin"),
+    ],
+)
+def test_no_difference_means_one_within_the_margin(shift, expected):
+    claim = Claim(text="A is as good as B.", pairs=(("a", "b"),), kind="none")
+    assert verdict(claim, a=[60 + shift, 61 + shift, 62.1 + shift], b=[60, 61, 62]) == expected
+
+
+def test_no_difference_is_not_decided_by_a_wide_spread():
+    claim = Claim(text="A is as good as B.", pairs=(("a", "b"),), kind="none")
+    assert verdict(claim, a=[60, 64, 62], b=[62, 61, 62]) == "not decidable with these runs"
+
+
+def test_two_names_of_one_setting_need_no_run():
+    claim = TABLES["table-4"].claims[0]
+    decision = decide(claim, TABLES["table-4"], {})
+    assert decision.verdict == "not supported"
+    assert "the same function" in decision.why
+
+
+def test_a_class_stands_for_its_f1():
+    claim = Claim(text="Happy beats the accuracy.", pairs=(("a:happy", "a"),))
+    assert "+60.0 points" in decide(claim, TABLE, runs(a=[60])).why
+
+
+def test_a_claim_about_a_row_that_is_not_there_is_a_bug():
+    claims = (Claim(text="A is better than D.", pairs=(("a", "d"),)),)
+    with pytest.raises(RuntimeError, match=r"rows that are not there: \['d'\]"):
+        replace(TABLE, claims=claims)
