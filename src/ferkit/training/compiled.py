@@ -70,8 +70,8 @@ class SteadyBatches(nn.Module):
         super().__init__()
         self.model = model
         self.faces = faces
+        self.mode = mode
         self.ready = False
-        model.compile(mode=mode, dynamic=False)
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
         """Return what the network does."""
@@ -93,6 +93,7 @@ class SteadyBatches(nn.Module):
         self.ready = True
         wrapped.train()
         try:
+            self.model.compile(mode=self.mode, dynamic=False)
             black = torch.zeros(self.faces, 48, 48, dtype=torch.uint8, device=fabric.device)
             fabric.backward(wrapped(network_input(black)).sum())
         except Exception as error:  # torch.compile raises many kinds, and none is worth the run
