@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,8 +43,8 @@ def train(
         typer.Option("--augment-backend", metavar="NAME", help="auto, albumentations or batched: short for --set."),
     ] = None,
     compiling: Annotated[
-        Literal["auto", "on", "off"],
-        typer.Option("--compile", help="torch.compile; auto: in long runs on a GPU."),
+        str,
+        typer.Option("--compile", metavar="WHEN", help="Use torch.compile: on, off, or auto, in long runs on a GPU."),
     ] = "auto",
 ) -> None:
     """Train a network, evaluate it and write its report page.

@@ -9,15 +9,16 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ferkit.errors import UnknownNameError
 from ferkit.evaluation.score import network_input
 
-Compile = Literal["auto", "on", "off"]
+CHOICES = ("auto", "on", "off")
+"""When to compile."""
 
 PAYS_FROM = 2e17
 """FLOPs still to be done on a GPU from which ``auto`` compiles: ten minutes and more of a large one."""
@@ -40,11 +41,17 @@ class Compiled:
         return f"compiled in {self.seconds:.1f} s"
 
 
-def choose_compile(asked: Compile, device: str, flops: float) -> tuple[bool, str]:
+def check_choice(asked: str) -> None:
+    """Raise an UnknownNameError unless ``asked`` is one of :data:`CHOICES`."""
+    if asked not in CHOICES:
+        raise UnknownNameError("choice of --compile", asked, CHOICES)
+
+
+def choose_compile(asked: str, device: str, flops: float) -> tuple[bool, str]:
     """Return whether to compile, and why or why not.
 
     Args:
-        asked: ``auto`` compiles on a GPU from :data:`PAYS_FROM` on.
+        asked: One of :data:`CHOICES`; ``auto`` compiles on a GPU from :data:`PAYS_FROM` on.
         device: ``cpu`` or ``cuda``.
         flops: Floating-point operations of this process until the end of the run.
     """

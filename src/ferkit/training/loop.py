@@ -144,8 +144,8 @@ def _validate(fabric: Fabric, model: nn.Module, images_NHW: Tensor, labels_N: Te
     model.eval()
     counts = Counts(fabric.device)
     size = GPU_BATCH if fabric.device.type == "cuda" else BATCH
-    for images_BHW, labels_B in zip(torch.split(images_NHW, size), torch.split(labels_N, size), strict=True):
-        counts.add(model(network_input(images_BHW)), labels_B)
+    for start in range(0, len(labels_N), size):
+        counts.add(model(network_input(images_NHW[start : start + size])), labels_N[start : start + size])
     return reduced(fabric, counts).metrics()
 
 

@@ -26,7 +26,7 @@ from ferkit.files import write_text
 from ferkit.models import build_model
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
-from ferkit.training.compiled import Compile, Compiled, choose_compile
+from ferkit.training.compiled import Compiled, check_choice, choose_compile
 from ferkit.training.environment import (
     FABRIC_PRECISION,
     choose_augment_backend,
@@ -123,7 +123,7 @@ def train(
     devices: int = 1,
     workers: int | None = None,
     save_seconds: float = SAVE_SECONDS,
-    compiling: Compile = "auto",
+    compiling: str = "auto",
 ) -> Iterator[Event]:
     """Train, evaluate and write the run folder; everything happens while the events are consumed.
 
@@ -136,7 +136,7 @@ def train(
         devices: Processes on this machine, one a device; several train with DDP.
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
-        compiling: Whether to use torch.compile; it changes the last bits, so it is no setting of the recipe.
+        compiling: Whether to use torch.compile: auto, on or off; it changes the last bits, so it is no setting of the recipe.
 
     Yields:
         :class:`Started`, :class:`Compiled` where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a
@@ -145,9 +145,11 @@ def train(
     Raises:
         RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one.
         DataError: A split the protocol needs is empty.
+        UnknownNameError: There is no such choice of ``compiling``.
         TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
     """
     _check_splits(recipe, data)
+    check_choice(compiling)
     folder = RunFolder(out)
     folder.check(recipe, resume=resume)
     if folder.result.exists():
@@ -215,7 +217,7 @@ class _Run:
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
 
     def events(
-        self, stop: StopRequest, reason: str, workers: int, save_seconds: float, compiling: Compile
+        self, stop: StopRequest, reason: str, workers: int, save_seconds: float, compiling: str
     ) -> Iterator[Event]:
         """Train to the end or to the stop; every process runs this to its end."""
         ahead = (self.recipe.epochs - self.state.epoch) * len(self.train) * self.flops / self.fabric.world_size

@@ -48,7 +48,8 @@ def peak_flops(device: str, precision: str) -> float:
         precision: ``float32`` or ``bf16``.
     """
     side, dtype = _MATRIX[device], DTYPES[precision]
-    left, right = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+    generator = torch.Generator(device).manual_seed(0)  # of zeros or ones a GPU makes quicker work
+    left, right = (torch.randn(side, side, device=device, dtype=dtype, generator=generator) for _ in range(2))
     repeats = 10 if device == "cuda" else 1
     torch.mm(left, right)  # chooses its kernel
     began, best = time.perf_counter(), float("inf")

@@ -7,9 +7,10 @@ import torch
 from lightning_fabric import Fabric
 
 from conftest import make_faces
+from ferkit.errors import UnknownNameError
 from ferkit.models import build_model
 from ferkit.training.batches import steps_per_epoch
-from ferkit.training.compiled import PAYS_FROM, Compiled, SteadyBatches, choose_compile
+from ferkit.training.compiled import PAYS_FROM, Compiled, SteadyBatches, check_choice, choose_compile
 from ferkit.training.loop import fit
 from ferkit.training.recipe import Recipe
 from ferkit.training.state import Epoch, new_state
@@ -43,6 +44,11 @@ def test_without_a_compiler_the_reason_names_it(monkeypatch):
         False,
         "torch.compile needs a C++ compiler (no-such-compiler), which is not here",
     )
+
+
+def test_a_misspelt_choice_gets_a_near_match():
+    with pytest.raises(UnknownNameError, match="unknown choice of --compile 'atuo'; did you mean 'auto'"):
+        check_choice("atuo")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
