@@ -136,7 +136,7 @@ def train(
         devices: Processes on this machine, one a device; several train with DDP.
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
-        compiling: Whether to use torch.compile: auto, on or off; it changes the last bits, so it is no setting of the recipe.
+        compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
     Yields:
         :class:`Started`, :class:`Compiled` where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a
