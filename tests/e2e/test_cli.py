@@ -62,6 +62,19 @@ def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tm
     assert (tmp_path / "run" / "report.html").exists()
 
 
+def test_train_says_which_backend_augments_and_what_share_of_the_peak_it_reached(ferkit, small_csv, tmp_path):
+    run, chosen = tmp_path / "run", ("--augment-backend", "batched", "--compile", "off")
+    code, out, err = train(ferkit, small_csv, run, "--recipe", "layers", *SETTINGS, *chosen)
+    assert code == 0
+    assert "augmentation batched, not compiled (as asked)" in err
+    result = json.loads((run / "result.json").read_text())
+    assert (result["recipe"]["augment_backend"], result["augment_backend"]) == ("batched", "batched")
+    assert f"speed: {result['peak_share']:.1%} of the {result['peak_flops'] / 1e12:.3g} TFLOP/s" in out
+    page = (run / "report.html").read_text()
+    assert "share of peak" in page
+    assert "augmentation by" in page
+
+
 def test_train_again_asks_for_resume(ferkit, trained):
     csv, run = trained
     code, _, err = train(ferkit, csv, run, "--recipe", "layers", *SETTINGS)
@@ -137,6 +150,16 @@ BAD = [
         ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--set", "lr"],
         "--set expects field=value, got 'lr'",
         id="no equals sign",
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--augment-backend", "torch"],
+        "augment_backend: input should be 'auto', 'albumentations' or 'batched', got 'torch'",
+        id="augmentation backend",
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--compile", "of"],
+        "unknown choice of --compile 'of'; did you mean 'off'?",
+        id="when to compile",
     ),
     pytest.param(
         ["train", "--data", "no.csv", "--out", "OUT", "--recipe", "model1"], "no.csv: no such file", id="data"

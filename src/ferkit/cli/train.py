@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from ferkit.training.compiled import Compiled
     from ferkit.training.loop import Step
     from ferkit.training.run import Started
     from ferkit.training.state import Epoch
@@ -37,6 +38,14 @@ def train(
     save_seconds: Annotated[
         float, typer.Option("--save-seconds", min=0, help="Time between two checkpoints inside an epoch.")
     ] = 120.0,
+    augment_backend: Annotated[
+        str | None,
+        typer.Option("--augment-backend", metavar="NAME", help="auto, albumentations or batched: short for --set."),
+    ] = None,
+    compiling: Annotated[
+        str,
+        typer.Option("--compile", metavar="WHEN", help="Use torch.compile: on, off, or auto, in long runs on a GPU."),
+    ] = "auto",
 ) -> None:
     """Train a network, evaluate it and write its report page.
 
@@ -45,12 +54,14 @@ def train(
     """
     from ferkit.data import read_fer2013
     from ferkit.report.page import write_page
+    from ferkit.training.compiled import Compiled
     from ferkit.training.loop import Step
     from ferkit.training.run import Finished, Started, Stopped
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
 
-    chosen = _recipe(recipe, settings or [], out, resume=resume)
+    changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
+    chosen = _recipe(recipe, changes, out, resume=resume)
     faces = read_fer2013(data)
     events = run(
         chosen,
@@ -61,6 +72,7 @@ def train(
         devices=devices,
         workers=workers,
         save_seconds=save_seconds,
+        compiling=compiling,
     )
     view = _View()
     try:
@@ -68,6 +80,8 @@ def train(
             match event:
                 case Started():
                     view.start(event)
+                case Compiled():
+                    view.say(event)
                 case Step():
                     view.step(event)
                 case Epoch():
@@ -80,6 +94,7 @@ def train(
                 case Finished():
                     view.close()
                     print_evaluation(event.result)
+                    print_speed(event.result)
                     page = write_page(out, faces)
                     typer.echo(f"report: {page}")
     finally:
@@ -97,6 +112,13 @@ def print_evaluation(result: dict[str, Any]) -> None:
     if "test" in result["evaluation"]:
         values = {k: v for k, v in result["evaluation"]["test"].items() if k != "split"}
         typer.echo("\n" + Evaluation(**values).to_text() + "\n")
+
+
+def print_speed(result: dict[str, Any]) -> None:
+    """Print the share of the device's peak that training reached, if the run measured it."""
+    if "peak_share" in result:
+        peak = f"the {result['peak_flops'] / 1e12:.3g} TFLOP/s of a matrix product in {result['precision']}"
+        typer.echo(f"speed: {result['peak_share']:.1%} of {peak}")
 
 
 def describe(name: str) -> str:
@@ -157,6 +179,9 @@ class _View:
         self._said = time.monotonic()
         left = "" if self._bar is not None else f"; {self._left()} left"
         self._print(f"{epoch}{left}")
+
+    def say(self, event: "Compiled") -> None:
+        self._print(str(event))
 
     def close(self) -> None:
         if self._bar is not None:

@@ -19,6 +19,8 @@ from ferkit.training.state import Epoch, TrainState
 
 SCHEMA = 1
 
+_SINCE_0_1 = {"augmentation backend": "albumentations"}  # what a checkpoint without them was made with
+
 
 def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dict[str, Any]:
     """Return all of ``state``; every process must call it.
@@ -91,9 +93,10 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
         RunError: It cannot be read or belongs to another run; the message says what differs.
     """
     content = load(path)
+    before = {**_SINCE_0_1, **content["identity"]}
     for name, value in identity.items():
-        if content["identity"].get(name) != value:
-            raise RunError(f"{path}: cannot go on: {name} was {content['identity'].get(name)!r}, is now {value!r}")
+        if before.get(name) != value:
+            raise RunError(f"{path}: cannot go on: {name} was {before.get(name)!r}, is now {value!r}")
     state.model.load_state_dict(content["model"])
     state.optimizer.load_state_dict(content["optimizer"])
     if state.scheduler:

@@ -63,6 +63,14 @@ class Recipe:
         "report"
     )
 
+    augment_backend: Annotated[
+        Literal["auto", "albumentations", "batched"],
+        Field(
+            description="what makes those changes, drawn alike: Albumentations, face by face, or torch, many at once "
+            "on the device; auto: batched on a CUDA device, albumentations on a CPU"
+        ),
+    ] = "auto"
+
     protocol: Annotated[
         Protocol,
         Field(description="standard: PublicTest validates, PrivateTest tests; report: the reverse"),
@@ -104,7 +112,8 @@ class Recipe:
 
         Settings at their default do not enter, so a field or an option that is added later leaves old keys as they
         are. Nor does it matter which of two names a setting was given: the networks return log-probabilities, and
-        there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out.
+        there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out; both
+        augmentation backends draw from one distribution.
 
         Example:
             >>> a = Recipe(model="model3", seed=3)
@@ -142,7 +151,7 @@ class Recipe:
         return tomli_w.dumps(self.to_dict())
 
 
-_NOT_IN_KEY = {"seed", "device", "loss", "options", "protocol", "weight_decay"}
+_NOT_IN_KEY = {"seed", "device", "augment_backend", "loss", "options", "protocol", "weight_decay"}
 """Fields that do not enter the key, or enter it in a form of their own."""
 
 

@@ -12,7 +12,7 @@ from ferkit.training import loop
 from ferkit.training.batches import steps_per_epoch
 from ferkit.training.loop import Step, fit
 from ferkit.training.recipe import Recipe
-from ferkit.training.state import Epoch, new_state
+from ferkit.training.state import Counts, Epoch, new_state
 
 RECIPE = Recipe(
     model="layers", options={"depth": 4}, optimizer="adam", lr=0.01, epochs=2, batch_size=16, augmentation="none"
@@ -85,6 +85,35 @@ def test_the_loss_of_the_first_epoch_is_the_mean_over_its_faces():
     assert epoch.train.loss == pytest.approx(np.log(7), abs=1.0)
     assert int(state.counts.confusion.sum()) == 0  # counted and cleared
     assert steps_per_epoch(len(train), 24) == 3
+
+
+def test_counts_are_the_confusion_of_the_faces():
+    log_probs = torch.log_softmax(torch.randn(500, 7, generator=torch.Generator().manual_seed(0)), 1)
+    labels = torch.randint(0, 7, (500,), generator=torch.Generator().manual_seed(1))
+    counts = Counts(torch.device("cpu"))
+    for start, end in ((0, 300), (300, 500)):
+        counts.add(log_probs[start:end], labels[start:end])
+    expected = np.zeros((7, 7), int)
+    np.add.at(expected, (labels.numpy(), log_probs.argmax(1).numpy()), 1)
+    np.testing.assert_array_equal(counts.confusion.numpy(), expected)
+    assert counts.loss_sum.item() == pytest.approx(torch.nn.functional.nll_loss(log_probs, labels).item() * 500)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_step_waits_for_the_gpu():
+    recipe = replace(RECIPE, augmentation="report", augment_backend="batched", device="cuda", batch_size=8)
+    fabric = Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
+    fabric.launch()
+    state = new_state(recipe, 20, fabric.device)
+    events = fit(fabric, state, recipe, make_faces(160), make_faces(30, seed=1))
+    for _ in range(3):
+        next(events)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(10):
+            next(events)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 class Diverging(nn.Module):

@@ -182,7 +182,7 @@ def test_another_network_drops_the_options_of_the_old_one(settings, options):
         pytest.param("width=2", r"option of model1 'width'; did you mean 'widths'\?", id="option of another network"),
         pytest.param("model=modle1", r"unknown model 'modle1'; did you mean 'model1'\?", id="model"),
         pytest.param(
-            "options=3", r"option of model1 'options'; known: augmentation, batch_size,", id="options as a whole"
+            "options=3", r"option of model1 'options'; known: augment_backend, augmentation,", id="options as a whole"
         ),
     ],
 )
@@ -245,6 +245,7 @@ OTHERS = {
     "batch_size": 65,
     "epochs": 11,
     "augmentation": "none",
+    "augment_backend": "batched",
     "protocol": Protocol.REPORT,
     "keep": "last",
     "seed": 1,
@@ -263,7 +264,7 @@ def test_every_field_is_explained_and_has_another_value_here():
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_key_tells_all_settings_apart_that_change_what_is_trained(name):
     other = dataclasses.replace(MODEL1, **{name: OTHERS[name]})
-    assert (other.key() == MODEL1.key()) == (name in {"seed", "device", "loss"})
+    assert (other.key() == MODEL1.key()) == (name in {"seed", "device", "augment_backend", "loss"})
 
 
 @pytest.mark.parametrize(
