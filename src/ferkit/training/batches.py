@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from ferkit.data.faces import Faces
 from ferkit.training.augment import Augment, build_augmentation
 from ferkit.training.augment_batched import Draws, augment_batch, draw
+from ferkit.training.augment_faces import augment_faces, draw_faces
 from ferkit.training.recipe import Recipe
 
 AHEAD = {"cuda": 4096, "cpu": 512}
@@ -111,8 +112,10 @@ def resident_batches(dataset: TrainingBatches, start: int, device: torch.device)
         rows = torch.from_numpy(np.concatenate([rows for _, rows, _ in parts]))
         there = send(rows, device)
         images = images_NHW[there]
+        epochs = torch.tensor([epoch for epoch, _, _ in parts]).repeat_interleave(torch.tensor(sizes))
+        if dataset.recipe.augmentation == "faces":
+            images = augment_faces(images, send(draw_faces(dataset.recipe.seed, epochs, rows), device))
         if dataset.recipe.augmentation == "report":
-            epochs = torch.tensor([epoch for epoch, _, _ in parts]).repeat_interleave(torch.tensor(sizes))
             draws = draw(dataset.recipe.seed, epochs, rows)
             images = augment_batch(images, Draws(*(send(part, device) for part in draws)))
         shares = zip(torch.split(images, sizes), torch.split(labels_N[there], sizes), parts, strict=True)

@@ -42,6 +42,7 @@ def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dic
         "loss_sum": counts.loss_sum,
         "confusion": counts.confusion,
         "model": state.model.state_dict(),
+        "average": state.average.state_dict() if state.average else None,
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
     }
@@ -98,6 +99,8 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
         if before.get(name) != value:
             raise RunError(f"{path}: cannot go on: {name} was {before.get(name)!r}, is now {value!r}")
     state.model.load_state_dict(content["model"])
+    if state.average:
+        state.average.load_state_dict(content["average"])
     state.optimizer.load_state_dict(content["optimizer"])
     if state.scheduler:
         state.scheduler.load_state_dict(content["scheduler"])
@@ -107,6 +110,15 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     if rank == 0:
         state.counts.loss_sum.copy_(content["loss_sum"])
         state.counts.confusion.copy_(content["confusion"])
+
+
+def kept_weights(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights a checkpoint would be evaluated with: the average where there is one."""
+    average = content.get("average")
+    if average is None:
+        weights: dict[str, Any] = content["model"]
+        return weights
+    return {name.removeprefix("module."): value for name, value in average.items() if name != "n_averaged"}
 
 
 def save_weights(path: Path, model: nn.Module, metadata: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from ferkit.evaluation.score import BATCH, network_input
 from ferkit.training.batches import TrainingBatches, load_batches, resident_batches
 from ferkit.training.compiled import Compiled, SteadyBatches
 from ferkit.training.environment import choose_augment_backend
+from ferkit.training.mixing import draw_mix
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import build_criterion, steps_each_batch
 from ferkit.training.state import Counts, Epoch, TrainState
@@ -92,13 +93,16 @@ def fit(
         model.train()
         while state.step < dataset.steps:
             images_BHW, labels_B, total = next(batches)
-            torch.manual_seed(_dropout_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
-            log_probs_BK = model(network_input(images_BHW))
-            loss = criterion(log_probs_BK, labels_B)
+            torch.manual_seed(_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
+            mix = draw_mix(recipe.mixup, _seed(recipe.seed, state.epoch, state.step, fabric.global_rank, "mixup"))
+            log_probs_BK = model(mix.faces(network_input(images_BHW)))
+            loss = mix.loss(criterion, log_probs_BK, labels_B)
             # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
             fabric.backward(loss * (len(labels_B) * fabric.world_size / total))
             optimizer.step()
             optimizer.zero_grad()
+            if state.average:
+                state.average.update_parameters(state.model)
             state.lr = state.optimizer.param_groups[0]["lr"]
             if state.scheduler and steps_each_batch(recipe):
                 state.scheduler.step()
@@ -116,7 +120,7 @@ def fit(
             number=state.epoch,
             lr=state.lr,
             train=counts.metrics(),
-            valid=_validate(fabric, model, *seen),
+            valid=_validate(fabric, state.average.module if state.average else model, *seen),
             faces_per_second=int(counts.confusion.sum()) / trained,
             seconds=time.perf_counter() - began,
         )
@@ -145,7 +149,9 @@ def _validate(fabric: Fabric, model: nn.Module, images_NHW: Tensor, labels_N: Te
     counts = Counts(fabric.device)
     size = GPU_BATCH if fabric.device.type == "cuda" else BATCH
     for start in range(0, len(labels_N), size):
-        counts.add(model(network_input(images_NHW[start : start + size])), labels_N[start : start + size])
+        with fabric.autocast():  # the network's own, where Fabric did not wrap it: the average of the weights
+            log_probs_BK = model(network_input(images_NHW[start : start + size]))
+        counts.add(log_probs_BK, labels_N[start : start + size])
     return reduced(fabric, counts).metrics()
 
 
@@ -170,5 +176,5 @@ class _LossWatch:
         self.losses.clear()
 
 
-def _dropout_seed(*position: int) -> int:
+def _seed(*position: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(repr(position).encode(), digest_size=7).digest())

@@ -267,7 +267,7 @@ class _Run:
             return
         state = self.state
         if state.step == 0 and state.history and state.best is state.history[-1]:
-            best = {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": content["model"]}
+            best = {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": checkpoint.kept_weights(content)}
             checkpoint.save(self.folder.best, best)
         checkpoint.save(self.folder.last, content)
         if state.step == 0 and state.history:
@@ -280,7 +280,7 @@ class _Run:
         assert best is not None
         kept, source = (best.number, folder.best) if recipe.keep == "best" else (self.state.epoch, folder.last)
         model = build_model(recipe.model, **recipe.options)
-        model.load_state_dict(checkpoint.load(source)["model"])
+        model.load_state_dict(checkpoint.kept_weights(checkpoint.load(source)))
         metadata = {"recipe": recipe.to_dict(), "epoch": kept}
         checkpoint.save_weights(folder.weights, model, metadata)
         with exact_float32():
