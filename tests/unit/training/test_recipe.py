@@ -27,6 +27,7 @@ SHIPPED = [pytest.param(recipe, id=name) for name, (_, recipe) in RECIPES.items(
         pytest.param("model3", 20_582_432, id="Figure 11"),
         pytest.param("layers", 6_312, id="4 layers"),
         pytest.param("final", 82_309_184, id="Figure 11 with doubled widths"),
+        pytest.param("compact", 1_603_919, id="ours"),
     ],
 )
 def test_a_shipped_recipe_builds_its_network(name, parameters):
@@ -37,13 +38,18 @@ def test_a_shipped_recipe_builds_its_network(name, parameters):
 
 
 def test_every_shipped_recipe_is_known_to_these_tests():
-    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "final"}
+    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "compact", "final"}
 
 
-@pytest.mark.parametrize("recipe", SHIPPED)
-def test_a_shipped_recipe_follows_the_report_and_keeps_the_last_epoch(recipe):
+@pytest.mark.parametrize("recipe", [param for param in SHIPPED if param.id != "compact"])
+def test_a_recipe_of_the_report_follows_it_and_keeps_the_last_epoch(recipe):
     assert (recipe.protocol, recipe.keep, recipe.augmentation) == (Protocol.REPORT, "last", "report")
     assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
+
+
+def test_our_own_recipe_selects_on_public_test():
+    recipe = get_recipe("compact")
+    assert (recipe.protocol, recipe.keep) == (Protocol.STANDARD, "best")
 
 
 @pytest.mark.parametrize(
