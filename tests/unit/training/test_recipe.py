@@ -213,7 +213,7 @@ def test_an_unknown_setting_gets_a_near_match(setting, message):
         pytest.param("batch_size=1", r"^batch_size: .* equal to 2, got 1$", id="batch of one"),
         pytest.param("seed=-1", r"^seed: .* equal to 0, got -1$", id="negative seed"),
         pytest.param("seed=2147483648", r"^seed: .* less than 2147483648, got", id="seed of 32 bits"),
-        pytest.param("optimizer=lion", r"^optimizer: .*'sgd' or 'adam', got 'lion'$", id="optimizer"),
+        pytest.param("optimizer=lion", r"^optimizer: .*'adam' or 'adamw', got 'lion'$", id="optimizer"),
         pytest.param("loss=mse", r"^loss: .*'nll' or 'cross_entropy', got 'mse'$", id="loss"),
         pytest.param("scheduler=step", r"^scheduler: .*'onecycle', 'cosine' or 'none', got 'step'$", id="scheduler"),
         pytest.param("precision=fp16", r"^precision: .*'auto', 'float32' or 'bf16', got 'fp16'$", id="precision"),
