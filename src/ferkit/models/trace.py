@@ -48,12 +48,15 @@ class Layer:
     Attributes:
         name: Where it stands in the network, for instance ``features.0``.
         module: The layer.
+        source: Position, in the trace, of the layer whose output it was given; -1 for the image, ``None`` where a
+            function in between made its input, such as a sum.
         output: What it returned, ``(B, ...)``.
         place: Where on the image the cells of its output look; ``None`` where that cannot be told.
     """
 
     name: str
     module: nn.Module
+    source: int | None
     output: Tensor
     place: Place | None
 
@@ -70,7 +73,8 @@ class Convolution:
     Attributes:
         number: Its position among the convolutions, in the order they are called, from 1.
         layer: The convolution.
-        activated: The activation between it and the next convolution; the convolution where there is none.
+        activated: The activation between it and the next convolution; the convolution where there is none. Where
+            branches meet, the activation of their sum is that of the last convolution before it.
     """
 
     number: int
@@ -100,13 +104,15 @@ def trace(model: nn.Module, x_B3HW: Tensor | None = None) -> list[Layer]:
     x_B3HW = torch.zeros(1, *INPUT) if x_B3HW is None else x_B3HW
     layers: list[Layer] = []
     places: dict[int, Place | None] = {id(x_B3HW): Place(0.0, 1.0)}  # of tensors, which `layers` keeps alive
+    sources = {id(x_B3HW): -1}
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def see(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             before = places.get(id(inputs[0]))
             slides = isinstance(module, _WINDOWS) or inputs[0].shape == output.shape
-            places[id(output)] = before.through(module) if before and slides else None
-            layers.append(Layer(name, module, output, places[id(output)]))
+            place = before.through(module) if before and slides else None
+            layers.append(Layer(name, module, sources.get(id(inputs[0])), output, place))
+            places[id(output)], sources[id(output)] = place, len(layers) - 1
 
         return module.register_forward_hook(see)
 

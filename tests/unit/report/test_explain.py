@@ -7,7 +7,7 @@ from conftest import make_data
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.errors import DataError, RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import predict
-from ferkit.models import build_model
+from ferkit.models import build_model, model_names
 from ferkit.report import explain
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe
@@ -168,7 +168,9 @@ def test_a_diagram_is_of_a_run_or_of_a_model_by_name(run):
 
 
 def test_a_diagram_of_neither_is_refused(tmp_path, run):
-    with pytest.raises(RunError, match="modl3: expected a run folder or one of layers, model1, model2, model3"):
+    with pytest.raises(
+        RunError, match=f"modl3: expected a run folder or one of {', '.join(model_names())}; got neither"
+    ):
         explain.structure("modl3")
     with pytest.raises(RunError, match=r"got one without recipe\.toml"):
         explain.structure(str(tmp_path))
