@@ -80,6 +80,25 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     return target
 
 
+def draw_losses(results: Path, picture: Path, table: Table) -> Path | None:
+    """Draw the validation loss of the rows of ``table``, as the report's Figure 1 does for Table 2.
+
+    Returns:
+        ``picture``, or ``None`` where no row has a run of seed 0.
+    """
+    runs = read_results(results)
+    series = {
+        row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]]
+        for row in table.rows
+        for run in runs
+        if run.key == row.recipe.key() and run.seed == 0
+    }
+    if not series:
+        return None
+    figures.save(figures.losses(series), picture)
+    return picture
+
+
 def draw(results: Path, picture: Path, table: Table) -> Path | None:
     """Draw validation losses of the runs of ``table`` and the confusion matrix of the best of them on the test split.
 
