@@ -137,7 +137,9 @@ def test_in_colab_an_uploaded_file_is_kept_where_the_next_session_finds_it(small
     assert (tmp_path / "home" / "fer2013.csv").exists()
     assert not (tmp_path / "my upload.csv").exists()
     with jupyter_in(tmp_path):
-        assert "176 faces" in printed(execute(up_to("audit"), tmp_path)["audit"])
+        cells = execute(up_to("faces"), tmp_path, RECIPE="compact", SETTINGS=[])
+    assert "176 faces" in printed(cells["audit"])
+    assert "image/png" in str(cells["faces"].outputs), "the augmentation of every recipe can be shown"
 
 
 def test_without_data_it_says_what_to_do(tmp_path, monkeypatch):
