@@ -1,6 +1,7 @@
 """What a person sees: commands, their output and their exit codes."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from conftest import make_data, write_csv
 from ferkit.cli.main import main
+from ferkit.models import model_names
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
 
@@ -57,7 +59,8 @@ def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tm
     assert "epoch 1: train loss" in err
     assert "valid loss" in err
     assert "faces/s" in err
-    assert "test without copies of Training images (PublicTest): loss" in out
+    assert re.search(r"^test \(PublicTest\) +40 +\d\.\d{4} +\d+\.\d\d% +\d+\.\d\d to \d+\.\d\d%$", out, re.MULTILINE)
+    assert re.search(r"^  without copies of Training +40 ", out, re.MULTILINE)
     assert "macro avg" in out
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -226,6 +229,35 @@ def test_preview_draws_a_sheet(ferkit, small_csv, tmp_path):
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert min(sheet.shape[:2]) > 300
     assert np.ptp(sheet) > 100
+
+
+def test_check_puts_every_number_under_its_split(ferkit, small_csv):
+    found = json.loads(ferkit("data", "check", small_csv, "--json")[1])
+    lines = {line.split()[0]: line.split()[1:] for line in ferkit("data", "check", small_csv)[1].splitlines()[2:13]}
+    assert lines.pop("Training") == ["PublicTest", "PrivateTest"]
+    assert lines["rows"] == ["96", "40", "40"]
+    for expression in found["counts"]["Training"]:
+        assert lines[expression] == [str(counts[expression]) for counts in found["counts"].values()]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["recipes"],
+        ["recipes", "final"],
+        ["models"],
+        *(["models", name, "--summary"] for name in model_names()),
+        ["data", "check", "fer2013.csv"],
+        ["evaluate", "run", "--data", "fer2013.csv"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_printed_fits_a_terminal_of_80_columns(ferkit, trained, monkeypatch, command):
+    monkeypatch.chdir(trained[0].parent)
+    code, out, err = ferkit(*command)
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "Units." not in out
 
 
 def test_models_and_recipes_are_listed(ferkit):

@@ -15,6 +15,7 @@ from ferkit.errors import FerkitError, MissingExtraError
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Facial expression recognition: train on FER2013, evaluate, explain, set the numbers beside the report's.",

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import beside
+
 
 def models(
     name: Annotated[str | None, typer.Argument(help="A model; all of them if left out.")] = None,
@@ -43,7 +45,8 @@ def models(
         return
     for row in rows:
         listed = ", ".join(f"{k}={_text(v)}" for k, v in row["options"].items())
-        typer.echo(f"{row['name']:8} {row['parameters']:>11,}  {row['summary']}\n{'':22}{listed}")
+        typer.echo(beside(f"{row['name']:8} {row['parameters']:>11,}  ", row["summary"]))
+        typer.echo(beside(" " * 22, listed))
 
 
 def _text(value: object) -> str:

@@ -3,6 +3,7 @@
 Shape letters: B batch, C channels, H height, W width.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -148,12 +149,13 @@ def layer_table(model: nn.Module) -> str:
         model,
         (1, *INPUT),
         col_names=("output_size", "num_params"),
+        col_width=20,  # 80 columns in all
         row_settings=("var_names",),
         depth=2,
         device="cpu",
         verbose=0,
     )
-    return str(table)
+    return re.sub(r"Units\.(.)[A-Z]+", r"\1", str(table))  # G and M, which Python 3.11 no longer prints by itself
 
 
 def _side(value: int | tuple[int, ...]) -> int | None:

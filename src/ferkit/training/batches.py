@@ -140,7 +140,8 @@ def _start_worker(_: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's, which stops its helpers itself
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the trainer stops its helpers itself
+        signal.signal(number, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=2)

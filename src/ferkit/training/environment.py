@@ -116,7 +116,8 @@ def describe(device: str) -> dict[str, Any]:
         "versions": {
             "ferkit": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "albumentations", "opencv-python-headless")},
+            "torch": str(torch.__version__),  # names the build too, which the package's version may not
+            **{name: version(name) for name in ("numpy", "albumentations", "opencv-python-headless")},
         },
         **_commit(),
     }
