@@ -15,7 +15,7 @@ from ferkit.training.recipe import Recipe
 BASE = Recipe(
     model="layers", options={"depth": 4}, optimizer="adam", lr=0.01, batch_size=16, epochs=1, augmentation="none"
 )
-SLOW = replace(BASE, epochs=60)
+SLOW = replace(BASE, epochs=24)
 
 
 def table(name, **recipes):
@@ -43,7 +43,6 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", type=kind)
     for name, number in (("seeds", int), ("jobs", int), ("max-minutes", float)):
         parser.add_argument(f"--{name}", type=number)
-    parser.add_argument("--dry-run", action="store_true")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
         run(TABLES, **given)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from conftest import make_data, write_csv
+from ferkit.cli.main import main
+from ferkit.experiments import TABLES
 
 SCRIPT = Path(__file__).with_name("small_tables.py")
 MINUTES = 10 * 60
@@ -41,6 +43,23 @@ def start(tmp_path, csv):
     for process in begun:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def ferkit(monkeypatch, capsys):
+    """Return a function that runs a command here and returns exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code or 0
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
 
 
 def end(process):
@@ -117,16 +136,14 @@ def test_whatever_is_killed_the_next_call_goes_on_where_it_stopped(tmp_path, sta
     runner.kill()
     runner.communicate(timeout=60)
     wait(lambda: not children(tmp_path))
-    code, out, _ = end(start("slow", "--dry-run"))
-    assert code == 0
-    assert out.count("part done, epoch ") == 2
     before = max(len(path.read_text().splitlines()) for path in trained(tmp_path))
     runner = start("slow", "--jobs", 2)
     wait(lambda: trained(tmp_path, before + 2))
     victim, _ = wait(lambda: children(tmp_path))[0]
     os.kill(victim, signal.SIGKILL)
-    code, _, err = end(runner)
+    code, out, err = end(runner)
     assert code == 0, err
+    assert out.count("part done, epoch ") == 2
     assert "tried again later: slow, Slow" in err
     assert "killed by SIGKILL" in err
     assert results(tmp_path) == ["slow/slow/seed-0.json", "slow/slower/seed-0.json"]
@@ -145,9 +162,6 @@ def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
     assert err.count("stopped: slow, Slow") == 2
     assert "stopped (SIGTERM): 2 of 2 runs are left; go on with: ferkit slow" in err
     assert not children(tmp_path)
-    code, _, err = end(start("slow", "--max-minutes", 0))
-    assert code == 0
-    assert "stopped (the time is up): 2 of 2 runs are left" in err
     began = time.monotonic()
     code, out, err = end(start("slow", "--max-minutes", 0.4))
     assert code == 0
@@ -155,10 +169,20 @@ def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
     assert "stopped (the time is up)" in err or "every run is done" in out  # on a very fast machine
 
 
-def test_an_unknown_target_gets_its_near_match(start):
-    code, _, err = end(start("slwo"))
-    assert code == 1
-    assert err.strip() == "error: unknown target 'slwo'; did you mean 'slow'?"
+def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path):
+    places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs")
+    code, out, err = ferkit("reproduce", "table-1", "--seeds", 2, *places, "--dry-run")
+    assert (code, err) == (0, "")
+    rows = [line for line in out.splitlines() if line.startswith("table-1")]
+    assert len(rows) == 2 * len(TABLES["table-1"].rows)
+    assert all(re.search(r" [01]  to do +-$", line.rstrip()) for line in rows)
+    assert f"{len(rows)} runs, 0 done, {len(rows)} to go" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_target_gets_its_near_match(ferkit, csv):
+    code, _, err = ferkit("reproduce", "tabel-1", "--data", csv)
+    assert (code, err.strip()) == (1, "error: unknown target 'tabel-1'; did you mean 'table-1'?")
 
 
 def test_ray_starts_a_run_again_when_its_worker_is_killed(tmp_path, start):
@@ -173,4 +197,4 @@ def test_ray_starts_a_run_again_when_its_worker_is_killed(tmp_path, start):
     logs = [path.read_text() for path in tmp_path.glob("runs/*/log.txt")]
     assert sum("going on after epoch" in log for log in logs) == 1
     for path in tmp_path.glob("results/**/seed-*.json"):
-        assert len(json.loads(path.read_text())["epochs"]) == 60
+        assert len(json.loads(path.read_text())["epochs"]) == 24

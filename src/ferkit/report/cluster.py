@@ -6,6 +6,7 @@ where it sees the run folder, else anew. Every node needs ferkit and the data se
 """
 
 import os
+import socket
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,6 +20,7 @@ RETRIES = 5
 """Times a task is started again after its worker or node died."""
 
 _LOOK_SECONDS = 0.5
+_ANSWER_SECONDS = 10.0
 _STORE_BYTES = 80 * 2**20  # of a cluster of our own; results are small, and this is about the least Ray takes
 
 
@@ -30,17 +32,21 @@ class RayCluster:
 
         Args:
             jobs: Runs side by side on one node, which share out its processors and GPUs.
-            address: As ``ray start`` prints it; ``None`` starts a cluster that lives as long as this process.
+            address: As ``ray start`` prints it; if left out, a cluster of this machine that ends with this process.
             gpu: Runs are to have a share of a GPU, where nodes have them.
 
         Raises:
             MissingExtraError: Ray is not installed.
             RunError: There is no cluster at ``address``.
         """
-        self._ray = _quiet_ray(own=address is None)
+        address = address or "local"
+        own = address == "local"
+        self._ray = _quiet_ray(own=own)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if address is None:
+        if own:
             options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        else:
+            _check_address(address)
         try:
             self._ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -118,6 +124,16 @@ def train_in_task(job: dict[str, Any]) -> dict[str, Any]:
         child.kill()
         raise
     return asdict(said[-1])
+
+
+def _check_address(address: str) -> None:
+    """Raise a RunError where nobody listens; Ray itself would go on asking for many minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        except OSError as error:
+            raise RunError(f"no Ray cluster at {address}: {error.strerror or error}") from None
 
 
 def _share(number: float, jobs: int) -> float:
