@@ -64,9 +64,10 @@ def reproduce(
         str | None,
         typer.Option("--ray-address", envvar="RAY_ADDRESS", help="Of a Ray cluster; one on this machine if left out."),
     ] = None,
-    figures: Annotated[Path, typer.Option("--figures", help="Folder of the target figures; they show faces.")] = Path(
-        "runs/figures"
-    ),
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", help="Folder of the target figures, which show faces; the run's own if left out."),
+    ] = None,
 ) -> None:
     """Train every row of the report's tables and take up the results; goes on wherever it was stopped or killed.
 
@@ -108,7 +109,7 @@ def run(
     runs: Path = Path("runs/reproduce"),
     executor: Spread = Spread.LOCAL,
     ray_address: str | None = None,
-    figures: Path = Path("runs/figures"),
+    figures: Path | None = None,
 ) -> None:
     """Do what ``ferkit reproduce`` does, with the given tables.
 
@@ -120,6 +121,7 @@ def run(
     from ferkit.report.processes import cores
     from ferkit.report.runs import plan
     from ferkit.report.runs import reproduce as train_all
+    from ferkit.training.environment import choose_device
 
     began = time.monotonic()
     names, draw = _chosen(targets, tables)
@@ -137,7 +139,7 @@ def run(
             variations=variations,
         )
         del faces  # the runs have their own
-        _print_plan(planned, 1 if executor is Spread.RAY else jobs)
+        _print_plan(planned, jobs, beside=executor is Spread.LOCAL and choose_device(planned[0].recipe) == "cpu")
         if dry_run:
             return
         events = train_all(
@@ -181,28 +183,17 @@ def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list
         if target not in {*tables, FIGURES, ALL}:
             raise UnknownNameError("target", target, [*tables, FIGURES, ALL])
     names = [name for name in tables if ALL in targets or name in targets]
-    return names, FIGURES in targets or (ALL in targets and _explanations() is not None)
+    return names, FIGURES in targets or ALL in targets
 
 
-def _explanations() -> Any:
-    """Return the module that draws the report's figures, or ``None`` where this ferkit has none."""
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    name = "ferkit.report.explain"
-    return import_module(name) if find_spec(name) else None
-
-
-def _draw_figures(data: Path, runs: Path, out: Path, first: Sequence[str]) -> str:
-    from ferkit.errors import RunError
+def _draw_figures(data: Path, runs: Path, out: Path | None, first: Sequence[str]) -> str:
+    from ferkit.data import read_fer2013
+    from ferkit.report.explain import draw_report_figures
     from ferkit.report.runs import folder_for_figures
 
-    explain = _explanations()
-    if explain is None:
-        raise RunError("figures: this version of ferkit cannot draw the report's figures yet")
     folder = folder_for_figures(runs, first)
-    explain.draw_report_figures(folder, data, out)
-    return f"figures of {folder}: {out}"
+    files = draw_report_figures(folder, read_fer2013(data), out)
+    return f"{len(files)} figures of {folder}: {files[0].parent}"
 
 
 def _executor(spread: Spread, jobs: int, address: str | None, device: Device) -> "Executor":
@@ -215,7 +206,14 @@ def _executor(spread: Spread, jobs: int, address: str | None, device: Device) ->
     return LocalProcesses(jobs)
 
 
-def _print_plan(planned: "Sequence[PlannedRun]", slots: int) -> None:
+def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> None:
+    """Print a line a run and the time of all.
+
+    Args:
+        planned: At least one.
+        jobs: Runs side by side.
+        beside: It is known how long they take side by side: they share out the processors of this machine.
+    """
     from rich.console import Console
     from rich.table import Table as Sheet
 
@@ -238,10 +236,10 @@ def _print_plan(planned: "Sequence[PlannedRun]", slots: int) -> None:
     known = [run.left for run in open_runs if run.left is not None]
     text = f"{len(planned)} runs, {len(planned) - len(open_runs)} done, {len(open_runs)} to go"
     if known:
-        total = duration(side_by_side([each.seconds for each in known], slots))
-        beside = f", {slots} side by side" if slots > 1 else ""
+        total = duration(side_by_side([each.seconds for each in known], jobs if beside else 1))
+        how = "" if jobs == 1 else f", {jobs} side by side" if beside else ", if they ran one after another"
         unknown = len(open_runs) - len(known)
-        text += f": about {total}{beside}{f', and {unknown} of unknown length' if unknown else ''}"
+        text += f": about {total}{how}{f', and {unknown} of unknown length' if unknown else ''}"
     typer.echo(text)
     if any(each.scaled for each in known):
         typer.echo("~ no run of these settings has finished on this device: scaled by operations from the same network")

@@ -25,7 +25,7 @@ from ferkit.report.results import Run, add_run, read_results
 from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_device, choose_precision, describe
 from ferkit.training.folder import RunFolder
-from ferkit.training.recipe import Recipe
+from ferkit.training.recipe import Recipe, make_recipe
 from ferkit.training.stopping import StopRequest
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -337,7 +337,7 @@ def _take_up(folder: Path, content: dict[str, Any], results: Path, tables: Seque
     run = RunFolder(folder)
     try:
         if not run.result.exists():
-            write_text(run.recipe, Recipe(**content["recipe"]).to_toml())
+            write_text(run.recipe, make_recipe(content["recipe"]).to_toml())
             write_text(run.result, json.dumps(content, indent=1) + "\n")
         return add_run(folder, results, tables)
     except OSError as error:
