@@ -9,7 +9,15 @@ HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "albumentations", 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["data", "check", "--help"], ["explain", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["data", "check", "--help"],
+        ["explain", "--help"],
+        ["reproduce", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_loads_nothing_heavy(arguments):
     code = f"""

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ferkit import __version__
-from ferkit.cli import data, evaluate, explain, models, recipes, results, train
+from ferkit.cli import data, evaluate, explain, models, recipes, reproduce, results, train
 from ferkit.errors import FerkitError, MissingExtraError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recipes")(recipes.recipes)
 app.command("models")(models.models)
+app.command("reproduce")(reproduce.reproduce)
 app.command("results")(results.results)
 app.add_typer(data.app, name="data")
 app.add_typer(explain.app, name="explain")
