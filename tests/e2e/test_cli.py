@@ -1,6 +1,7 @@
 """What a person sees: commands, their output and their exit codes."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from conftest import make_data, write_csv
 from ferkit.cli.main import main
+from ferkit.models import model_names
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
 
@@ -57,9 +59,23 @@ def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tm
     assert "epoch 1: train loss" in err
     assert "valid loss" in err
     assert "faces/s" in err
-    assert "test without copies of Training images (PublicTest): loss" in out
+    assert re.search(r"^test \(PublicTest\) +40 +\d\.\d{4} +\d+\.\d\d% +\d+\.\d\d to \d+\.\d\d%$", out, re.MULTILINE)
+    assert re.search(r"^  without copies of Training +40 ", out, re.MULTILINE)
     assert "macro avg" in out
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_train_says_which_backend_augments_and_what_share_of_the_peak_it_reached(ferkit, small_csv, tmp_path):
+    run, chosen = tmp_path / "run", ("--augment-backend", "batched", "--compile", "off")
+    code, out, err = train(ferkit, small_csv, run, "--recipe", "layers", *SETTINGS, *chosen)
+    assert code == 0
+    assert "augmentation batched, not compiled (as asked)" in err
+    result = json.loads((run / "result.json").read_text())
+    assert (result["recipe"]["augment_backend"], result["augment_backend"]) == ("batched", "batched")
+    assert f"speed: {result['peak_share']:.1%} of the {result['peak_flops'] / 1e12:.3g} TFLOP/s" in out
+    page = (run / "report.html").read_text()
+    assert "share of peak" in page
+    assert "augmentation by" in page
 
 
 def test_train_again_asks_for_resume(ferkit, trained):
@@ -139,6 +155,16 @@ BAD = [
         id="no equals sign",
     ),
     pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--augment-backend", "torch"],
+        "augment_backend: input should be 'auto', 'albumentations' or 'batched', got 'torch'",
+        id="augmentation backend",
+    ),
+    pytest.param(
+        ["train", "--data", "CSV", "--out", "OUT", "--recipe", "model1", "--compile", "of"],
+        "unknown choice of --compile 'of'; did you mean 'off'?",
+        id="when to compile",
+    ),
+    pytest.param(
         ["train", "--data", "no.csv", "--out", "OUT", "--recipe", "model1"], "no.csv: no such file", id="data"
     ),
     pytest.param(
@@ -205,9 +231,39 @@ def test_preview_draws_a_sheet(ferkit, small_csv, tmp_path):
     assert np.ptp(sheet) > 100
 
 
+def test_check_puts_every_number_under_its_split(ferkit, small_csv):
+    found = json.loads(ferkit("data", "check", small_csv, "--json")[1])
+    lines = {line.split()[0]: line.split()[1:] for line in ferkit("data", "check", small_csv)[1].splitlines()[2:13]}
+    assert lines.pop("Training") == ["PublicTest", "PrivateTest"]
+    assert lines["rows"] == ["96", "40", "40"]
+    for expression in found["counts"]["Training"]:
+        assert lines[expression] == [str(counts[expression]) for counts in found["counts"].values()]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["recipes"],
+        ["recipes", "final"],
+        ["models"],
+        *(["models", name, "--summary"] for name in model_names()),
+        ["data", "check", "fer2013.csv"],
+        ["evaluate", "run", "--data", "fer2013.csv"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_printed_fits_a_terminal_of_80_columns(ferkit, trained, monkeypatch, command):
+    monkeypatch.chdir(trained[0].parent)
+    code, out, err = ferkit(*command)
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "Units." not in out
+
+
 def test_models_and_recipes_are_listed(ferkit):
     assert "20,582,432" in ferkit("models")[1]
     assert {row["name"] for row in json.loads(ferkit("models", "--json")[1])} == {
+        "compact",
         "layers",
         "model1",
         "model2",
@@ -234,7 +290,7 @@ def test_results_take_up_a_run_render_it_and_notice_stale_pages(ferkit, trained,
     assert ferkit("results", "--add", trained[1])[0] == 0
     assert list(tmp_path.glob("results/other/*/seed-0.json"))
     assert "layers" in (tmp_path / "docs/results/other.md").read_text()
-    assert "Model 3" in (tmp_path / "README.md").read_text()
+    assert "rows have a run" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "README.md").read_text().endswith("rest\n")
     assert ferkit("results", "--check")[0] == 0
     (tmp_path / "docs/results/table-1.md").write_text("typed by hand")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -22,7 +23,12 @@ def command(csv, out, *options):
 
 
 def start(csv, out, *options):
-    return subprocess.Popen(command(csv, out, *SETTINGS, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command(csv, out, *SETTINGS, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def wait_for_a_new_checkpoint(process, out):
@@ -78,12 +84,20 @@ def test_killed_at_random_points_a_run_ends_with_the_same_numbers(tmp_path, csv,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
-def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_does(tmp_path, csv, unbroken, number, code):
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    [
+        pytest.param(os.kill, signal.SIGINT, 130, id="sigint"),
+        pytest.param(os.kill, signal.SIGTERM, 143, id="sigterm"),
+        pytest.param(os.killpg, signal.SIGINT, 130, id="ctrl-c reaches the helpers too"),
+        pytest.param(os.killpg, signal.SIGTERM, 143, id="so does the sigterm of timeout and of schedulers"),
+    ],
+)
+def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_does(tmp_path, csv, unbroken, send, number, code):
     out = tmp_path / "out"
-    process = start(csv, out)
+    process = start(csv, out, "--workers", "1")
     wait_for_a_new_checkpoint(process, out)
-    process.send_signal(number)
+    send(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors.decode()
     assert f"go on with: ferkit train --resume --data {csv} --out {out}" in errors.decode()

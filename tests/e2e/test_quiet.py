@@ -38,6 +38,8 @@ def test_import_train_evaluate_and_the_rest_attempt_nothing(tmp_path, small_csv)
         ("evaluate", out, "--data", small_csv),
         ("data", "check", small_csv),
         ("data", "preview", "--data", small_csv, "--out", tmp_path / "sheet.png"),
+        ("explain", "gradcam", out, "--data", small_csv, "--out", tmp_path / "gradcam.png"),
+        ("explain", "occlusion", out, "--data", small_csv, "--out", tmp_path / "occlusion.png"),
         ("models", "model1", "--summary"),
         ("recipes", "model1"),
     ):

@@ -8,7 +8,17 @@ import pytest
 HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "albumentations", "cv2", "lightning_fabric")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["data", "check", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["data", "check", "--help"],
+        ["explain", "--help"],
+        ["reproduce", "--help"],
+        ["--version"],
+    ],
+)
 def test_help_loads_nothing_heavy(arguments):
     code = f"""
 import sys

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
 def run(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
+    environment = {**os.environ, "PYTHONPATH": f"{SCRIPT.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
@@ -27,10 +27,11 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_two_processes_reach_the_weights_and_metrics_of_one(tmp_path):
+@pytest.mark.parametrize("backend", ["albumentations", "batched"])
+def test_two_processes_reach_the_weights_and_metrics_of_one(tmp_path, backend):
     ends = {}
     for processes in (1, 2):
-        run(SCRIPT, processes, tmp_path / f"{processes}.pt")
+        run(SCRIPT, processes, tmp_path / f"{processes}.pt", backend)
         ends[processes] = torch.load(tmp_path / f"{processes}.pt", weights_only=True)
     assert ends[2]["backend"] == "DDPStrategy"
     for name, weights in ends[1]["model"].items():

@@ -1,6 +1,6 @@
 """Trains a network without batch norm, in as many processes as asked; run by test_two_processes.py.
 
-python two_processes.py PROCESSES OUT
+python two_processes.py PROCESSES OUT BACKEND
 """
 
 import sys
@@ -18,9 +18,16 @@ from ferkit.training.state import Epoch, new_state
 
 def main() -> None:
     """Train and write weights and metrics."""
-    processes, out = int(sys.argv[1]), sys.argv[2]
+    processes, out, backend = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     recipe = Recipe(
-        model="layers", optimizer="sgd", lr=0.01, epochs=2, batch_size=16, precision="float32", device="cpu"
+        model="layers",
+        optimizer="sgd",
+        lr=0.01,
+        epochs=2,
+        batch_size=16,
+        precision="float32",
+        device="cpu",
+        augment_backend=backend,
     )
     fabric = Fabric(
         accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto", precision="32-true"

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import notice
+
 app = typer.Typer(no_args_is_help=True, help="Check a copy of FER2013, and look at its faces.")
 
 PathArgument = Annotated[Path, typer.Argument(help="fer2013.csv, packed or not, or the folder form.")]
@@ -17,6 +19,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print rows by split and class, whether it is the known original, duplicates and constant images."""
+    notice(f"reading {path}")
     from ferkit.data import audit, read_fer2013
 
     found = audit(read_fer2013(path))
@@ -57,9 +60,6 @@ def preview(
 
 
 def _print(found: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from ferkit.labels import EXPRESSIONS
 
     typer.echo(f"{found.source}: {found.rows:,} rows")
@@ -67,16 +67,16 @@ def _print(found: Any) -> None:
         typer.echo(f"md5 {found.md5}: {found.verdict}")
     else:
         typer.echo(f"folder form: {found.verdict}")
-    table = Table("split", "rows", *EXPRESSIONS, "repeated", "constant", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for split, counts in found.counts.items():
-        numbers = [sum(counts.values()), *counts.values(), found.duplicates_within[split], found.constant_images[split]]
-        table.add_row(split, *(f"{number:,}" for number in numbers))
-    Console(width=120, highlight=False).print(table)
+    lines = {name: [counts[name] for counts in found.counts.values()] for name in EXPRESSIONS}
+    lines["rows"] = [sum(counts.values()) for counts in found.counts.values()]
+    lines["repeated"] = list(found.duplicates_within.values())
+    lines["constant"] = list(found.constant_images.values())
+    typer.echo(f"{'':8}" + "".join(f"{split:>13}" for split in found.counts))
+    for name, numbers in lines.items():
+        typer.echo(f"{name:8}" + "".join(f"{number:13,}" for number in numbers))
     typer.echo(
-        f"{found.surplus_duplicates:,} rows repeat an earlier image ({found.duplicate_groups:,} images; "
-        f"{found.conflicting_groups:,} of them carry different labels)"
+        f"{found.surplus_duplicates:,} rows repeat an earlier image ({found.duplicate_groups:,} images, "
+        f"{found.conflicting_groups:,} with several labels)"
     )
     for pair, number in found.copies_across.items():
         first, _, second = pair.partition(" in ")

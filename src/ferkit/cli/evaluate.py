@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import notice
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A folder written by `ferkit train`.")],
@@ -25,6 +27,7 @@ def evaluate(
 
     The split is read whole and, where it is not Training, once more without the faces that also stand in Training.
     """
+    notice(f"evaluating {run}")
     from ferkit.data import Protocol, Split, read_fer2013
     from ferkit.data.audit import copies_of_training
     from ferkit.errors import DataError, UnknownNameError
@@ -68,19 +71,18 @@ def evaluate(
             )
         )
         return
-    _print(found, f"{recipe.model}, protocol {named.value}, {chosen.value}")
+    _print(found, f"{recipe.model}, protocol {named.value}", chosen.value)
     typer.echo(f"\nconfusion matrix: {picture}")
     if RunFolder(run).result.exists() and out is None:
         typer.echo(f"report: {write_page(run, faces)}")
 
 
-def _print(found: dict[str, Any], title: str) -> None:
-    from ferkit.cli.train import one_line
+def _print(found: dict[str, Any], title: str, split: str) -> None:
+    from ferkit.cli.train import WITHOUT_COPIES, accuracies
     from ferkit.labels import EXPRESSIONS
 
-    typer.echo(f"{title}: {one_line(found['all'])}")
-    if "without_copies" in found:
-        typer.echo(f"without copies of Training images: {one_line(found['without_copies'])}")
+    typer.echo(title)
+    typer.echo(accuracies({{"all": split, "without_copies": WITHOUT_COPIES}[name]: e for name, e in found.items()}))
     typer.echo("\n" + found["all"].to_text() + "\n")
     typer.echo("confusion matrix (rows true, columns predicted)")
     typer.echo(f"{'':>9}" + "".join(f"{name:>9}" for name in EXPRESSIONS))

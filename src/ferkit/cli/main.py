@@ -10,21 +10,24 @@ import sys
 import typer
 
 from ferkit import __version__
-from ferkit.cli import data, evaluate, models, recipes, results, train
+from ferkit.cli import data, evaluate, explain, models, recipes, reproduce, results, train
 from ferkit.errors import FerkitError, MissingExtraError
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Facial expression recognition: train on FER2013, evaluate, set the numbers beside the report's.",
+    help="Facial expression recognition: train on FER2013, evaluate, explain, set the numbers beside the report's.",
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recipes")(recipes.recipes)
 app.command("models")(models.models)
+app.command("reproduce")(reproduce.reproduce)
 app.command("results")(results.results)
 app.add_typer(data.app, name="data")
+app.add_typer(explain.app, name="explain")
 
 
 def _version(value: bool) -> None:

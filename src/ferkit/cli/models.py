@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import beside
+
 
 def models(
     name: Annotated[str | None, typer.Argument(help="A model; all of them if left out.")] = None,
@@ -18,6 +20,7 @@ def models(
 ) -> None:
     """List the networks, or print one layer by layer."""
     from ferkit.models import build_model, model_names, model_options, model_summary
+    from ferkit.models.trace import layer_table
     from ferkit.training.recipe import Recipe, with_settings
 
     names = model_names() if name is None else [name]
@@ -38,30 +41,12 @@ def models(
         typer.echo(json.dumps(rows if name is None else rows[0], indent=1))
         return
     if summary and name is not None:
-        typer.echo(_layers(model))
+        typer.echo(layer_table(model))
         return
     for row in rows:
         listed = ", ".join(f"{k}={_text(v)}" for k, v in row["options"].items())
-        typer.echo(f"{row['name']:8} {row['parameters']:>11,}  {row['summary']}\n{'':22}{listed}")
-
-
-def _layers(model: object) -> str:
-    """Return the table of the report's Figures 9 to 11."""
-    from torchinfo import summary
-
-    from ferkit.inference.preprocess import CHANNELS
-
-    return str(
-        summary(
-            model,  # type: ignore[arg-type]
-            (1, CHANNELS, 48, 48),
-            col_names=("output_size", "num_params"),
-            row_settings=("var_names",),
-            depth=2,
-            device="cpu",
-            verbose=0,
-        )
-    )
+        typer.echo(beside(f"{row['name']:8} {row['parameters']:>11,}  ", row["summary"]))
+        typer.echo(beside(" " * 22, listed))
 
 
 def _text(value: object) -> str:

@@ -1,9 +1,12 @@
 """``ferkit recipes``: the shipped settings."""
 
 import json
+import textwrap
 from typing import Annotated
 
 import typer
+
+from ferkit.cli.terminal import beside
 
 
 def recipes(
@@ -19,7 +22,7 @@ def recipes(
             typer.echo(json.dumps({n: {"summary": s, **r.to_dict()} for n, (s, r) in RECIPES.items()}, indent=1))
             return
         for each, (summary, _) in RECIPES.items():
-            typer.echo(f"{each:8} {summary}")
+            typer.echo(beside(f"{each:8} ", summary))
         return
     recipe = get_recipe(name)
     if as_json:
@@ -27,7 +30,7 @@ def recipes(
         return
     settings = recipe.to_dict()
     for field, meaning in field_help().items():
-        typer.echo(f"# {meaning}")
+        typer.echo(textwrap.fill(meaning, 80, initial_indent="# ", subsequent_indent="# "))
         typer.echo(f"{field} = {_text(settings[field])}\n" if field in settings else f"# {field} is left out\n")
 
 

@@ -22,7 +22,7 @@ def results(
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
     from ferkit.report.pages import render
-    from ferkit.report.results import add_run, draw, read_results, stale, write
+    from ferkit.report.results import add_run, draw, draw_losses, read_results, stale, write
 
     for run in add or []:
         typer.echo(f"added {add_run(run, folder, TABLES.values())}")
@@ -35,6 +35,7 @@ def results(
         return
     changed = write(pages)
     drawn = draw(folder, picture, TABLES["table-2"])
+    draw_losses(folder, picture.with_name("figure-1.png"), TABLES["table-2"])
     typer.echo(f"{len(pages)} pages, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")
     if drawn:
         typer.echo(f"picture: {drawn}")

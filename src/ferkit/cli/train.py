@@ -1,20 +1,32 @@
 """``ferkit train``: a recipe and fer2013.csv to a run folder."""
 
+import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import notice
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from ferkit.evaluation import Evaluation
+    from ferkit.training.compiled import Compiled
     from ferkit.training.loop import Step
     from ferkit.training.run import Started
     from ferkit.training.state import Epoch
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
+
+WITHOUT_COPIES = "  without copies of Training"
+"""Stands below a split, for those of its faces that do not also stand in Training."""
+
+_SIDE = f"{'loss':>7}{'acc':>8}{'prec':>6}{'rec':>6}{'F1':>6}"
+_HEADER = f"{'':5}{'train':^{len(_SIDE)}}{'valid':^{len(_SIDE)}}\nepoch{_SIDE}{_SIDE} faces/s"
 
 
 def train(
@@ -37,20 +49,31 @@ def train(
     save_seconds: Annotated[
         float, typer.Option("--save-seconds", min=0, help="Time between two checkpoints inside an epoch.")
     ] = 120.0,
+    augment_backend: Annotated[
+        str | None,
+        typer.Option("--augment-backend", metavar="NAME", help="auto, albumentations or batched: short for --set."),
+    ] = None,
+    compiling: Annotated[
+        str,
+        typer.Option("--compile", metavar="WHEN", help="Use torch.compile: on, off, or auto, in long runs on a GPU."),
+    ] = "auto",
 ) -> None:
     """Train a network, evaluate it and write its report page.
 
     Stopped by Ctrl-C, SIGTERM or --max-minutes, a run is saved after the batch it is at; --resume goes on with it and
     ends with the same numbers as if it had never stopped.
     """
+    notice(f"reading {data}")
     from ferkit.data import read_fer2013
     from ferkit.report.page import write_page
+    from ferkit.training.compiled import Compiled
     from ferkit.training.loop import Step
     from ferkit.training.run import Finished, Started, Stopped
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
 
-    chosen = _recipe(recipe, settings or [], out, resume=resume)
+    changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
+    chosen = _recipe(recipe, changes, out, resume=resume)
     faces = read_fer2013(data)
     events = run(
         chosen,
@@ -61,6 +84,7 @@ def train(
         devices=devices,
         workers=workers,
         save_seconds=save_seconds,
+        compiling=compiling,
     )
     view = _View()
     try:
@@ -68,18 +92,21 @@ def train(
             match event:
                 case Started():
                     view.start(event)
+                case Compiled():
+                    view.say(event)
                 case Step():
                     view.step(event)
                 case Epoch():
                     view.epoch(event)
                 case Stopped():
                     view.close()
-                    resuming = f"ferkit train --resume --data {data} --out {out}"
-                    typer.echo(f"{event}; go on with: {resuming}", err=True)
+                    resuming = shlex.join(["ferkit", "train", "--resume", "--data", str(data), "--out", str(out)])
+                    typer.echo(f"{event}\ngo on with: {resuming}", err=True)
                     raise typer.Exit(128 + event.signal if event.signal else 0)
                 case Finished():
                     view.close()
                     print_evaluation(event.result)
+                    print_speed(event.result)
                     page = write_page(out, faces)
                     typer.echo(f"report: {page}")
     finally:
@@ -90,27 +117,33 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """Print what a run did on each split, and the table of the test split."""
     from ferkit.evaluation.metrics import Evaluation
 
+    found = {
+        name: Evaluation(**{k: v for k, v in values.items() if k != "split"})
+        for name, values in result["evaluation"].items()
+    }
+    labels = {name: f"{name} ({result['evaluation'][name]['split']})" for name in found}
+    labels["test_without_copies"] = WITHOUT_COPIES
     typer.echo(f"protocol {result['protocol']}, weights of epoch {result['kept_epoch']}")
-    for name, values in result["evaluation"].items():
-        evaluation = Evaluation(**{k: v for k, v in values.items() if k != "split"})
-        typer.echo(f"{describe(name)} ({values['split']}): {one_line(evaluation)}")
-    if "test" in result["evaluation"]:
-        values = {k: v for k, v in result["evaluation"]["test"].items() if k != "split"}
-        typer.echo("\n" + Evaluation(**values).to_text() + "\n")
+    typer.echo(accuracies({labels[name]: evaluation for name, evaluation in found.items()}))
+    if "test" in found:
+        typer.echo("\n" + found["test"].to_text() + "\n")
 
 
-def describe(name: str) -> str:
-    """Return the words for a key of ``result["evaluation"]``."""
-    return {"test_without_copies": "test without copies of Training images"}.get(name, name)
+def print_speed(result: dict[str, Any]) -> None:
+    """Print the share of the device's peak that training reached, if the run measured it."""
+    if "peak_share" in result:
+        peak = f"the {result['peak_flops'] / 1e12:.3g} TFLOP/s of a matrix product in {result['precision']}"
+        typer.echo(f"speed: {result['peak_share']:.1%} of {peak}")
 
 
-def one_line(evaluation: Any) -> str:
-    """Return loss and accuracy with its interval, in percent."""
-    low, high = evaluation.interval
-    return (
-        f"loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
-        f"(95 % interval {100 * low:.2f} to {high:.2%}, {evaluation.faces} faces)"
-    )
+def accuracies(found: Mapping[str, "Evaluation"]) -> str:
+    """Return a table: a line for each set of faces with its name, loss, and accuracy with its interval."""
+    lines = [f"{'':29}{'faces':>8}{'loss':>9}{'accuracy':>10}   95 % interval"]
+    for name, evaluation in found.items():
+        low, high = evaluation.interval
+        numbers = f"{evaluation.faces:8,}{evaluation.loss:9.4f}{evaluation.accuracy:10.2%}"
+        lines.append(f"{name:29}{numbers}   {100 * low:.2f} to {high:.2%}")
+    return "\n".join(lines)
 
 
 def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> Any:
@@ -126,8 +159,17 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
 
 
+def _row(epoch: "Epoch") -> str:
+    """Return ``epoch`` in the columns of the header: 79 of them, for a terminal of 80."""
+    sides = "".join(
+        f"{m.loss:7.3f}{m.accuracy:8.2%}{m.precision:6.3f}{m.recall:6.3f}{m.f1:6.3f}"
+        for m in (epoch.train, epoch.valid)
+    )
+    return f"{epoch.number:5}{sides}{epoch.faces_per_second:8.0f}"
+
+
 class _View:
-    """Shows a run: a bar with the time left on a terminal, lines elsewhere; both on stderr."""
+    """Shows a run: a table and a bar with the time left on a terminal, lines elsewhere; all on stderr."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -143,7 +185,8 @@ class _View:
         self._began = self._said = time.monotonic()
         self._print(str(started))
         if self._console.is_terminal:
-            self._start_bar()
+            self._print(f"\n{_HEADER}")
+            self._start_bar(f"epoch {started.epoch + 1}/{recipe.epochs}")
 
     def step(self, step: "Step") -> None:
         self._done = (step.epoch - 1) * self._steps + step.step
@@ -155,24 +198,39 @@ class _View:
 
     def epoch(self, epoch: "Epoch") -> None:
         self._said = time.monotonic()
-        left = "" if self._bar is not None else f"; {self._left()} left"
-        self._print(f"{epoch}{left}")
+        if self._bar is None:
+            self._print(f"{epoch}; {self._left()} left")
+            return
+        self._print(_row(epoch))
+        if epoch.number == self._epochs:
+            self._bar.update(self._task, description="evaluating")
+
+    def say(self, event: "Compiled") -> None:
+        self._print(str(event))
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+            self._print("")
 
-    def _start_bar(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def _start_bar(self, description: str) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=self._console)
-        self._task = self._bar.add_task("epoch", total=self._total, completed=self._done)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(28),  # leaves room in 80 columns for the ^C that the terminal adds
+            TextColumn("{task.completed:.0f}/{task.total:.0f} batches,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(description, total=self._total, completed=self._done)
         self._bar.start()
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, markup=False, soft_wrap=not self._console.is_terminal)
 
     def _left(self) -> str:
         done = self._done - self._first

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.data.faces import SIDE, SPLITS, Faces, Fer2013
+from ferkit.data.picture import read_picture
 from ferkit.data.splits import Split
 from ferkit.errors import DataError
 from ferkit.labels import EXPRESSIONS, Expression
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"  # the second cannot stand in the data between them
 _CLASSES = {name: number for number, name in enumerate(EXPRESSIONS)} | {str(e.value): e.value for e in Expression}
 _CLASSES |= {"anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "sadness": 4, "surprised": 5}
 
@@ -53,28 +53,18 @@ def read_folder(folder: Path) -> Fer2013:
     images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
     labels, splits = np.empty(len(pictures), np.int64), np.empty(len(pictures), np.uint8)
     for n, picture in enumerate(pictures):
-        images[n] = _read_picture(picture)
+        images[n] = _read_face(picture)
         labels[n] = _label(picture)
         splits[n] = SPLITS.index(_split(picture))
     notes = tuple(_notes(pictures))
     return Fer2013(faces=Faces(images, labels), splits=splits, source=str(folder), notes=notes)
 
 
-def _read_picture(picture: Path) -> NDArray[np.uint8]:
-    import cv2
-
-    content = picture.read_bytes()
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
-    except cv2.error:  # larger than OpenCV wants to read
-        image = None
-    if content.startswith(_JPEG_START) and _JPEG_END not in content:
-        image = None  # cut off: some versions of OpenCV paint the rest grey
-    if image is None:
-        raise DataError(f"{picture}: expected a picture, got a file that cannot be read as one")
+def _read_face(picture: Path) -> NDArray[np.uint8]:
+    image = read_picture(picture)
     if image.shape != (SIDE, SIDE):
         raise DataError(f"{picture}: expected {SIDE} x {SIDE} pixels, got {image.shape[1]} x {image.shape[0]}")
-    return image.astype(np.uint8, copy=False)
+    return image
 
 
 def _label(picture: Path) -> int:

@@ -16,6 +16,7 @@ TABLE = Table(
     name="table-2",
     title="Table 2: the three models, without dropout",
     source="the report, section 3.2, Table 2",
+    picture=("Figure 1: validation loss of the models, seed 0", "../images/figure-1.png"),
     unclear=table_1.TABLE.unclear,
     remarks=(
         "At the peak rate of 0.002 that the report states, Models 1 and 2 have not learned enough after ten epochs: "

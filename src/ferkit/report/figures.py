@@ -1,4 +1,6 @@
-"""Figures: curves, confusion matrix, sheet of augmented faces; the only file that knows matplotlib.
+"""Figures: curves, confusion matrix, sheet of augmented faces, and the looks of all figures.
+
+Only this file and those whose names begin like its own know matplotlib.
 
 Drawn on ``matplotlib.figure.Figure`` objects under matplotlib's own defaults, whatever the user's ``matplotlibrc``
 says, so that the same numbers give the same bytes. To be read at the width of a phone: one panel above the other.
@@ -64,8 +66,8 @@ def curves(epochs: Sequence[dict[str, Any]], kept: int | None = None, panels: Se
         kept: Number of the epoch whose weights were kept; marked by a line.
         panels: Keys of :data:`PANELS`, drawn one above the other.
     """
-    with _own_looks():
-        figure = _figure(4.0, 2.7 * len(panels))
+    with own_looks():
+        figure = blank(4.0, 2.7 * len(panels))
         for axes, name in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
             _curve(axes, epochs, name, kept)
     return figure
@@ -78,8 +80,8 @@ def confusion(matrix: Sequence[Sequence[int]], title: str) -> Figure:
         matrix: ``K`` rows (true class) of ``K`` counts (predicted class); a row may be empty.
         title: Stands above it.
     """
-    with _own_looks():
-        figure = _figure(4.0, 4.0)
+    with own_looks():
+        figure = blank(4.0, 4.0)
         _matrix(figure.subplots(), np.array(matrix), title)
     return figure
 
@@ -92,19 +94,23 @@ def overview(series: Mapping[str, Sequence[float]], matrix: Sequence[Sequence[in
         matrix: As for :func:`confusion`.
         title: Stands above the matrix.
     """
-    with _own_looks():
-        figure = _figure(9.0, 4.2)
+    with own_looks():
+        figure = blank(9.0, 4.2)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
-        for (name, losses), marker in zip(series.items(), cycle("osD^v"), strict=False):
-            left.plot(range(1, len(losses) + 1), losses, marker=marker, markersize=4.5, linewidth=1.8, label=name)
-        left.set_title("validation loss", fontsize=11)
-        left.set_xlabel("epoch")
-        left.set_ylabel("nats a face")
-        left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        left.grid(axis="y", color=INK, alpha=0.15, linewidth=0.8)
-        left.legend(frameon=False, fontsize=9)
-        _ink(left)
+        _losses(left, series)
         _matrix(right, np.array(matrix), title)
+    return figure
+
+
+def losses(series: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw validation losses of several runs, epoch by epoch: the report's Figure 1.
+
+    Args:
+        series: As for :func:`overview`.
+    """
+    with own_looks():
+        figure = blank(5.0, 3.6)
+        _losses(figure.subplots(), series)
     return figure
 
 
@@ -120,7 +126,7 @@ def preview_sheet(before: NDArray[np.uint8], after: NDArray[np.uint8], labels: N
     canvas, step = _tiled(rows), rows.shape[-1] * _SCALE + _GAP
     left, top, edge = 70, 34, 12
     height, width = canvas.shape[0] + top + edge, canvas.shape[1] + left + edge
-    with _own_looks():
+    with own_looks():
         figure = Figure(figsize=(width / 100, height / 100), facecolor=(_SHEET / 255,) * 3)
         FigureCanvasAgg(figure)
         axes = figure.add_axes((left / width, edge / height, canvas.shape[1] / width, canvas.shape[0] / height))
@@ -144,7 +150,7 @@ def save(figure: Figure, path: Path) -> None:
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise DataError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
-    with _own_looks(), replacing(path) as part:
+    with own_looks(), replacing(path) as part:
         figure.savefig(part, format=ending[1:], dpi="figure", metadata=FORMATS[ending])
 
 
@@ -156,7 +162,7 @@ def inline_svg(figure: Figure, name: str) -> str:
         name: Begins every id, so that several figures can share a page.
     """
     text = io.StringIO()
-    with _own_looks():
+    with own_looks():
         figure.savefig(text, format="svg", transparent=True, metadata=FORMATS[".svg"])
     svg = re.search(r"<svg.*</svg>", text.getvalue(), re.DOTALL)
     assert svg is not None
@@ -166,18 +172,36 @@ def inline_svg(figure: Figure, name: str) -> str:
 
 
 @contextmanager
-def _own_looks() -> Iterator[None]:
+def own_looks() -> Iterator[None]:
+    """Draw and save under our own settings, whatever the user's are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure; width and height in inches."""
+def blank(width: float, height: float) -> Figure:
+    """Return an empty figure; width and height in inches.
+
+    Its parts are laid out by a solver: for a few parts only, since with many its last digits vary from run to run, and
+    with them the bytes of an SVG. :func:`fixed` is for those.
+    """
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def fixed(width: float, height: float) -> Figure:
+    """Return an empty figure, width and height in inches, to be filled with :func:`add_axes`."""
+    figure = Figure(figsize=(width, height), dpi=200, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Add axes at a place given in inches, ``left`` and ``top`` from the upper left corner of the figure."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
 
 def _curve(axes: Axes, epochs: Sequence[dict[str, Any]], name: str, kept: int | None) -> None:
@@ -205,7 +229,19 @@ def _curve(axes: Axes, epochs: Sequence[dict[str, Any]], name: str, kept: int | 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(-0.14, 1), **_TIGHT)
-    _ink(axes)
+    ink(axes)
+
+
+def _losses(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
+    for (name, values), marker in zip(series.items(), cycle("osD^v"), strict=False):
+        axes.plot(range(1, len(values) + 1), values, marker=marker, markersize=4.5, linewidth=1.8, label=name)
+    axes.set_title("validation loss", fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("nats a face")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.8)
+    axes.legend(frameon=False, fontsize=9)
+    ink(axes)
 
 
 def _matrix(axes: Axes, counts: NDArray[np.int64], title: str) -> None:
@@ -235,11 +271,12 @@ def _cells(axes: Axes, shares: NDArray[np.float64]) -> None:
     axes.set_yticks(range(classes), EXPRESSIONS)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    _ink(axes)
+    ink(axes)
     axes.tick_params(length=0)
 
 
-def _ink(axes: Axes) -> None:
+def ink(axes: Axes) -> None:
+    """Give the axes our ink, and leave out the spines that say nothing."""
     axes.tick_params(color=INK, labelcolor=INK, labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)

@@ -157,6 +157,7 @@ def _environment(result: dict[str, Any]) -> dict[str, Any]:
         "processes": result["processes"],
         "threads": result["threads"],
         "precision": f"{result['precision']} in training, float32 in evaluation",
+        **_speed(result),
         "platform": result["platform"],
         **result["versions"],
         "commit": f"{result['commit']}{unsaved}" if result["commit"] else "unknown: not run from a checkout",
@@ -167,6 +168,18 @@ def _environment(result: dict[str, Any]) -> dict[str, Any]:
         "Training faces": result["data"]["training"],
         "data, md5": result["data"]["md5"] or "none: read from a folder of pictures",
         "weights, sha256": result["weights_sha256"],
+    }
+
+
+def _speed(result: dict[str, Any]) -> dict[str, str]:
+    """Return how the device was used; runs of before that was measured do not say."""
+    if "peak_share" not in result:
+        return {}
+    peak = f"{result['peak_flops'] / 1e12:.3g} TFLOP/s"
+    return {
+        "augmentation by": f"{result['augment_backend']}{', network compiled' if result['compiled'] else ''}",
+        "share of peak": f"{_percent(result['peak_share'], 1)} of {peak}, a matrix product in {result['precision']}",
+        "operations a face": f"{result['flops_per_face'] / 1e9:.3g} GFLOP, forward and backward",
     }
 
 

@@ -45,6 +45,8 @@ def table_page(table: Table, runs: list[Run]) -> str:
         "",
         *_grid(columns, (_cells(table, row, owned[row.slug]) for row in table.rows)),
     ]
+    if table.picture:
+        lines += ["", f"![{table.picture[0]}]({table.picture[1]})"]
     if table.classes:
         lines += ["", "## Class by class", "", *_classes(table, owned[table.rows[0].slug])]
     if table.claims:

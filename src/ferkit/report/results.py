@@ -47,22 +47,25 @@ class Run:
 
 
 def read_results(folder: Path) -> list[Run]:
-    """Return every run below ``folder``, in the order of their paths.
+    """Return every run below ``folder``, however deep, in the order of their paths.
+
+    Of several files with one recipe and seed, as a folder copied from another machine may bring, the first counts.
 
     Raises:
         RunError: A file is not the result of a run; the message names it.
     """
-    runs = []
-    for path in sorted(folder.glob("*/*/seed-*.json")):
+    runs: dict[tuple[str, int], Run] = {}
+    for path in sorted(folder.rglob("seed-*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["schema"] != SCHEMA:
                 raise RunError(f"{path}: expected schema {SCHEMA}, got {content['schema']}")
-            runs.append(Run(path, make_recipe(content["recipe"]).key(), content))
-            _ = runs[-1].seed, runs[-1].accuracies("validation")
+            run = Run(path, make_recipe(content["recipe"]).key(), content)
+            run.accuracies("validation")
+            runs.setdefault((run.key, run.seed), run)
         except (OSError, ValueError, KeyError, TypeError, RecipeError, UnknownNameError) as error:
             raise RunError(f"{path}: not the result of a run ({type(error).__name__}: {error})") from None
-    return runs
+    return list(runs.values())
 
 
 def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
@@ -78,6 +81,25 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     with replacing(target) as part:
         shutil.copyfile(RunFolder(run).result, part)
     return target
+
+
+def draw_losses(results: Path, picture: Path, table: Table) -> Path | None:
+    """Draw the validation loss of the rows of ``table``, as the report's Figure 1 does for Table 2.
+
+    Returns:
+        ``picture``, or ``None`` where no row has a run of seed 0.
+    """
+    runs = read_results(results)
+    series = {
+        row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]]
+        for row in table.rows
+        for run in runs
+        if run.key == row.recipe.key() and run.seed == 0
+    }
+    if not series:
+        return None
+    figures.save(figures.losses(series), picture)
+    return picture
 
 
 def draw(results: Path, picture: Path, table: Table) -> Path | None:

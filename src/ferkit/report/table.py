@@ -69,6 +69,9 @@ class Table:
     classes: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Reported precision, recall and F1 of each class, where the report gives them (Figure 3)."""
 
+    picture: tuple[str, str] | None = None
+    """What it shows, and where it lies beside the page."""
+
     remarks: tuple[str, ...] = ()
     """Why ours differs where it does, without numbers of ours; a sentence or two each."""
 

@@ -1,9 +1,7 @@
 """The report's augmentation, on Training only, as one declared pipeline.
 
 Source: the report, section 2.1: Albumentations; horizontal flip p 0.5, vertical flip p 0.3, Rotate p 0.2,
-CoarseDropout p 0.2, GaussNoise p 0.2. It gives no parameters, so they are the defaults of the Albumentations of 2021:
-rotation by up to 90 degrees with mirrored borders, eight black holes of 8 x 8 pixels, noise of variance 10 to 50 on
-grey levels 0..255.
+CoarseDropout p 0.2, GaussNoise p 0.2; parameters in :mod:`ferkit.training.augment_settings`.
 Ours differs: the release used here draws the standard deviation of the noise evenly, not its variance, and cuts the
 noise down to whole grey levels, towards zero.
 """
@@ -20,12 +18,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.training import augment_settings as settings
+
 REPORT = (
-    A.HorizontalFlip(p=0.5),
-    A.VerticalFlip(p=0.3),
-    A.Rotate(limit=90, interpolation=cv2.INTER_LINEAR, border_mode=cv2.BORDER_REFLECT_101, p=0.2),
-    A.CoarseDropout(num_holes_range=(8, 8), hole_height_range=(8, 8), hole_width_range=(8, 8), fill=0, p=0.2),
-    A.GaussNoise(std_range=(10**0.5 / 255, 50**0.5 / 255), mean_range=(0, 0), p=0.2),
+    A.HorizontalFlip(p=settings.HORIZONTAL_FLIP),
+    A.VerticalFlip(p=settings.VERTICAL_FLIP),
+    A.Rotate(
+        limit=settings.LARGEST_ANGLE,
+        interpolation=cv2.INTER_LINEAR,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=settings.ROTATION,
+    ),
+    A.CoarseDropout(
+        num_holes_range=(settings.HOLES, settings.HOLES),
+        hole_height_range=(settings.HOLE_SIDE, settings.HOLE_SIDE),
+        hole_width_range=(settings.HOLE_SIDE, settings.HOLE_SIDE),
+        fill=0,
+        p=settings.DROPOUT,
+    ),
+    A.GaussNoise(
+        std_range=(settings.NOISE_STD[0] / 255, settings.NOISE_STD[1] / 255), mean_range=(0, 0), p=settings.NOISE
+    ),
 )
 """The five transforms of the report, in its order."""
 

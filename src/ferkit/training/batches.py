@@ -1,7 +1,9 @@
 """The batches of a run, each a function of the seed and its position alone.
 
-One loader serves the whole run: item ``i`` is batch ``i % steps`` of epoch ``i // steps``. So a run that stopped after
-any batch goes on with the next one, and the loader's processes prepare the next epoch while this one is validated.
+Item ``i`` of a run is batch ``i % steps`` of epoch ``i // steps``, so a run that stopped after any batch goes on with
+the next one. There are two ways to the same faces in the same order. With Albumentations one loader serves the whole
+run, and its processes prepare the next epoch while this one is validated. With the batched augmentation all faces live
+on the device, and no more than positions and draws goes there.
 
 Letters: B faces of a batch, H height, W width.
 """
@@ -20,7 +22,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from ferkit.data.faces import Faces
 from ferkit.training.augment import Augment, build_augmentation
+from ferkit.training.augment_batched import Draws, augment_batch, draw
+from ferkit.training.augment_faces import augment_faces, draw_faces
 from ferkit.training.recipe import Recipe
+
+AHEAD = {"cuda": 4096, "cpu": 512}
+"""Faces augmented at once: on a GPU a few long kernels instead of many short ones, on a CPU what its caches hold."""
 
 
 class Batch(NamedTuple):
@@ -55,20 +62,26 @@ class TrainingBatches(Dataset[Batch]):
         self.recipe = recipe
         self.rank, self.processes = rank, processes
         self.steps = steps_per_epoch(len(faces), recipe.batch_size, processes)
+        self.share = len(range(rank, recipe.batch_size, processes))
+        """Faces of a full batch that are this process's."""
         self.augment: Augment | None = None
 
     def __len__(self) -> int:
         return self.recipe.epochs * self.steps
 
     def __getitem__(self, index: int) -> Batch:
-        epoch, step = divmod(index, self.steps)
-        order = _order(self.recipe.seed, epoch, len(self.faces))
-        rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
-        mine = rows[self.rank :: self.processes]
+        epoch, mine, total = self.rows(index)
         if self.augment is None:  # built where it is used, after the loader's process was started
             self.augment = build_augmentation(self.recipe.augmentation, self.recipe.seed)
         images = np.stack([self.augment(self.faces.images[row], epoch=epoch, sample=int(row)) for row in mine])
-        return Batch(torch.from_numpy(images), torch.from_numpy(self.faces.labels[mine]), len(rows))
+        return Batch(torch.from_numpy(images), torch.from_numpy(self.faces.labels[mine]), total)
+
+    def rows(self, index: int) -> tuple[int, NDArray[np.int64], int]:
+        """Return the epoch of a batch, from 0, the positions of this process's faces, and how many all have."""
+        epoch, step = divmod(index, self.steps)
+        order = _order(self.recipe.seed, epoch, len(self.faces))
+        rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+        return epoch, rows[self.rank :: self.processes], len(rows)
 
 
 def load_batches(dataset: TrainingBatches, start: int, workers: int, device: torch.device) -> Iterator[Batch]:
@@ -88,6 +101,33 @@ def load_batches(dataset: TrainingBatches, start: int, workers: int, device: tor
         yield Batch(images.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu), total)
 
 
+def resident_batches(dataset: TrainingBatches, start: int, device: torch.device) -> Iterator[Batch]:
+    """Yield the batches from position ``start`` on, of faces that live on ``device``, augmented there, many at once."""
+    images_NHW = torch.from_numpy(dataset.faces.images).to(device)
+    labels_N = torch.from_numpy(dataset.faces.labels).to(device)
+    several = max(1, AHEAD[device.type] // dataset.share)
+    for first in range(start, len(dataset), several):
+        parts = [dataset.rows(index) for index in range(first, min(first + several, len(dataset)))]
+        sizes = [len(rows) for _, rows, _ in parts]
+        rows = torch.from_numpy(np.concatenate([rows for _, rows, _ in parts]))
+        there = send(rows, device)
+        images = images_NHW[there]
+        epochs = torch.tensor([epoch for epoch, _, _ in parts]).repeat_interleave(torch.tensor(sizes))
+        if dataset.recipe.augmentation == "faces":
+            images = augment_faces(images, send(draw_faces(dataset.recipe.seed, epochs, rows), device))
+        if dataset.recipe.augmentation == "report":
+            draws = draw(dataset.recipe.seed, epochs, rows)
+            images = augment_batch(images, Draws(*(send(part, device) for part in draws)))
+        shares = zip(torch.split(images, sizes), torch.split(labels_N[there], sizes), parts, strict=True)
+        for images_BHW, labels_B, (_, _, total) in shares:
+            yield Batch(images_BHW, labels_B, total)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Return ``values`` on ``device``, on their way there; nobody waits for a GPU."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
 def default_workers(device: torch.device) -> int:
     """Return how many processes prepare batches: one beside a CPU that trains, more beside a GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -100,7 +140,8 @@ def _start_worker(_: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's, which stops its helpers itself
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the trainer stops its helpers itself
+        signal.signal(number, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=2)

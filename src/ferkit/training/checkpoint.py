@@ -19,6 +19,8 @@ from ferkit.training.state import Epoch, TrainState
 
 SCHEMA = 1
 
+_SINCE_0_1 = {"augmentation backend": "albumentations"}  # what a checkpoint without them was made with
+
 
 def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dict[str, Any]:
     """Return all of ``state``; every process must call it.
@@ -40,6 +42,7 @@ def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dic
         "loss_sum": counts.loss_sum,
         "confusion": counts.confusion,
         "model": state.model.state_dict(),
+        "average": state.average.state_dict() if state.average else None,
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
     }
@@ -91,10 +94,13 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
         RunError: It cannot be read or belongs to another run; the message says what differs.
     """
     content = load(path)
+    before = {**_SINCE_0_1, **content["identity"]}
     for name, value in identity.items():
-        if content["identity"].get(name) != value:
-            raise RunError(f"{path}: cannot go on: {name} was {content['identity'].get(name)!r}, is now {value!r}")
+        if before.get(name) != value:
+            raise RunError(f"{path}: cannot go on: {name} was {before.get(name)!r}, is now {value!r}")
     state.model.load_state_dict(content["model"])
+    if state.average:
+        state.average.load_state_dict(content["average"])
     state.optimizer.load_state_dict(content["optimizer"])
     if state.scheduler:
         state.scheduler.load_state_dict(content["scheduler"])
@@ -104,6 +110,15 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     if rank == 0:
         state.counts.loss_sum.copy_(content["loss_sum"])
         state.counts.confusion.copy_(content["confusion"])
+
+
+def kept_weights(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights a checkpoint would be evaluated with: the average where there is one."""
+    average = content.get("average")
+    if average is None:
+        weights: dict[str, Any] = content["model"]
+        return weights
+    return {name.removeprefix("module."): value for name, value in average.items() if name != "n_averaged"}
 
 
 def save_weights(path: Path, model: nn.Module, metadata: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import ctypes
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,40 @@ def choose_precision(recipe: Recipe, device: str) -> tuple[str, str]:
     return "float32", "this processor has no bf16 instructions"
 
 
+def choose_augment_backend(recipe: Recipe, device: str) -> str:
+    """Return ``albumentations`` or ``batched``; the rule of ``auto``: batched on a GPU.
+
+    A GPU would wait for what processes beside it prepare; a CPU's runs stay those that were published.
+    """
+    if recipe.augmentation == "faces":
+        return "batched"
+    if recipe.augment_backend != "auto":
+        return recipe.augment_backend
+    return "batched" if device == "cuda" else "albumentations"
+
+
+def tune_gpu() -> None:
+    """Let cuDNN time its algorithms for each size of batch, and what float32 is left use TF32.
+
+    So the algorithms, and with them the last bits, may differ between two runs on a GPU.
+    """
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """While entered, a GPU multiplies float32 numbers whole, without TF32: for numbers that are published."""
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
+
+
 def cpu_capabilities() -> dict[str, Any]:
     """Return what PyTorch knows of the processor; nothing where it cannot say."""
     capabilities = getattr(torch.cpu, "get_capabilities", None)
@@ -80,7 +116,8 @@ def describe(device: str) -> dict[str, Any]:
         "versions": {
             "ferkit": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "albumentations", "opencv-python-headless")},
+            "torch": str(torch.__version__),  # names the build too, which the package's version may not
+            **{name: version(name) for name in ("numpy", "albumentations", "opencv-python-headless")},
         },
         **_commit(),
     }

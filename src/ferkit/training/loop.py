@@ -19,13 +19,19 @@ from ferkit.data.faces import Faces
 from ferkit.errors import TrainingError
 from ferkit.evaluation.metrics import Metrics
 from ferkit.evaluation.score import BATCH, network_input
-from ferkit.training.batches import TrainingBatches, load_batches
+from ferkit.training.batches import TrainingBatches, load_batches, resident_batches
+from ferkit.training.compiled import Compiled, SteadyBatches
+from ferkit.training.environment import choose_augment_backend
+from ferkit.training.mixing import draw_mix
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import build_criterion, steps_each_batch
 from ferkit.training.state import Counts, Epoch, TrainState
 
 GPU_CHECK = 50
 """Batches between two looks at the loss on a GPU, where each look waits for the device; on a CPU every batch."""
+
+GPU_BATCH = 1024
+"""Faces a forward pass of validation on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ def fit(
     train: Faces,
     valid: Faces,
     workers: int = 0,
-) -> Iterator[Step | Epoch]:
+    compile_mode: str = "",
+) -> Iterator[Compiled | Step | Epoch]:
     """Train ``state`` in place from wherever it stands, pausing after every batch and every epoch.
 
     Args:
@@ -58,31 +65,44 @@ def fit(
         recipe: The run's settings.
         train: Training faces.
         valid: Validation faces.
-        workers: Processes that prepare batches.
+        workers: Processes that prepare batches, where Albumentations does.
+        compile_mode: One of :data:`ferkit.training.compiled.MODES`; empty not to compile.
 
     Yields:
-        A :class:`Step` a batch and an :class:`Epoch` a pass; stop iterating to stop early.
+        A :class:`Compiled` first where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a pass; stop
+        iterating to stop early.
 
     Raises:
         TrainingError: The loss is not finite; the message says where.
     """
-    model, optimizer = fabric.setup(state.model, state.optimizer)
-    criterion = build_criterion(recipe)
     dataset = TrainingBatches(train, recipe, fabric.global_rank, fabric.world_size)
-    batches = load_batches(dataset, state.epoch * dataset.steps + state.step, workers, fabric.device)
+    start = state.epoch * dataset.steps + state.step
+    if choose_augment_backend(recipe, fabric.device.type) == "batched":
+        batches = resident_batches(dataset, start, fabric.device)
+    else:
+        batches = load_batches(dataset, start, workers, fabric.device)
+    steady = SteadyBatches(state.model, dataset.share, compile_mode) if compile_mode else None
+    model, optimizer = fabric.setup(steady or state.model, state.optimizer)
+    if steady:
+        yield steady.warm_up(fabric, model)
+    criterion = build_criterion(recipe)
+    seen = _on_device(fabric, valid)
     watch = _LossWatch(fabric.device)
     while state.epoch < recipe.epochs:
         began = time.perf_counter() - state.seconds
         model.train()
         while state.step < dataset.steps:
             images_BHW, labels_B, total = next(batches)
-            torch.manual_seed(_dropout_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
-            log_probs_BK = model(network_input(images_BHW))
-            loss = criterion(log_probs_BK, labels_B)
+            torch.manual_seed(_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
+            mix = draw_mix(recipe.mixup, _seed(recipe.seed, state.epoch, state.step, fabric.global_rank, "mixup"))
+            log_probs_BK = model(mix.faces(network_input(images_BHW)))
+            loss = mix.loss(criterion, log_probs_BK, labels_B)
             # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
             fabric.backward(loss * (len(labels_B) * fabric.world_size / total))
             optimizer.step()
             optimizer.zero_grad()
+            if state.average:
+                state.average.update_parameters(state.model)
             state.lr = state.optimizer.param_groups[0]["lr"]
             if state.scheduler and steps_each_batch(recipe):
                 state.scheduler.step()
@@ -100,7 +120,7 @@ def fit(
             number=state.epoch,
             lr=state.lr,
             train=counts.metrics(),
-            valid=_validate(fabric, model, valid),
+            valid=_validate(fabric, state.average.module if state.average else model, *seen),
             faces_per_second=int(counts.confusion.sum()) / trained,
             seconds=time.perf_counter() - began,
         )
@@ -117,15 +137,21 @@ def reduced(fabric: Fabric, counts: Counts) -> Counts:
     return total
 
 
-@torch.no_grad()
-def _validate(fabric: Fabric, model: nn.Module, faces: Faces) -> Metrics:
-    model.eval()
+def _on_device(fabric: Fabric, faces: Faces) -> tuple[Tensor, Tensor]:
+    """Return images and labels of this process's share."""
     mine = faces[fabric.global_rank :: fabric.world_size]
+    return torch.from_numpy(mine.images).to(fabric.device), torch.from_numpy(mine.labels).to(fabric.device)
+
+
+@torch.no_grad()
+def _validate(fabric: Fabric, model: nn.Module, images_NHW: Tensor, labels_N: Tensor) -> Metrics:
+    model.eval()
     counts = Counts(fabric.device)
-    for start in range(0, len(mine), BATCH):
-        part = mine[start : start + BATCH]
-        images_BHW = torch.from_numpy(part.images).to(fabric.device)
-        counts.add(model(network_input(images_BHW)), torch.from_numpy(part.labels).to(fabric.device))
+    size = GPU_BATCH if fabric.device.type == "cuda" else BATCH
+    for start in range(0, len(labels_N), size):
+        with fabric.autocast():  # the network's own, where Fabric did not wrap it: the average of the weights
+            log_probs_BK = model(network_input(images_NHW[start : start + size]))
+        counts.add(log_probs_BK, labels_N[start : start + size])
     return reduced(fabric, counts).metrics()
 
 
@@ -150,5 +176,5 @@ class _LossWatch:
         self.losses.clear()
 
 
-def _dropout_seed(*position: int) -> int:
+def _seed(*position: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(repr(position).encode(), digest_size=7).digest())

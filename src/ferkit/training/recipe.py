@@ -30,20 +30,45 @@ class Recipe:
     ] = Field(default_factory=dict)
 
     optimizer: Annotated[
-        Literal["sgd", "adam"],
-        Field(description="update rule; sgd has momentum 0.9 (OneCycleLR moves it, see scheduler)"),
+        Literal["sgd", "nesterov", "adam", "adamw"],
+        Field(
+            description="update rule; sgd has momentum 0.9 (OneCycleLR moves it, see scheduler), nesterov is sgd with "
+            "Nesterov's momentum, adamw is adam with decoupled weight decay"
+        ),
     ] = "sgd"
 
     lr: Annotated[float, Field(gt=0, description="learning rate; the peak where the scheduler is onecycle")] = 0.002
 
     weight_decay: Annotated[
-        float | None, Field(ge=0, description="L2 penalty; if left out 0.0009 with sgd and 0 with adam")
+        float | None,
+        Field(
+            ge=0,
+            description="L2 penalty; if left out 0.0009 with sgd, 0.0005 with nesterov, 0 with adam, 0.05 with adamw",
+        ),
     ] = None
 
     loss: Annotated[
         Literal["nll", "cross_entropy"],
         Field(description="criterion; on log-probabilities, which all networks return, the two are the same function"),
     ] = "nll"
+
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="share of a label that is spread over all classes")
+    ] = 0.0
+
+    mixup: Annotated[
+        float, Field(ge=0, description="alpha of the Beta distribution by which pairs of faces are mixed; 0: none")
+    ] = 0.0
+
+    average: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="decay, an update, of the exponential moving average of the weights, which is then validated "
+            "and kept; 0: none",
+        ),
+    ] = 0.0
 
     scheduler: Annotated[
         Literal["onecycle", "cosine", "none"],
@@ -59,9 +84,21 @@ class Recipe:
 
     epochs: Annotated[int, Field(strict=True, ge=1, description="passes over Training")] = 10
 
-    augmentation: Annotated[Literal["report", "none"], Field(description="random changes of the Training faces")] = (
-        "report"
-    )
+    augmentation: Annotated[
+        Literal["report", "faces", "none"],
+        Field(
+            description="random changes of the Training faces; report: its five transforms; faces: shift, size, small "
+            "rotation, mirror image, light and a covered part, batched only"
+        ),
+    ] = "report"
+
+    augment_backend: Annotated[
+        Literal["auto", "albumentations", "batched"],
+        Field(
+            description="what makes those changes, drawn alike: Albumentations, face by face, or torch, many at once "
+            "on the device; auto: batched on a CUDA device, albumentations on a CPU"
+        ),
+    ] = "auto"
 
     protocol: Annotated[
         Protocol,
@@ -92,19 +129,26 @@ class Recipe:
         """Make equal what TOML and Python write differently."""
         return {name: tuple(value) if isinstance(value, list) else value for name, value in sorted(options.items())}
 
+    @pydantic.model_validator(mode="after")
+    def _faces_are_batched(self) -> "Recipe":
+        if self.augmentation == "faces" and self.augment_backend == "albumentations":
+            raise ValueError("augmentation faces has no Albumentations backend; leave augment_backend at auto")
+        return self
+
     @property
     def decay(self) -> float:
         """The weight decay in force."""
         if self.weight_decay is not None:
             return self.weight_decay
-        return 9e-4 if self.optimizer == "sgd" else 0.0
+        return {"sgd": 9e-4, "nesterov": 5e-4, "adam": 0.0, "adamw": 0.05}[self.optimizer]
 
     def key(self) -> str:
         """Return 16 hexadecimal digits that name what is trained, whatever the seed and the device.
 
         Settings at their default do not enter, so a field or an option that is added later leaves old keys as they
         are. Nor does it matter which of two names a setting was given: the networks return log-probabilities, and
-        there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out.
+        there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out; both
+        augmentation backends draw from one distribution.
 
         Example:
             >>> a = Recipe(model="model3", seed=3)
@@ -142,7 +186,7 @@ class Recipe:
         return tomli_w.dumps(self.to_dict())
 
 
-_NOT_IN_KEY = {"seed", "device", "loss", "options", "protocol", "weight_decay"}
+_NOT_IN_KEY = {"seed", "device", "augment_backend", "loss", "options", "protocol", "weight_decay"}
 """Fields that do not enter the key, or enter it in a form of their own."""
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,21 @@ from ferkit.files import write_text
 from ferkit.models import build_model
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
-from ferkit.training.environment import FABRIC_PRECISION, choose_device, choose_precision, describe, keep_freed_memory
+from ferkit.training.compiled import Compiled, check_choice, choose_compile
+from ferkit.training.environment import (
+    FABRIC_PRECISION,
+    choose_augment_backend,
+    choose_device,
+    choose_precision,
+    describe,
+    exact_float32,
+    keep_freed_memory,
+    tune_gpu,
+)
 from ferkit.training.folder import SCHEMA, RunFolder
-from ferkit.training.loop import Step, fit
+from ferkit.training.loop import GPU_CHECK, Step, fit
 from ferkit.training.recipe import Recipe
+from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
 
@@ -45,6 +57,10 @@ class Started:
     precision: str
     reason: str
     """Why this precision."""
+    augment_backend: str
+    """``albumentations`` or ``batched``."""
+    compiling: str
+    """Whether the network will be compiled, and why or why not."""
     processes: int
     workers: int
     steps: int
@@ -61,7 +77,8 @@ class Started:
         begun = f"; going on after epoch {self.epoch}, batch {self.step}" if self.epoch or self.step else ""
         return (
             f"{what}: {self.recipe.epochs} epochs of {self.steps} batches, protocol {self.recipe.protocol}, "
-            f"on {where}, precision {self.precision} ({self.reason}){begun}"
+            f"on {where}, precision {self.precision} ({self.reason}), augmentation {self.augment_backend}, "
+            f"{self.compiling}{begun}"
         )
 
 
@@ -88,10 +105,12 @@ class Finished:
 
     def __str__(self) -> str:
         shares = ", ".join(f"{name} {values['accuracy']:.2%}" for name, values in self.result["evaluation"].items())
-        return f"finished: accuracy {shares}"
+        if "peak_share" not in self.result:  # written before it was measured
+            return f"finished: accuracy {shares}"
+        return f"finished: accuracy {shares}; {self.result['peak_share']:.1%} of the peak in {self.result['precision']}"
 
 
-Event = Started | Step | Epoch | Stopped | Finished
+Event = Started | Compiled | Step | Epoch | Stopped | Finished
 
 
 def train(
@@ -104,6 +123,7 @@ def train(
     devices: int = 1,
     workers: int | None = None,
     save_seconds: float = SAVE_SECONDS,
+    compiling: str = "auto",
 ) -> Iterator[Event]:
     """Train, evaluate and write the run folder; everything happens while the events are consumed.
 
@@ -116,17 +136,20 @@ def train(
         devices: Processes on this machine, one a device; several train with DDP.
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
+        compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
     Yields:
-        :class:`Started`, then a :class:`Step` a batch and an :class:`Epoch` a pass, at last :class:`Finished` or
-        :class:`Stopped`. Only the first process yields.
+        :class:`Started`, :class:`Compiled` where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a
+        pass, at last :class:`Finished` or :class:`Stopped`. Only the first process yields.
 
     Raises:
         RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one.
         DataError: A split the protocol needs is empty.
+        UnknownNameError: There is no such choice of ``compiling``.
         TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
     """
     _check_splits(recipe, data)
+    check_choice(compiling)
     folder = RunFolder(out)
     folder.check(recipe, resume=resume)
     if folder.result.exists():
@@ -136,6 +159,8 @@ def train(
     precision, reason = choose_precision(recipe, device)
     if device == "cpu":
         keep_freed_memory()
+    else:
+        tune_gpu()
     fabric = _launch(device, devices, precision)
     first = fabric.is_global_zero
     if first:
@@ -145,7 +170,7 @@ def train(
         run = _Run(recipe, data, folder, fabric, log, device, precision)
         workers = default_workers(fabric.device) if workers is None else workers
         with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
-            for event in run.events(stop, reason, workers, save_seconds):
+            for event in run.events(stop, reason, workers, save_seconds, compiling):
                 if not isinstance(event, Step):
                     log.info("%s", event)
                 if isinstance(event, Epoch):
@@ -169,6 +194,9 @@ class _Run:
     ) -> None:
         self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
         self.device, self.precision = device, precision
+        self.backend = choose_augment_backend(recipe, device)
+        self.flops = flops_per_face(recipe.model, recipe.options)
+        self.compiled = False
         self.train = data.split(Split.TRAINING)
         self.valid = data.split(recipe.protocol.validation)
         needed = 2 * fabric.world_size
@@ -182,27 +210,40 @@ class _Run:
             "recipe": recipe.key(),
             "seed": recipe.seed,
             "precision": precision,
+            "augmentation backend": self.backend,
             "training faces": faces_digest(self.train),
         }
         if folder.last.exists():
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
 
-    def events(self, stop: StopRequest, reason: str, workers: int, save_seconds: float) -> Iterator[Event]:
+    def events(
+        self, stop: StopRequest, reason: str, workers: int, save_seconds: float, compiling: str
+    ) -> Iterator[Event]:
         """Train to the end or to the stop; every process runs this to its end."""
+        ahead = (self.recipe.epochs - self.state.epoch) * len(self.train) * self.flops / self.fabric.world_size
+        compile_it, why = choose_compile(compiling, self.device, ahead)
         yield Started(
             recipe=self.recipe,
             device=self.device,
             precision=self.precision,
             reason=reason,
+            augment_backend=self.backend,
+            compiling=f"{'compiled' if compile_it else 'not compiled'} ({why})",
             processes=self.fabric.world_size,
-            workers=workers,
+            workers=0 if self.backend == "batched" else workers,
             steps=self.steps,
             epoch=self.state.epoch,
             step=self.state.step,
         )
         saved = time.monotonic()
-        for event in fit(self.fabric, self.state, self.recipe, self.train, self.valid, workers):
+        mode = "default" if compile_it else ""
+        for event in fit(self.fabric, self.state, self.recipe, self.train, self.valid, workers, mode):
             yield event
+            if isinstance(event, Compiled):
+                self.compiled = not event.problem
+                continue
+            if self._between_agreements(event):
+                continue
             due = isinstance(event, Epoch) or time.monotonic() - saved >= save_seconds
             wanted = stop.agreed(self.fabric, _STOP if stop.reason else _SAVE if due else 0)
             if wanted:
@@ -214,6 +255,11 @@ class _Run:
         if self.fabric.is_global_zero:
             yield Finished(result=self.finish())
 
+    def _between_agreements(self, event: Step | Epoch) -> bool:
+        """Return whether several GPUs, which would wait for each other to agree, leave it for a later batch."""
+        several = self.fabric.world_size > 1 and self.device == "cuda"
+        return several and isinstance(event, Step) and event.step % GPU_CHECK != 0
+
     def save(self) -> None:
         """Write the checkpoints and, after an epoch, its metrics."""
         content = checkpoint.snapshot(self.fabric, self.state, self.identity)
@@ -221,7 +267,7 @@ class _Run:
             return
         state = self.state
         if state.step == 0 and state.history and state.best is state.history[-1]:
-            best = {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": content["model"]}
+            best = {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": checkpoint.kept_weights(content)}
             checkpoint.save(self.folder.best, best)
         checkpoint.save(self.folder.last, content)
         if state.step == 0 and state.history:
@@ -234,10 +280,11 @@ class _Run:
         assert best is not None
         kept, source = (best.number, folder.best) if recipe.keep == "best" else (self.state.epoch, folder.last)
         model = build_model(recipe.model, **recipe.options)
-        model.load_state_dict(checkpoint.load(source)["model"])
+        model.load_state_dict(checkpoint.kept_weights(checkpoint.load(source)))
         metadata = {"recipe": recipe.to_dict(), "epoch": kept}
         checkpoint.save_weights(folder.weights, model, metadata)
-        evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
+        with exact_float32():
+            evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
         folder.write_predictions(log_probs)
         result = {
             "schema": SCHEMA,
@@ -252,6 +299,9 @@ class _Run:
             "epochs": [epoch.to_dict() for epoch in self.state.history],
             "data": {"md5": self.data.md5, "training": len(self.train)},
             "precision": self.precision,
+            "augment_backend": self.backend,
+            "compiled": self.compiled,
+            **self.speed(),
             "processes": self.fabric.world_size,
             **describe(self.device),
             "seconds": round(sum(epoch.seconds for epoch in self.state.history), 1),
@@ -260,6 +310,16 @@ class _Run:
         }
         write_text(folder.result, json.dumps(result, indent=1) + "\n")
         return result
+
+    def speed(self) -> dict[str, Any]:
+        """Return what share of the device's peak the run got out of it, in the middle one of its epochs."""
+        usual = median(epoch.faces_per_second for epoch in self.state.history)
+        where = (self.device, self.precision)
+        return {
+            "flops_per_face": self.flops,
+            "peak_flops": round(peak_flops(*where)),
+            "peak_share": round(peak_share(self.flops, usual, *where, self.fabric.world_size), 4),
+        }
 
 
 _SAVE, _STOP = 1, 2

@@ -3,6 +3,8 @@
 Source: the report, sections 2.2 and 3; https://docs.pytorch.org/docs/stable/optim.html.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
@@ -14,14 +16,20 @@ MOMENTUM = 0.9
 
 def build_criterion(recipe: Recipe) -> nn.Module:
     """Return the loss of log-probabilities ``(B, K)`` and labels ``(B,)``: the mean over the batch."""
+    if recipe.label_smoothing > 0:
+        return nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     return nn.NLLLoss() if recipe.loss == "nll" else nn.CrossEntropyLoss()
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the update rule for all parameters of ``model``."""
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
-    return torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=MOMENTUM, weight_decay=recipe.decay)
+    fused = True if next(model.parameters()).is_cuda else None  # one kernel for all weights
+    settings: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.decay, "fused": fused}
+    if recipe.optimizer in {"adam", "adamw"}:
+        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+        return kind(model.parameters(), **settings)
+    nesterov = recipe.optimizer == "nesterov"
+    return torch.optim.SGD(model.parameters(), momentum=MOMENTUM, nesterov=nesterov, **settings)
 
 
 def build_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:

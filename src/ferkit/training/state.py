@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ferkit.evaluation.metrics import Metrics, metrics_of
 from ferkit.labels import NUM_CLASSES
@@ -73,7 +74,7 @@ class Counts:
         log_probs_BK = log_probs_BK.detach()
         self.loss_sum -= log_probs_BK.gather(1, labels_B[:, None]).sum(dtype=torch.float64)
         cells = labels_B * NUM_CLASSES + log_probs_BK.argmax(1)
-        self.confusion += torch.bincount(cells, minlength=NUM_CLASSES**2).view(NUM_CLASSES, NUM_CLASSES)
+        self.confusion.view(-1).scatter_add_(0, cells, torch.ones_like(cells))  # bincount would wait for a GPU
 
     def metrics(self) -> Metrics:
         """Return what the counts say; at least one face was added."""
@@ -99,7 +100,14 @@ class TrainState:
     """Spent on the epoch in progress."""
     lr: float = 0.0
     """Learning rate of the last batch."""
+    average: AveragedModel | None = None
+    """Moving average of the weights, where the recipe asks for one."""
     history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is validated and kept: the average where there is one."""
+        return self.model if self.average is None else self.average.module
 
     @property
     def best(self) -> Epoch | None:
@@ -120,4 +128,9 @@ def new_state(recipe: Recipe, steps: int, device: torch.device, model: nn.Module
     model = model if model is not None else build_model(recipe.model, **recipe.options)
     model = model.to(device)
     optimizer = build_optimizer(model, recipe)
-    return TrainState(model, optimizer, build_scheduler(optimizer, recipe, steps), Counts(device))
+    average = None
+    if recipe.average > 0:
+        blend = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
+        average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
+    scheduler = build_scheduler(optimizer, recipe, steps)
+    return TrainState(model, optimizer, scheduler, Counts(device), average=average)

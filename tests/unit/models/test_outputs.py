@@ -10,6 +10,7 @@ SMALL = [
     pytest.param("model1", {"widths": (2, 3, 4, 5), "kernel": 3, "dropout": 0.0}, id="model1"),
     pytest.param("model2", {}, id="model2"),
     pytest.param("model3", {"width": 1 / 32}, id="model3"),
+    pytest.param("compact", {"width": 0.25}, id="compact"),
     pytest.param("layers", {"depth": 4}, id="layers, depth 4"),
     pytest.param("layers", {"depth": 7}, id="layers, depth 7"),
 ]

@@ -86,6 +86,14 @@ def test_a_committed_result_is_found_by_its_key(tmp_path):
     assert "| 50.0 | 1 |" in row_of(pages[tmp_path / "docs/table-1.md"], TABLES["table-1"].rows[0].label)
 
 
+def test_a_run_in_two_places_counts_once(tmp_path):
+    content = json.dumps(run(0, 0.5).content)
+    for place in ("x/a", "from-elsewhere/x/a"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "seed-0.json").write_text(content)
+    assert [found.path for found in read_results(tmp_path)] == [tmp_path / "from-elsewhere/x/a/seed-0.json"]
+
+
 def test_the_reported_numbers_are_those_of_the_report():
     reported = {name: [(row.accuracy, row.loss) for row in table.rows] for name, table in TABLES.items()}
     assert reported["table-1"] == [

@@ -5,8 +5,17 @@ import pytest
 import torch
 
 from ferkit.data.faces import Faces
+from ferkit.training import batches
 from ferkit.training.augment import build_augmentation
-from ferkit.training.batches import Batch, TrainingBatches, default_workers, load_batches, steps_per_epoch
+from ferkit.training.augment_batched import augment_batch, draw
+from ferkit.training.batches import (
+    Batch,
+    TrainingBatches,
+    default_workers,
+    load_batches,
+    resident_batches,
+    steps_per_epoch,
+)
 from ferkit.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -35,9 +44,9 @@ def epoch_of(dataset, epoch=0):
     return [number for step in range(dataset.steps) for number in numbers_of(dataset[epoch * dataset.steps + step])]
 
 
-def assert_same(batches, others):
-    assert len(batches) == len(others)
-    for batch, other in zip(batches, others, strict=True):
+def assert_same(ones, others):
+    assert len(ones) == len(others)
+    for batch, other in zip(ones, others, strict=True):
         torch.testing.assert_close(batch.images, other.images, rtol=0, atol=0)
         torch.testing.assert_close(batch.labels, other.labels, rtol=0, atol=0)
         assert batch.total == other.total
@@ -148,6 +157,52 @@ def test_loading_neither_needs_nor_moves_the_random_numbers_of_torch():
     before = torch.get_rng_state()
     list(load_batches(TrainingBatches(random_faces(20), plain(augmentation="report")), 0, 0, CPU))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# ------------------------------------------------------------------------------------------ faces that live on a device
+
+
+def resident(start=0, rank=0, processes=1, faces=None, **settings):
+    recipe = plain(**settings)
+    dataset = TrainingBatches(faces or random_faces(20), recipe, rank, processes)
+    return list(resident_batches(dataset, start, CPU))
+
+
+def test_without_augmentation_they_are_the_batches_of_the_loader():
+    assert_same(resident(), list(load_batches(TrainingBatches(random_faces(20), plain()), 0, 0, CPU)))
+
+
+def test_they_are_augmented_by_seed_epoch_and_position_in_training():
+    faces = random_faces(20)
+    order = torch.tensor(epoch_of(TrainingBatches(numbered_faces(20), plain(seed=3)), epoch=1))
+    expected = augment_batch(torch.from_numpy(faces.images)[order], draw(3, torch.ones(20, dtype=torch.int64), order))
+    found = resident(faces=faces, augmentation="report", seed=3)[3:]
+    assert torch.equal(torch.cat([batch.images for batch in found]), expected)
+    assert torch.cat([batch.labels for batch in found]).tolist() == faces.labels[order].tolist()
+
+
+@pytest.mark.parametrize("ahead", [1, 16, 24, 512])
+@pytest.mark.parametrize("start", [0, 1, 2, 3, 5])
+def test_wherever_they_start_and_however_many_are_made_at_once_they_are_the_same(monkeypatch, start, ahead):
+    whole = resident(augmentation="report")
+    assert len(whole) == 6
+    monkeypatch.setitem(batches.AHEAD, "cpu", ahead)
+    assert_same(resident(start, augmentation="report"), whole[start:])
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_shares_of_all_processes_are_the_batch_of_one_there_too(processes):
+    faces = random_faces(22)
+    whole = resident(augmentation="report", faces=faces)
+    for rank in range(processes):
+        expected = [Batch(b.images[rank::processes], b.labels[rank::processes], b.total) for b in whole]
+        assert_same(resident(0, rank, processes, faces, augmentation="report"), expected)
+
+
+def test_they_leave_the_faces_of_the_data_set_alone():
+    faces = random_faces(20)
+    resident(faces=faces, augmentation="report")
+    np.testing.assert_array_equal(faces.images, random_faces(20).images)
 
 
 # ------------------------------------------------------------------------------------------------------------- rules

@@ -8,11 +8,12 @@ from torch import nn
 
 from conftest import make_faces
 from ferkit.errors import TrainingError
-from ferkit.training import loop
+from ferkit.evaluation import predict
+from ferkit.training import checkpoint, loop
 from ferkit.training.batches import steps_per_epoch
 from ferkit.training.loop import Step, fit
 from ferkit.training.recipe import Recipe
-from ferkit.training.state import Epoch, new_state
+from ferkit.training.state import Counts, Epoch, new_state
 
 RECIPE = Recipe(
     model="layers", options={"depth": 4}, optimizer="adam", lr=0.01, epochs=2, batch_size=16, augmentation="none"
@@ -87,6 +88,35 @@ def test_the_loss_of_the_first_epoch_is_the_mean_over_its_faces():
     assert steps_per_epoch(len(train), 24) == 3
 
 
+def test_counts_are_the_confusion_of_the_faces():
+    log_probs = torch.log_softmax(torch.randn(500, 7, generator=torch.Generator().manual_seed(0)), 1)
+    labels = torch.randint(0, 7, (500,), generator=torch.Generator().manual_seed(1))
+    counts = Counts(torch.device("cpu"))
+    for start, end in ((0, 300), (300, 500)):
+        counts.add(log_probs[start:end], labels[start:end])
+    expected = np.zeros((7, 7), int)
+    np.add.at(expected, (labels.numpy(), log_probs.argmax(1).numpy()), 1)
+    np.testing.assert_array_equal(counts.confusion.numpy(), expected)
+    assert counts.loss_sum.item() == pytest.approx(torch.nn.functional.nll_loss(log_probs, labels).item() * 500)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_step_waits_for_the_gpu():
+    recipe = replace(RECIPE, augmentation="report", augment_backend="batched", device="cuda", batch_size=8)
+    fabric = Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
+    fabric.launch()
+    state = new_state(recipe, 20, fabric.device)
+    events = fit(fabric, state, recipe, make_faces(160), make_faces(30, seed=1))
+    for _ in range(3):
+        next(events)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(10):
+            next(events)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 class Diverging(nn.Module):
     """Returns a loss that is not a number from the third batch on."""
 
@@ -131,3 +161,60 @@ def test_the_rate_follows_the_schedule(scheduler):
         assert rates == [0.01] * 3
     else:
         assert rates[-1] < rates[0] or rates[-1] < rates[1]
+
+
+# ------------------------------------------------------------------------------- average of the weights, mixup, faces
+
+MODERN = replace(
+    RECIPE, model="compact", options={"width": 0.25}, optimizer="nesterov", lr=0.05, average=0.9, mixup=0.2,
+    label_smoothing=0.1, augmentation="faces", epochs=2,
+)  # fmt: skip
+
+
+def test_the_average_is_the_exponential_moving_average_of_the_weights_after_each_batch():
+    arguments = start(MODERN)
+    state = arguments[1]
+    expected, seen = None, 0
+    for event in fit(*arguments):
+        if isinstance(event, Step):
+            now = {name: value.clone() for name, value in state.model.named_parameters()}
+            expected = now if expected is None else {n: 0.9 * expected[n] + 0.1 * now[n] for n in now}
+            seen += 1
+    assert seen == int(state.average.n_averaged)
+    for name, value in state.average.module.named_parameters():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_the_average_is_what_is_validated():
+    arguments = start(replace(MODERN, epochs=1))
+    state, valid = arguments[1], arguments[4]
+    *_, epoch = fit(*arguments)
+    log_probs = predict(state.kept, valid.images)
+    found = float(-log_probs[np.arange(len(valid)), valid.labels].mean())
+    assert epoch.valid.loss == pytest.approx(found, rel=1e-4)
+
+
+@pytest.mark.parametrize("stop", [1, 5])
+def test_a_run_with_an_average_goes_on_to_the_same_weights(stop, tmp_path):
+    whole = start(MODERN)
+    list(fit(*whole))
+    part = start(MODERN)
+    for number, _ in enumerate(fit(*part), start=1):
+        if number == stop:
+            checkpoint.save(tmp_path / "last.pt", checkpoint.snapshot(part[0], part[1], {}))
+            break
+    rest = start(MODERN)
+    checkpoint.restore(tmp_path / "last.pt", rest[1], {})
+    list(fit(*rest))
+    for one, other in ((whole[1].model, rest[1].model), (whole[1].kept, rest[1].kept)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_the_kept_weights_of_a_checkpoint_are_the_average():
+    arguments = start(MODERN)
+    list(fit(*arguments))
+    kept = checkpoint.kept_weights(checkpoint.snapshot(arguments[0], arguments[1], {}))
+    assert kept.keys() == arguments[1].model.state_dict().keys()
+    assert all(torch.equal(kept[name], value) for name, value in arguments[1].kept.state_dict().items())
+    assert not torch.equal(kept["classifier.weight"], arguments[1].model.state_dict()["classifier.weight"])

@@ -146,6 +146,67 @@ def test_a_run_broken_off_anywhere_ends_with_the_same_numbers(tmp_path, finished
     assert got["evaluation"] == expected["evaluation"]
 
 
+BATCHED = replace(RECIPE, augment_backend="batched")
+
+
+@pytest.fixture(scope="module")
+def finished_batched(tmp_path_factory, data):
+    """Return the result of a run whose faces live on the device."""
+    return list(train(BATCHED, data, tmp_path_factory.mktemp("batched") / "out"))[-1].result
+
+
+@pytest.mark.parametrize("steps", [1, 5, 6, 7, 17])
+def test_so_does_one_whose_faces_live_on_the_device(tmp_path, finished_batched, data, steps):
+    folder = tmp_path / "out"
+    stop_after(train(BATCHED, data, folder, save_seconds=0), steps)
+    got = list(train(BATCHED, data, folder, resume=True))[-1].result
+    assert got["weights_sha256"] == finished_batched["weights_sha256"]
+    assert [strip(e) for e in got["epochs"]] == [strip(e) for e in finished_batched["epochs"]]
+    assert got["evaluation"] == finished_batched["evaluation"]
+
+
+def test_a_result_says_how_the_device_was_used(finished, finished_batched):
+    result = finished[1][-1].result
+    assert (result["augment_backend"], finished_batched["augment_backend"]) == ("albumentations", "batched")
+    assert result["weights_sha256"] != finished_batched["weights_sha256"]
+    assert result["key"] == finished_batched["key"]
+    assert result["compiled"] is False
+    assert result["flops_per_face"] == 33_842_496
+    speeds = sorted(epoch["faces_per_second"] for epoch in result["epochs"])
+    assert result["peak_share"] == pytest.approx(speeds[1] * 33_842_496 / result["peak_flops"], abs=1e-4)
+    assert f"{result['peak_share']:.1%} of the peak in float32" in str(finished[1][-1])
+
+
+def test_a_run_says_at_its_start_what_augments_and_why_it_is_not_compiled(finished):
+    assert ", augmentation albumentations, not compiled (on a CPU)" in str(finished[1][0])
+
+
+def test_resuming_with_another_augmentation_backend_is_refused(tmp_path, data):
+    folder = RunFolder(tmp_path / "out")
+    stop_after(train(BATCHED, data, folder.path, save_seconds=0), 2)
+    folder.recipe.write_text(RECIPE.to_toml())  # as if auto meant another one, on another machine
+    with pytest.raises(RunError, match="cannot go on: augmentation backend was 'batched', is now 'albumentations'"):
+        list(train(RECIPE, data, folder.path, resume=True))
+
+
+def test_a_checkpoint_of_before_there_was_a_choice_goes_on_with_albumentations(tmp_path, data, finished):
+    folder = RunFolder(tmp_path / "out")
+    stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 7)
+    content = checkpoint.load(folder.last)
+    del content["identity"]["augmentation backend"]
+    checkpoint.save(folder.last, content)
+    folder.recipe.write_text(folder.recipe.read_text().replace('augment_backend = "auto"\n', ""))
+    got = list(train(RECIPE, data, folder.path, workers=0, resume=True))[-1].result
+    assert got["weights_sha256"] == finished[1][-1].result["weights_sha256"]
+
+
+def test_a_compiler_that_is_missing_is_told_and_the_run_goes_on(tmp_path, data, finished, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    events = list(train(RECIPE, data, tmp_path / "out", workers=0, compiling="on"))
+    assert "not compiled (torch.compile needs a C++ compiler (no-such-compiler), which is not here)" in str(events[0])
+    assert events[-1].result["weights_sha256"] == finished[1][-1].result["weights_sha256"]
+
+
 def strip(epoch):
     return {name: value for name, value in epoch.items() if name not in {"seconds", "faces_per_second"}}
 

@@ -1,0 +1,346 @@
+"""``ferkit reproduce``: every row of the report's tables, trained."""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ferkit.report.processes import Executor
+    from ferkit.report.runs import Event, PlannedRun
+    from ferkit.report.table import Table
+
+ALL, FIGURES, FINAL = "all", "figures", "final"
+
+_WHOLE = 10_000  # length of a bar
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Spread(StrEnum):
+    """How runs are spread."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def reproduce(
+    targets: Annotated[
+        list[str], typer.Argument(help="table-1, table-2, ...; final; figures, of a finished run; or all.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs a row, with seeds 0, 1, ...")] = 1,
+    device: Annotated[
+        Device, typer.Option("--device", help="Where to train; auto: cuda if there is one.")
+    ] = Device.AUTO,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side; with Ray, on each node.")] = 1,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", min=0, help="Stop cleanly within so long; the same command goes on."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what is to run and how long it will take.")] = False,
+    variations: Annotated[
+        bool, typer.Option("--variations", help="Run the rows the report does not have, too.")
+    ] = False,
+    results: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of run folders.")] = Path("runs/reproduce"),
+    executor: Annotated[
+        Spread, typer.Option("--executor", help="local: processes of this machine; ray: a Ray cluster.")
+    ] = Spread.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", envvar="RAY_ADDRESS", help="Of a Ray cluster; one on this machine if left out."),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", help="Folder of the target figures, which show faces; the run's own if left out."),
+    ] = None,
+) -> None:
+    """Train every row of the report's tables and take up the results; goes on wherever it was stopped or killed.
+
+    Finished runs are skipped. Every row gets seed 0 before any gets seed 1, and cheap runs come first.
+    Stopped by Ctrl-C, SIGTERM or --max-minutes, what runs is saved. A run that fails does not stop the others.
+    """
+    from ferkit.experiments import TABLES
+
+    run(
+        TABLES,
+        targets,
+        data,
+        seeds=seeds,
+        device=device,
+        jobs=jobs,
+        max_minutes=max_minutes,
+        dry_run=dry_run,
+        variations=variations,
+        results=results,
+        runs=runs,
+        executor=executor,
+        ray_address=ray_address,
+        figures=figures,
+    )
+
+
+def run(
+    tables: "Mapping[str, Table]",
+    targets: Sequence[str],
+    data: Path,
+    *,
+    seeds: int = 1,
+    device: Device = Device.AUTO,
+    jobs: int = 1,
+    max_minutes: float | None = None,
+    dry_run: bool = False,
+    variations: bool = False,
+    results: Path = Path("results"),
+    runs: Path = Path("runs/reproduce"),
+    executor: Spread = Spread.LOCAL,
+    ray_address: str | None = None,
+    figures: Path | None = None,
+) -> None:
+    """Do what ``ferkit reproduce`` does, with the given tables.
+
+    Raises:
+        UnknownNameError: A target is neither a table nor another known name.
+        typer.Exit: Not everything is done: a run failed, or it was stopped.
+    """
+    from ferkit.data import read_fer2013
+    from ferkit.report.processes import cores
+    from ferkit.report.runs import plan
+    from ferkit.report.runs import reproduce as train_all
+    from ferkit.training.environment import choose_device
+
+    began = time.monotonic()
+    names, draw = _chosen(targets, tables)
+    threads = max(1, cores() // jobs) if jobs > 1 else None
+    if names:
+        faces = read_fer2013(data)
+        planned = plan(
+            [tables[name] for name in names],
+            seeds,
+            faces,
+            results=results,
+            runs=runs,
+            device=device.value,
+            threads=threads,
+            variations=variations,
+        )
+        del faces  # the runs have their own
+        _print_plan(planned, jobs, beside=executor is Spread.LOCAL and choose_device(planned[0].recipe) == "cpu")
+        if dry_run:
+            return
+        events = train_all(
+            planned,
+            data,
+            _executor(executor, jobs, ray_address, device),
+            tables.values(),
+            results=results,
+            runs=runs,
+            threads=threads,
+            max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
+        )
+        view = _View(planned)
+        try:
+            for event in events:
+                view.show(event)
+        finally:
+            view.close()
+        view.summarise()
+    if draw and not dry_run:
+        keys = [row.recipe.key() for row in tables[FINAL].rows] if FINAL in tables else []
+        typer.echo(_draw_figures(data, runs, figures, keys))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds for people, not more exact than they are.
+
+    Example:
+        >>> duration(42), duration(900), duration(10_000)
+        ('1 min', '15 min', '2 h 47 min')
+    """
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list[str], bool]:
+    """Return the tables to run, and whether to draw figures."""
+    from ferkit.errors import UnknownNameError
+
+    for target in targets:
+        if target not in {*tables, FIGURES, ALL}:
+            raise UnknownNameError("target", target, [*tables, FIGURES, ALL])
+    names = [name for name in tables if ALL in targets or name in targets]
+    return names, FIGURES in targets or ALL in targets
+
+
+def _draw_figures(data: Path, runs: Path, out: Path | None, first: Sequence[str]) -> str:
+    from ferkit.data import read_fer2013
+    from ferkit.report.explain import draw_report_figures
+    from ferkit.report.runs import folder_for_figures
+
+    folder = folder_for_figures(runs, first)
+    files = draw_report_figures(folder, read_fer2013(data), out)
+    return f"{len(files)} figures of {folder}: {files[0].parent}"
+
+
+def _executor(spread: Spread, jobs: int, address: str | None, device: Device) -> "Executor":
+    if spread is Spread.RAY:
+        from ferkit.report.cluster import RayCluster
+
+        return RayCluster(jobs, address, gpu=device is not Device.CPU)
+    from ferkit.report.processes import LocalProcesses
+
+    return LocalProcesses(jobs)
+
+
+def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> None:
+    """Print a line a run and the time of all.
+
+    Args:
+        planned: At least one.
+        jobs: Runs side by side.
+        beside: It is known how long they take side by side: they share out the processors of this machine.
+    """
+    from rich.console import Console
+    from rich.table import Table as Sheet
+
+    from ferkit.report.estimate import side_by_side
+    from ferkit.report.runs import State
+
+    sheet = Sheet("table", "row", "seed", "state", "time left", box=None, pad_edge=False)
+    sheet.columns[2].justify = sheet.columns[4].justify = "right"
+    for run in planned:
+        state = f"epoch {run.epochs}/{run.recipe.epochs}" if run.state is State.BEGUN else ""
+        sheet.add_row(
+            ", ".join(run.tables),
+            run.rows[0][1].label,
+            str(run.recipe.seed),
+            f"{run.state}{f', {state}' if state else ''}",
+            _left(run),
+        )
+    Console(width=140, highlight=False).print(sheet)
+    open_runs = [run for run in planned if run.state is not State.DONE]
+    known = [run.left for run in open_runs if run.left is not None]
+    text = f"{len(planned)} runs, {len(planned) - len(open_runs)} done, {len(open_runs)} to go"
+    if known:
+        total = duration(side_by_side([each.seconds for each in known], jobs if beside else 1))
+        how = "" if jobs == 1 else f", {jobs} side by side" if beside else ", if they ran one after another"
+        unknown = len(open_runs) - len(known)
+        text += f": about {total}{how}{f', and {unknown} of unknown length' if unknown else ''}"
+    typer.echo(text)
+    if any(each.scaled for each in known):
+        typer.echo("~ no run of these settings has finished on this device: scaled by operations from the same network")
+    if len(known) < len(open_runs):
+        typer.echo("- no run of this network in this precision has finished on this device")
+
+
+def _left(run: "PlannedRun") -> str:
+    from ferkit.report.runs import State
+
+    if run.left is None:
+        return "" if run.state is State.DONE else "-"
+    return f"{'~ ' if run.left.scaled else ''}{duration(run.left.seconds)}"
+
+
+class _View:
+    """Shows runs: a line when one begins or ends and, on a terminal, a bar for each that runs; all on stderr."""
+
+    def __init__(self, planned: "Sequence[PlannedRun]") -> None:
+        from rich.console import Console
+
+        from ferkit.report.runs import State
+
+        self._console = Console(stderr=True, highlight=False)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._total = sum(run.state is not State.DONE or not run.taken_up for run in planned)
+        self._done = 0
+        self._failed: list[str] = []
+        self._ended: Any = None
+
+    def show(self, event: "Event") -> None:
+        from ferkit.report.runs import Advanced, Begun, Done, Ended, Halted
+
+        match event:
+            case Begun():
+                left = f" (about {_left(event.run).removeprefix('~ ')})" if event.run.left else ""
+                self._print(f"begins: {event.run.label}{left}")
+                self._begin(event.run)
+            case Advanced():
+                if self._bars is not None:
+                    self._bars.update(self._tasks[event.run.name], completed=round(_WHOLE * event.share))
+            case Done():
+                self._done += 1
+                self._end(event.run)
+                self._print(f"done {self._done}/{self._total}: {event.run.label}: {_numbers(event.result)}")
+            case Halted():
+                self._end(event.run)
+                line = f"{event.run.label}: {event.reason}"
+                if event.kind == "failed":
+                    self._failed.append(line)
+                word = "tried again later" if event.kind == "again" else event.kind
+                self._print(f"{word}: {line}")
+            case Ended():
+                self._ended = event
+
+    def close(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def summarise(self) -> None:
+        """Say what came of it all, and leave with an exit code where something is left."""
+        ended = self._ended
+        for line in self._failed:
+            self._print(f"failed: {line}")
+        if ended.left:
+            why = f"stopped ({ended.reason}): " if ended.reason else ""
+            again = shlex.join(["ferkit", *sys.argv[1:]])
+            self._print(f"{why}{ended.left} of {self._total} runs are left; go on with: {again}")
+            raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._failed)))
+        typer.echo("every run is done; set them beside the report's numbers with: ferkit results")
+
+    def _begin(self, run: "PlannedRun") -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        if not self._console.is_terminal:
+            return
+        if self._bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, console=self._console)
+            self._bars.start()
+        self._tasks[run.name] = self._bars.add_task(
+            run.label, total=_WHOLE, completed=round(_WHOLE * run.epochs / run.recipe.epochs)
+        )
+
+    def _end(self, run: "PlannedRun") -> None:
+        task = self._tasks.pop(run.name, None)
+        if self._bars is not None and task is not None:
+            self._bars.remove_task(task)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+def _numbers(result: dict[str, Any]) -> str:
+    shares = [
+        f"{name} {100 * result['evaluation'][name]['accuracy']:.1f} %"
+        for name in ("validation", "test")
+        if name in result["evaluation"]
+    ]
+    seconds = result["seconds"]
+    took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
+    return f"accuracy {', '.join(shares)}, {took}"

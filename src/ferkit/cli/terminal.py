@@ -1,0 +1,18 @@
+"""Words for a terminal of 80 columns."""
+
+import os
+import sys
+import textwrap
+
+import typer
+
+
+def notice(line: str) -> None:
+    """Say on stderr, to a person and not to a log file, what takes its time; once, however many processes train."""
+    if sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0":
+        typer.echo(line, err=True)
+
+
+def beside(label: str, text: str) -> str:
+    """Return ``text`` to the right of ``label``, broken into lines of at most 80 characters."""
+    return textwrap.fill(text, 80, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False)

@@ -1,0 +1,92 @@
+"""Our own network for recognition: small enough to ship, quick on one processor core.
+
+Residual blocks of two 3 x 3 convolutions (He et al., 2016, https://arxiv.org/abs/1512.03385, with the pooled shortcut
+of He et al., 2019, https://arxiv.org/abs/1812.01187, section 4), four stages that halve the picture: 24, 12, 6 and 3
+pixels a side. All widths are multiples of 8, which 8-bit arithmetic needs to be quick. The three equal planes the
+report's networks take are one here.
+
+Shape letters: B batch, C channels, H height, W width, K classes.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ferkit.labels import NUM_CLASSES
+from ferkit.models.registry import register
+
+STEM = (24, 32)
+WIDTHS = (32, 64, 128, 256)
+
+
+class Block(nn.Module):
+    """Two convolutions and what goes past them; a stride of 2 halves height and width."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *conv_norm(c_in, c_out, 3, stride),
+            nn.ReLU(),
+            *conv_norm(c_out, c_out, 3, 1),
+        )
+        pool = [nn.AvgPool2d(2)] if stride == 2 else []
+        same = stride == 1 and c_in == c_out
+        self.shortcut = nn.Identity() if same else nn.Sequential(*pool, *conv_norm(c_in, c_out, 1, 1))
+        self.relu = nn.ReLU()
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C', H / stride, W / stride)``."""
+        y_BCHW: Tensor = self.relu(self.body(x_BCHW) + self.shortcut(x_BCHW))
+        return y_BCHW
+
+
+class Compact(nn.Module):
+    """Stem, stages of blocks, mean over what is left of the picture, one linear layer."""
+
+    def __init__(self, stem: tuple[int, ...], widths: tuple[int, ...], depths: tuple[int, ...], dropout: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        c_in = 1
+        for stride, c_out in enumerate(stem, start=1):  # 48, then 24
+            layers += [*conv_norm(c_in, c_out, 3, stride), nn.ReLU()]
+            c_in = c_out
+        for stage, (c_out, depth) in enumerate(zip(widths, depths, strict=True)):
+            for number in range(depth):
+                layers.append(Block(c_in, c_out, 2 if stage > 0 and number == 0 else 1))
+                c_in = c_out
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(c_in, NUM_CLASSES)
+        self.log_softmax = nn.LogSoftmax(dim=1)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        """Return log-probabilities ``(B, K)`` float32 for images ``(B, 3, 48, 48)`` in [0, 1], planes equal."""
+        x_BC11 = self.pool(self.features(x_B3HW[:, :1]))
+        logits_BK = self.classifier(self.dropout(self.flatten(x_BC11)))
+        log_probs_BK: Tensor = self.log_softmax(logits_BK.float())
+        return log_probs_BK
+
+
+def conv_norm(c_in: int, c_out: int, kernel: int, stride: int) -> list[nn.Module]:
+    """Return a convolution without bias that keeps or halves the picture, and its batch norm."""
+    return [nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(c_out)]
+
+
+@register
+def compact(
+    *,
+    width: Annotated[float, Field(gt=0, le=8)] = 1.0,
+    depths: tuple[
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1)],
+    ] = (1, 2, 2, 1),
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+) -> nn.Module:
+    """Small residual network for recognition, made to be shipped."""
+    stem, widths = (tuple(max(8, 8 * round(c * width / 8)) for c in base) for base in (STEM, WIDTHS))
+    return Compact(stem, widths, depths, dropout)

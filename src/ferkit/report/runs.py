@@ -1,0 +1,348 @@
+"""Trains every row of the report's tables, with every seed: what is to run, and running it.
+
+A run is a setting (the key of a recipe) and a seed; rows with the same setting, whatever their tables, share it. It is
+done where its result stands anywhere below the results folder, part done where its run folder
+``<runs>/<key>-seed-<n>`` holds a checkpoint. So whatever is killed, the next call goes on.
+"""
+
+import csv
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
+
+from ferkit.data import Fer2013, Split
+from ferkit.errors import RunError
+from ferkit.files import write_text
+from ferkit.report.estimate import Estimate, Estimates, Machine
+from ferkit.report.processes import Executor, Job, Outcome, Progress
+from ferkit.report.results import Run, add_run, read_results
+from ferkit.report.table import Row, Table
+from ferkit.training.environment import choose_device, choose_precision, describe
+from ferkit.training.folder import RunFolder
+from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.stopping import StopRequest
+
+Device = Literal["auto", "cpu", "cuda"]
+
+_SAVING_SHARE, _SAVING_MINUTES = 0.1, 0.5  # of --max-minutes, kept for the last batch and the checkpoint
+
+
+class State(StrEnum):
+    """How far a run is."""
+
+    DONE = "done"
+    BEGUN = "part done"
+    TODO = "to do"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """A setting and a seed, and every row that asks for them."""
+
+    recipe: Recipe
+    rows: tuple[tuple[str, Row], ...]
+    """Name of a table and a row of it; at least one."""
+    state: State
+    taken_up: bool
+    """Its result stands below the results folder."""
+    epochs: int
+    """Epochs that are done."""
+    left: Estimate | None
+    """Time to its end; ``None`` where no finished run says it, or where nothing is left."""
+
+    @property
+    def name(self) -> str:
+        """Of its run folder."""
+        return run_name(self.recipe)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that ask for it, the first first."""
+        return tuple(dict.fromkeys(table for table, _ in self.rows))
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        table, row = self.rows[0]
+        return f"{table}, {row.label}, seed {self.recipe.seed}"
+
+
+def run_name(recipe: Recipe) -> str:
+    """Return the name of the folder of a run."""
+    return f"{recipe.key()}-seed-{recipe.seed}"
+
+
+def finished_runs(results: Path) -> list[Run]:
+    """Return every result below ``results``, however deep, such as in a folder copied from another machine.
+
+    Raises:
+        RunError: A file is not the result of a run; the message names it.
+    """
+    files = (path for path in results.rglob("seed-*.json") if len(path.relative_to(results).parts) >= 3)
+    return [run for folder in sorted({path.parents[2] for path in files}) for run in read_results(folder)]
+
+
+def plan(
+    tables: Iterable[Table],
+    seeds: int,
+    data: Fer2013,
+    *,
+    results: Path,
+    runs: Path,
+    device: Device = "auto",
+    threads: int | None = None,
+    variations: bool = False,
+) -> list[PlannedRun]:
+    """Return the runs of ``tables`` in the order in which they are to run.
+
+    Every setting with seed 0 comes before any with seed 1; of one seed, those that were begun come first, then the
+    cheapest.
+
+    Args:
+        tables: Whose rows are to run.
+        seeds: Each row runs with seeds 0 to ``seeds - 1``.
+        data: The data set; its size enters the estimates.
+        results: Folder of result files; it may be missing.
+        runs: Folder of run folders; it may be missing.
+        device: Where to train.
+        threads: Of one run on a processor, as PyTorch chooses if ``None``; enters the estimates.
+        variations: Run the rows the report does not have, too.
+
+    Raises:
+        RunError: A result is damaged.
+        RecipeError: ``device`` is cuda and there is none.
+    """
+    finished = finished_runs(results)
+    done = {(run.key, run.seed) for run in finished}
+    wanted: dict[str, list[tuple[str, Row]]] = {}
+    for table in tables:
+        for row in table.every if variations else table.rows:
+            wanted.setdefault(row.recipe.key(), []).append((table.name, row))
+    here = choose_device(Recipe(model="layers", device=device))
+    machine = _machine(here, threads)
+    estimates = Estimates(finished, machine, len(data.split(Split.TRAINING)))
+    planned = []
+    for seed in range(seeds):
+        for rows in wanted.values():
+            recipe = replace(rows[0][1].recipe, seed=seed, device=device)
+            taken_up = (recipe.key(), seed) in done
+            planned.append(_planned(recipe, tuple(rows), RunFolder(runs / run_name(recipe)), estimates, taken_up, here))
+    return sorted(planned, key=lambda run: (run.recipe.seed, run.state is not State.BEGUN, estimates.work(run.recipe)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A run begins or goes on."""
+
+    run: PlannedRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """A run is under way."""
+
+    run: PlannedRun
+    share: float
+    """Done, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A run is finished and its result taken up."""
+
+    run: PlannedRun
+    result: dict[str, Any]
+    """The content of ``result.json``."""
+    path: Path
+    """Where the result stands now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """A run ended before its end."""
+
+    run: PlannedRun
+    kind: Literal["stopped", "failed", "again"]
+    """``again``: it was killed, and gets another try after the others."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Nothing runs any more."""
+
+    left: int
+    """Runs that are not finished."""
+    reason: str
+    """Why it stopped before its end; empty where it did not."""
+    signal: int
+    """Number of the signal that stopped it, 0 if none."""
+
+
+Event = Begun | Advanced | Done | Halted | Ended
+
+
+def reproduce(
+    planned: Sequence[PlannedRun],
+    data: Path,
+    executor: Executor,
+    tables: Iterable[Table],
+    *,
+    results: Path,
+    runs: Path,
+    threads: int | None = None,
+    max_minutes: float | None = None,
+) -> Iterator[Event]:
+    """Train what is not done; everything happens while the events are consumed.
+
+    Ctrl-C, SIGTERM and ``max_minutes`` stop it: what runs is saved after the batch it is at. A second Ctrl-C ends it at
+    once.
+
+    Args:
+        planned: What :func:`plan` returned, in order.
+        data: The data set.
+        executor: Where to run; closed at the end.
+        tables: All tables; a result goes to the folder of the first row it belongs to.
+        results: Folder of result files.
+        runs: Folder of run folders.
+        threads: Of one run on a processor; as PyTorch chooses if ``None``.
+        max_minutes: Stop cleanly within so long.
+
+    Yields:
+        What happens, at last :class:`Ended`.
+
+    Raises:
+        RunError: A folder cannot be written to.
+    """
+    tables = tuple(tables)
+    if max_minutes is not None:
+        max_minutes -= min(_SAVING_SHARE * max(max_minutes, 0), _SAVING_MINUTES)
+    with ExitStack() as stack:
+        stack.callback(executor.close)
+        stop = stack.enter_context(StopRequest(max_minutes))
+        for run in planned:
+            if run.state is State.DONE and not run.taken_up:  # killed between the end of a run and this
+                content = RunFolder(runs / run.name).read_result()
+                yield Done(run=run, result=content, path=_take_up(runs / run.name, content, results, tables))
+        waiting = deque(run for run in planned if run.state is not State.DONE)
+        running: dict[str, PlannedRun] = {}
+        killed: set[str] = set()
+        left, asked = len(waiting), False
+        while running or (waiting and not stop.reason):
+            while waiting and len(running) < executor.slots and not stop.reason:
+                run = waiting.popleft()
+                yield Begun(run=run)
+                executor.start(_job(run, data, runs, threads))
+                running[run.name] = run
+            if stop.reason and not asked:
+                asked = True
+                executor.stop()
+            for event in executor.poll():
+                run = running[event.name]
+                if isinstance(event, Progress):
+                    yield Advanced(run=run, share=event.share)
+                    continue
+                del running[run.name]
+                if event.kind == "finished" and event.result is not None:
+                    left -= 1
+                    path = _take_up(runs / run.name, event.result, results, tables)
+                    yield Done(run=run, result=event.result, path=path)
+                    continue
+                again = not asked and event.kind in {"killed", "stopped"} and run.name not in killed
+                if again:
+                    killed.add(run.name)
+                    waiting.append(run)
+                yield Halted(run=run, kind="again" if again else _kind(event, asked=asked), reason=event.reason)
+        yield Ended(left=left, reason=stop.reason if left else "", signal=stop.signal if left else 0)
+
+
+def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
+    """Return the finished run folder below ``runs`` to draw figures from.
+
+    Args:
+        runs: Folder of run folders.
+        first: Keys of recipes; their runs come before all others. Among equals the best on the validation split.
+
+    Raises:
+        RunError: No run below ``runs`` is finished.
+    """
+    preferred, found = set(first), []
+    for result in sorted(runs.glob("*/result.json")):
+        content = RunFolder(result.parent).read_result()
+        if (result.parent / "weights.safetensors").exists():
+            accuracy = content["evaluation"]["validation"]["accuracy"]
+            found.append((content["key"] in preferred, accuracy, result.parent))
+    if not found:
+        raise RunError(f"{runs}: expected a finished run to draw figures from, found none")
+    return max(found)[2]
+
+
+def _machine(here: str, threads: int | None) -> Machine:
+    found = describe(here)
+    return Machine(device=str(found["device"]), on_gpu=here == "cuda", threads=threads or int(found["threads"]))
+
+
+def _planned(
+    recipe: Recipe,
+    rows: tuple[tuple[str, Row], ...],
+    folder: RunFolder,
+    estimates: Estimates,
+    taken_up: bool,
+    here: str,
+) -> PlannedRun:
+    state = State.DONE if taken_up or folder.result.exists() else State.BEGUN if folder.last.exists() else State.TODO
+    seconds = _epoch_seconds(folder) if state is State.BEGUN else []
+    whole = None if state is State.DONE else estimates.estimate(recipe, choose_precision(recipe, here)[0])
+    if seconds and (whole is None or whole.scaled):  # the run itself knows better
+        whole = Estimate(seconds=mean(seconds) * recipe.epochs, scaled=False)
+    return PlannedRun(
+        recipe=recipe,
+        rows=rows,
+        state=state,
+        taken_up=taken_up,
+        epochs=recipe.epochs if state is State.DONE else len(seconds),
+        left=whole.part(1 - len(seconds) / recipe.epochs) if whole is not None else None,
+    )
+
+
+def _epoch_seconds(folder: RunFolder) -> list[float]:
+    """Return the seconds of each epoch that is done."""
+    try:
+        with (folder.path / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+            return [float(line["seconds"]) for line in csv.DictReader(lines)]
+    except FileNotFoundError:  # stopped inside the first epoch
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder.path / 'metrics.csv'}: not the metrics of a run ({type(error).__name__})") from None
+
+
+def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None) -> Job:
+    return Job(
+        name=run.name,
+        recipe=run.recipe.to_dict(),
+        data=data.expanduser().resolve(),
+        folder=(runs / run.name).resolve(),
+        threads=threads,
+    )
+
+
+def _take_up(folder: Path, content: dict[str, Any], results: Path, tables: Sequence[Table]) -> Path:
+    """Copy a result to its place, by way of the run folder, which a run on another machine may have left empty."""
+    run = RunFolder(folder)
+    try:
+        if not run.result.exists():
+            write_text(run.recipe, make_recipe(content["recipe"]).to_toml())
+            write_text(run.result, json.dumps(content, indent=1) + "\n")
+        return add_run(folder, results, tables)
+    except OSError as error:
+        raise RunError(f"{error.filename or results}: cannot be written to ({error.strerror or error})") from None
+
+
+def _kind(outcome: Outcome, *, asked: bool) -> Literal["stopped", "failed"]:
+    return "stopped" if asked and outcome.kind != "failed" else "failed"

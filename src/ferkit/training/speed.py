@@ -1,0 +1,86 @@
+"""How much of what a device can do training gets out of it.
+
+The measure is the share of the peak: floating-point operations a second that training needs, over those a second that
+a large product of matrices reaches on the same device in the same precision. Operations are counted by PyTorch, two a
+multiplication with its addition, of convolutions and linear layers alone, forward and backward pass; what else happens
+only takes time.
+"""
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ferkit.data.faces import SIDE
+from ferkit.inference.preprocess import CHANNELS
+from ferkit.models import build_model
+
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+"""What the precision of a run multiplies."""
+
+_MATRIX = {"cuda": 8192, "cpu": 768}  # rows and columns
+_SECONDS = {"cuda": 0.4, "cpu": 0.1}
+
+
+def flops_per_face(model: str, options: dict[str, Any]) -> int:
+    """Return the floating-point operations of the forward and backward pass of one face.
+
+    Example:
+        >>> flops_per_face("model3", {}) / flops_per_face("layers", {"depth": 4}) > 100
+        True
+    """
+    faces = 2  # as batch norm needs
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build_model(model, **options)(torch.empty(faces, CHANNELS, SIDE, SIDE)).sum().backward()
+    return int(counter.get_total_flops()) // faces
+
+
+@lru_cache(maxsize=4)
+def peak_flops(device: str, precision: str) -> float:
+    """Return the floating-point operations a second of the fastest of several products of two matrices.
+
+    Measured once a process, in about half a second.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        precision: ``float32`` or ``bf16``.
+    """
+    side, dtype = _MATRIX[device], DTYPES[precision]
+    generator = torch.Generator(device).manual_seed(0)  # of zeros or ones a GPU makes quicker work
+    left, right = (torch.randn(side, side, device=device, dtype=dtype, generator=generator) for _ in range(2))
+    repeats = 10 if device == "cuda" else 1
+    torch.mm(left, right)  # chooses its kernel
+    began, best = time.perf_counter(), float("inf")
+    while best == float("inf") or time.perf_counter() - began < _SECONDS[device]:
+        best = min(best, _seconds(left, right, repeats))
+    return 2 * side**3 / best
+
+
+def peak_share(flops: int, faces_per_second: float, device: str, precision: str, processes: int = 1) -> float:
+    """Return training's share of the peak of all its devices, about 0 to 1.
+
+    Args:
+        flops: Of a face, from :func:`flops_per_face`.
+        faces_per_second: Of all processes together.
+        device: ``cpu`` or ``cuda``.
+        precision: Of training.
+        processes: Devices that train; on a CPU each has its share of the cores.
+    """
+    return flops * faces_per_second / (peak_flops(device, precision) * processes)
+
+
+def _seconds(left: torch.Tensor, right: torch.Tensor, repeats: int) -> float:
+    """Return what one product took, the mean over several in a row."""
+    _wait(left.device)
+    began = time.perf_counter()
+    for _ in range(repeats):
+        torch.mm(left, right)
+    _wait(left.device)
+    return (time.perf_counter() - began) / repeats
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,52 @@
+"""Runs ``ferkit reproduce`` on tables of a few seconds: ``python small_tables.py TARGET... --data CSV [OPTION...]``."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from ferkit.cli.reproduce import Spread, run
+from ferkit.errors import FerkitError
+from ferkit.report.table import Row, Table
+from ferkit.training.recipe import Recipe
+
+BASE = Recipe(
+    model="layers", options={"depth": 4}, optimizer="adam", lr=0.01, batch_size=16, epochs=1, augmentation="none"
+)
+SLOW = replace(BASE, epochs=24)
+
+
+def table(name, **recipes):
+    """Return a table of the given rows."""
+    rows = tuple(
+        Row(slug=slug, label=slug.title(), recipe=recipe, accuracy=60.0, loss=None) for slug, recipe in recipes.items()
+    )
+    return Table(name=name, title=name, source="made by a test", unclear=(), rows=rows)
+
+
+TABLES = {
+    each.name: each
+    for each in (
+        table("pair", base=BASE, longer=replace(BASE, epochs=2)),
+        table("again", same=BASE),
+        table("broken", explodes=replace(BASE, optimizer="sgd", lr=1e30), base=BASE),
+        table("slow", slow=SLOW, slower=replace(SLOW, lr=0.011)),
+    )
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("targets", nargs="+")
+    for name, kind in (("data", Path), ("results", Path), ("runs", Path), ("executor", Spread)):
+        parser.add_argument(f"--{name}", type=kind)
+    for name, number in (("seeds", int), ("jobs", int), ("max-minutes", float)):
+        parser.add_argument(f"--{name}", type=number)
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    try:
+        run(TABLES, **given)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except FerkitError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,200 @@
+"""The runner of the report's tables: every row ends with a result, whatever is killed on the way."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import make_data, write_csv
+from ferkit.cli.main import main
+from ferkit.experiments import TABLES
+
+SCRIPT = Path(__file__).with_name("small_tables.py")
+MINUTES = 10 * 60
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory) -> Path:
+    return write_csv(tmp_path_factory.mktemp("data") / "fer2013.csv", make_data(training=96, tests=20))
+
+
+@pytest.fixture
+def start(tmp_path, csv):
+    """Return a function that starts the runner in this test's folder."""
+    begun = []
+
+    def begin(*arguments):
+        command = [sys.executable, SCRIPT, *arguments, "--data", csv, "--results", "results", "--runs", "runs"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen([str(part) for part in command], cwd=tmp_path, **pipes)
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def ferkit(monkeypatch, capsys):
+    """Return a function that runs a command here and returns exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code or 0
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def end(process):
+    """Return exit code, stdout and stderr of a process that ends by itself."""
+    out, err = process.communicate(timeout=MINUTES)
+    assert "Traceback" not in err, err
+    return process.returncode, out, err
+
+
+def wait(condition):
+    began = time.monotonic()
+    while not (found := condition()):
+        assert time.monotonic() - began < MINUTES
+        time.sleep(0.05)
+    return found
+
+
+def results(folder):
+    return sorted(str(path.relative_to(folder / "results")) for path in folder.glob("results/**/seed-*.json"))
+
+
+def trained(folder, lines=1):
+    """Return the metrics of runs with so many epochs."""
+    return [p for p in folder.glob("runs/*/metrics.csv") if len(p.read_text().splitlines()) > lines]
+
+
+def children(folder):
+    """Return the processes that train below ``folder``, as pid and parent."""
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("needs /proc to find the processes of runs")
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            if b"ferkit.report.child" in words and any(word.startswith(os.fsencode(folder)) for word in words):
+                status = (path / "status").read_text()
+                found.append((int(path.name), int(re.search(r"PPid:\s+(\d+)", status)[1])))
+        except OSError:  # it has just ended
+            continue
+    pids = {pid for pid, _ in found}
+    return [(pid, parent) for pid, parent in found if parent not in pids]  # without the loaders of a run
+
+
+def test_two_side_by_side_a_shared_row_runs_once_and_nothing_runs_again(tmp_path, start):
+    code, out, err = end(start("pair", "again", "--jobs", 2))
+    assert code == 0, err
+    assert "2 runs, 0 done, 2 to go" in out
+    assert "pair, again" in out
+    assert re.search(r"done 2/2: pair, \w+, seed 0: accuracy validation [\d.]+ %, test [\d.]+ %", err)
+    assert results(tmp_path) == ["pair/base/seed-0.json", "pair/longer/seed-0.json"]
+    kept = tmp_path / "elsewhere"
+    shutil.move(tmp_path / "results", kept)
+    shutil.rmtree(tmp_path / "runs")
+    shutil.copytree(kept, tmp_path / "results" / "from-another-machine")
+    code, out, err = end(start("pair", "again"))
+    assert code == 0
+    assert "2 runs, 2 done, 0 to go" in out
+    assert "begins" not in err
+    assert not list(tmp_path.glob("runs/*/result.json"))
+
+
+def test_a_failing_row_leaves_the_others_alone_and_is_told_at_the_end(tmp_path, start):
+    code, _, err = end(start("broken"))
+    assert code == 1
+    assert results(tmp_path) == ["pair/base/seed-0.json"]
+    last = err.splitlines()[-2:]
+    assert last[0].startswith("failed: broken, Explodes, seed 0: the loss is ")
+    assert last[1].startswith("1 of 2 runs are left; go on with: ferkit broken")
+
+
+def test_whatever_is_killed_the_next_call_goes_on_where_it_stopped(tmp_path, start):
+    runner = start("slow", "--jobs", 2)
+    wait(lambda: len(trained(tmp_path)) == 2)
+    runner.kill()
+    runner.communicate(timeout=60)
+    wait(lambda: not children(tmp_path))
+    before = max(len(path.read_text().splitlines()) for path in trained(tmp_path))
+    runner = start("slow", "--jobs", 2)
+    wait(lambda: trained(tmp_path, before + 2))
+    victim, _ = wait(lambda: children(tmp_path))[0]
+    os.kill(victim, signal.SIGKILL)
+    code, out, err = end(runner)
+    assert code == 0, err
+    assert out.count("part done, epoch ") == 2
+    assert "tried again later: slow, Slow" in err
+    assert "killed by SIGKILL" in err
+    assert results(tmp_path) == ["slow/slow/seed-0.json", "slow/slower/seed-0.json"]
+    for log in tmp_path.glob("runs/*/log.txt"):
+        text = log.read_text()
+        assert "going on after epoch" in text
+        assert len(set(re.findall(r"epoch (\d+): train", text))) == len(re.findall(r"epoch (\d+): train", text))
+
+
+def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
+    runner = start("slow", "--jobs", 2)
+    wait(lambda: len(trained(tmp_path)) == 2)
+    runner.send_signal(signal.SIGTERM)
+    code, _, err = end(runner)
+    assert code == 143
+    assert err.count("stopped: slow, Slow") == 2
+    assert "stopped (SIGTERM): 2 of 2 runs are left; go on with: ferkit slow" in err
+    assert not children(tmp_path)
+    began = time.monotonic()
+    code, out, err = end(start("slow", "--max-minutes", 0.4))
+    assert code == 0
+    assert time.monotonic() - began < 90
+    assert "stopped (the time is up)" in err or "every run is done" in out  # on a very fast machine
+
+
+def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path):
+    places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs")
+    code, out, err = ferkit("reproduce", "table-1", "--seeds", 2, *places, "--dry-run")
+    assert (code, err) == (0, "")
+    rows = [line for line in out.splitlines() if line.startswith("table-1")]
+    assert len(rows) == 2 * len(TABLES["table-1"].rows)
+    assert all(re.search(r" [01]  to do +-$", line.rstrip()) for line in rows)
+    assert f"{len(rows)} runs, 0 done, {len(rows)} to go" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_target_gets_its_near_match(ferkit, csv):
+    code, _, err = ferkit("reproduce", "tabel-1", "--data", csv)
+    assert (code, err.strip()) == (1, "error: unknown target 'tabel-1'; did you mean 'table-1'?")
+
+
+def test_ray_starts_a_run_again_when_its_worker_is_killed(tmp_path, start):
+    pytest.importorskip("ray")
+    runner = start("slow", "--executor", "ray", "--jobs", 2)
+    wait(lambda: len(trained(tmp_path, 2)) == 2)
+    _, worker = wait(lambda: children(tmp_path))[0]
+    os.kill(worker, signal.SIGKILL)
+    code, _, err = end(runner)
+    assert code == 0, err
+    assert results(tmp_path) == ["slow/slow/seed-0.json", "slow/slower/seed-0.json"]
+    logs = [path.read_text() for path in tmp_path.glob("runs/*/log.txt")]
+    assert sum("going on after epoch" in log for log in logs) == 1
+    for path in tmp_path.glob("results/**/seed-*.json"):
+        assert len(json.loads(path.read_text())["epochs"]) == 24

@@ -1,0 +1,175 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from conftest import make_data
+from ferkit.errors import RunError
+from ferkit.report.runs import State, finished_runs, folder_for_figures, plan, run_name
+from ferkit.report.table import Row, Table
+from ferkit.training.environment import choose_precision, describe
+from ferkit.training.folder import RunFolder
+from ferkit.training.recipe import Recipe
+
+SMALL = Recipe(model="layers", options={"depth": 4})
+WIDE = replace(SMALL, options={"depth": 5})
+FACES = 96
+HERE = describe("cpu")
+
+
+def row(slug, recipe):
+    return Row(slug=slug, label=slug, recipe=recipe, accuracy=None, loss=None)
+
+
+def table(name, *rows, variations=()):
+    return Table(name=name, title=name, source="a test", unclear=(), rows=rows, variations=variations)
+
+
+WIDE_AND_SMALL = table("one", row("wide", WIDE), row("small", SMALL))
+SMALL_AGAIN = table("two", row("again", SMALL))
+
+
+def result(recipe, seed=0, seconds=100.0, **changed):
+    content = {
+        "schema": 1,
+        "key": recipe.key(),
+        "seed": seed,
+        "recipe": replace(recipe, seed=seed).to_dict(),
+        "evaluation": {"validation": {"accuracy": 0.5}},
+        "seconds": seconds,
+        "data": {"training": FACES},
+        "device": HERE["device"],
+        "threads": HERE["threads"],
+        "processes": 1,
+        "precision": choose_precision(recipe, "cpu")[0],
+    }
+    return content | changed
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Return a function that plans with the folders of this test."""
+
+    def make(*tables, seeds=1, **options):
+        data = make_data(training=FACES)
+        places = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+        return plan(tables, seeds, data, **places, device="cpu", **options)
+
+    return make
+
+
+def begin(runs, recipe, epochs):
+    """Leave a run folder as a run leaves it that was killed after so many epochs of 10 seconds."""
+    folder = RunFolder(runs / run_name(recipe))
+    folder.last.parent.mkdir(parents=True)
+    folder.last.touch()
+    folder.recipe.write_text(recipe.to_toml())
+    lines = ["epoch,seconds", *(f"{n + 1},10.0" for n in range(epochs))]
+    (folder.path / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_every_row_gets_seed_0_before_any_gets_seed_1_and_cheap_ones_come_first(planned):
+    order = [(run.rows[0][1].slug, run.recipe.seed) for run in planned(WIDE_AND_SMALL, seeds=2)]
+    assert order == [("small", 0), ("wide", 0), ("small", 1), ("wide", 1)]
+
+
+def test_rows_with_the_same_setting_are_one_run_whatever_their_table(planned):
+    runs = planned(WIDE_AND_SMALL, SMALL_AGAIN)
+    assert [run.tables for run in runs] == [("one", "two"), ("one",)]
+
+
+def test_a_run_takes_the_device_asked_for_and_keeps_its_name(planned):
+    run = planned(SMALL_AGAIN)[0]
+    assert run.recipe.device == "cpu"
+    assert run.name == f"{SMALL.key()}-seed-0"
+
+
+def test_variations_run_only_when_asked_for(planned):
+    varied = table("one", row("small", SMALL), variations=(row("wide", WIDE),))
+    assert len(planned(varied)) == 1
+    assert len(planned(varied, variations=True)) == 2
+
+
+@pytest.mark.parametrize("place", ["one/small", "other/name", "from-the-gpu/machine-2/one/small"])
+def test_a_result_anywhere_below_the_folder_counts_for_its_seed_alone(planned, tmp_path, place):
+    write(tmp_path / "results" / place / "seed-1.json", result(SMALL, seed=1))
+    states = {run.recipe.seed: run.state for run in planned(SMALL_AGAIN, seeds=2)}
+    assert states == {0: State.TODO, 1: State.DONE}
+
+
+def test_every_copied_result_is_found_once(tmp_path):
+    for place in ("one/small", "gpu/one/small", "gpu/deeper/one/small"):
+        write(tmp_path / place / "seed-0.json", result(SMALL))
+    assert len(finished_runs(tmp_path)) == 3
+
+
+def test_a_damaged_result_is_named(planned, tmp_path):
+    write(tmp_path / "results/one/small/seed-0.json", {"schema": 1})
+    with pytest.raises(RunError, match=r"one/small/seed-0\.json: not the result of a run"):
+        planned(SMALL_AGAIN)
+
+
+def test_a_finished_run_folder_is_done_but_not_taken_up(planned, tmp_path):
+    write(tmp_path / "runs" / f"{SMALL.key()}-seed-0" / "result.json", result(SMALL))
+    (run,) = planned(SMALL_AGAIN)
+    assert (run.state, run.taken_up) == (State.DONE, False)
+
+
+def test_a_begun_run_comes_first_and_knows_its_own_pace(planned, tmp_path):
+    begin(tmp_path / "runs", WIDE, epochs=4)
+    first, second = planned(WIDE_AND_SMALL)
+    assert (first.rows[0][1].slug, first.state, first.epochs) == ("wide", State.BEGUN, 4)
+    assert (first.left.seconds, first.left.scaled) == (pytest.approx(60), False)
+    assert second.left is None
+
+
+def test_a_run_begun_with_a_higher_seed_waits_for_the_lower_ones(planned, tmp_path):
+    begin(tmp_path / "runs", replace(WIDE, seed=1), epochs=4)
+    assert [run.recipe.seed for run in planned(WIDE_AND_SMALL, seeds=2)] == [0, 0, 1, 1]
+
+
+def test_another_seed_of_a_finished_run_takes_as_long_as_it_did(planned, tmp_path):
+    write(tmp_path / "results/one/small/seed-0.json", result(SMALL, seconds=120))
+    run = planned(SMALL_AGAIN, seeds=2)[1]
+    assert (run.left.seconds, run.left.scaled) == (pytest.approx(120), False)
+
+
+def test_half_the_threads_take_twice_as_long(planned, tmp_path):
+    write(tmp_path / "results/one/small/seed-0.json", result(SMALL, seconds=120, threads=2))
+    assert planned(SMALL_AGAIN, seeds=2, threads=1)[1].left.seconds == pytest.approx(240)
+
+
+def test_other_settings_of_the_network_scale_by_operations_and_say_so(planned, tmp_path):
+    write(tmp_path / "results/one/small/seed-0.json", result(SMALL, seconds=120))
+    wide = planned(WIDE_AND_SMALL)[1]
+    assert wide.rows[0][1].slug == "wide"
+    assert wide.left.scaled
+    assert wide.left.seconds > 120
+    half = planned(table("x", row("short", replace(SMALL, epochs=5))))[0]
+    assert half.left.seconds == pytest.approx(60)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"device": "a GPU elsewhere"}, {"precision": "another"}, {"processes": 2}, {"seconds": 0}, {"data": {}}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_nothing_is_said_where_no_comparable_run_says_it(planned, tmp_path, changed):
+    write(tmp_path / "results/one/small/seed-0.json", result(SMALL, **changed))
+    assert planned(SMALL_AGAIN, seeds=2)[1].left is None
+
+
+def test_figures_are_drawn_from_the_preferred_run_else_from_the_best(tmp_path):
+    with pytest.raises(RunError, match="found none"):
+        folder_for_figures(tmp_path, [])
+    for name, recipe, accuracy in (("a", SMALL, 0.5), ("b", WIDE, 0.4), ("c", SMALL, 0.6)):
+        write(tmp_path / name / "result.json", result(recipe, evaluation={"validation": {"accuracy": accuracy}}))
+        (tmp_path / name / "recipe.toml").write_text(recipe.to_toml())
+        (tmp_path / name / "weights.safetensors").touch()
+    assert folder_for_figures(tmp_path, []).name == "c"
+    assert folder_for_figures(tmp_path, [WIDE.key()]).name == "b"
