@@ -95,6 +95,11 @@ class Recognizer:
         """What the network says of itself."""
         return self._session.card
 
+    @property
+    def min_confidence(self) -> float:
+        """Below it an expression is ``uncertain``."""
+        return self._min_confidence
+
     def recognize(self, image: Any) -> list[Face]:
         """Return the faces of one picture, the largest first; none is an answer too.
 
