@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -35,8 +36,10 @@ SCHEMA = 1
 COVERED = 0.4
 HEIGHT, WIDTH, FACES, MARGIN = 480, 640, 3, 10
 TEXTURES = ("brick.png", "chelsea.png", "coffee.png", "grass.png", "gravel.png", "motorcycle_left.png", "rocket.jpg")
-FACELESS = (*TEXTURES, "cell.png", "clock_motion.png", "color.png", "horse.png", "hubble_deep_field.jpg", "ihc.png")
-FACELESS += ("logo.png", "moon.png", "page.png", "phantom.png", "retina.jpg", "text.png")
+FACELESS = TEXTURES + tuple(
+    "cell.png clock_motion.png color.png horse.png hubble_deep_field.jpg ihc.png logo.png moon.png page.png "  # noqa: SIM905
+    "phantom.png retina.jpg text.png".split()
+)
 
 Grey = NDArray[np.float32]
 
@@ -82,10 +85,10 @@ def main() -> None:
         detectors["yunet"] = YuNet(asked.yunet)
     images = read_fer2013(asked.data).split(Split.PUBLIC_TEST).images
     groups: dict[str, Callable[[], Iterator[tuple[RGB, list[Box]]]]] = {
-        name: (lambda group=group: scenes(group, images, asked.scenes)) for name, group in GROUPS.items()
+        name: partial(scenes, group, images, asked.scenes) for name, group in GROUPS.items()
     }
     groups["photographs without faces"] = faceless
-    found = {
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "groups": {name: {d: measure(detectors[d], make()) for d in detectors} for name, make in groups.items()},
         "versions": {name: version(name) for name in ("numpy", "opencv-python-headless", "scikit-image")},
@@ -101,7 +104,7 @@ def main() -> None:
 
 
 def measure(detector: Detector, pictures: Iterator[tuple[RGB, list[Box]]]) -> dict[str, Any]:
-    """Return faces, how many were found, false alarms, pictures, and milliseconds of processor time a picture (median)."""
+    """Return faces, how many were found, false alarms, pictures, and processor time in ms a picture (median)."""
     faces = hits = false = 0
     seconds: list[float] = []
     for picture, truth in pictures:
@@ -169,9 +172,9 @@ def _lay(image_HW: NDArray[np.uint8], box: Box, group: Group, rng: np.random.Gen
     """Draw a face into ``canvas``; its outer eighth fades."""
     size = (box.size, box.size)
     face = cv2.resize(image_HW, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    face = face * rng.uniform(0.7, 1.2) + rng.uniform(-15, 15)
+    face = np.asarray(face * rng.uniform(0.7, 1.2) + rng.uniform(-15, 15), np.float32)
     turn = cv2.getRotationMatrix2D((box.size / 2, box.size / 2), rng.uniform(-group.tilt, group.tilt), 1)
-    face = cv2.warpAffine(face, turn, size, borderMode=cv2.BORDER_REPLICATE)
+    face = np.asarray(cv2.warpAffine(face, turn, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
     away = np.abs(np.linspace(-1, 1, box.size, dtype=np.float32))
     weight = ((1 - np.maximum(away[:, None], away)) / 0.125).clip(0, 1)
     part = canvas[box.y : box.y + box.size, box.x : box.x + box.size]

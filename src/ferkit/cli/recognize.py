@@ -28,7 +28,6 @@ BATCH = 16
 BATCH_PIXELS = 64_000_000
 """... or fewer, when they have so many pixels together: 192 MB."""
 
-_WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _JPEG = frozenset({".jpe", ".jpeg", ".jpg"})
 
 
@@ -116,13 +115,13 @@ def recognize(
         recognizer = _recognizer(model, detector, detector_model, min_confidence, max_pixels, threads)
         output = "json" if as_json else "csv" if as_csv else "table"
         if videos or camera is not None:
-            from ferkit.cli import recognize_video
+            from ferkit.cli import recognize_video  # type: ignore[attr-defined,unused-ignore]  # its own change
 
             source = Path(videos[0]) if videos else camera
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
         failed += _read(jobs, recognizer, max_pixels, output)
-    _end(jobs, failed, save)
+    _end(jobs, failed, save, output)
 
 
 def is_video(source: str) -> bool:
@@ -160,12 +159,13 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
 
 def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
     from ferkit.errors import ImageError
+    from ferkit.inference.annotate import WRITABLE
     from ferkit.inference.images import ENDINGS
 
     ending = save.suffix.lower()
     if ending in ENDINGS and not save.is_dir():
-        if ending not in _WRITABLE:
-            raise ImageError(f"--save {save}: expected a folder or a name that ends in {', '.join(_WRITABLE)}")
+        if ending not in WRITABLE:
+            raise ImageError(f"--save {save}: expected a folder or a name that ends in {', '.join(WRITABLE)}")
         if len(jobs) > 1:
             raise ImageError(f"--save {save}: expected a folder for the copies of {len(jobs)} pictures, got a file")
         copies = [save] * len(jobs)
@@ -223,6 +223,7 @@ def _recognizer(
 def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> list[str]:
     """Read, print and copy the pictures; return what went wrong."""
     from ferkit.cli.readings import printer
+    from ferkit.inference.annotate import write_annotated
 
     out = printer(output, jobs, recognizer.card.classes)
     progress = _Progress(len(jobs))
@@ -231,7 +232,7 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
         out.begin()
         for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
             if done.job.copy is not None and done.picture is not None:
-                _copy(done.job.copy, done)
+                write_annotated(done.job.copy, done.picture, done.faces)
             progress.clear()
             out.picture(done)
             if done.error is not None:
@@ -267,32 +268,12 @@ def _with_faces(batch: list[Done], recognizer: "Recognizer") -> Iterator[Done]:
         yield done if done.picture is None else Done(done.job, done.picture, next(found))
 
 
-def _copy(path: Path, done: Done) -> None:
-    """Write the annotated picture, whole or not at all."""
-    import cv2
-
-    from ferkit.errors import ImageError
-    from ferkit.files import write_bytes
-    from ferkit.inference.annotate import annotate
-
-    assert done.picture is not None
-    drawn = cv2.cvtColor(annotate(done.picture, done.faces), cv2.COLOR_RGB2BGR)
-    try:
-        _, content = cv2.imencode(path.suffix.lower(), drawn, [cv2.IMWRITE_JPEG_QUALITY, 95])
-        write_bytes(path, content.tobytes())
-    except cv2.error:
-        height, width = drawn.shape[:2]
-        raise ImageError(f"{path}: a picture of {width} x {height} cannot be written in this format") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def _end(jobs: Sequence[Job], failed: Sequence[str], save: Path | None) -> None:
+def _end(jobs: Sequence[Job], failed: Sequence[str], save: Path | None, output: str) -> None:
     """Say where the copies are and what went wrong."""
     from ferkit.cli.readings import shown
 
     if save is not None and len(jobs) > len(failed):
-        typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=True)
+        typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=output != "table")
     if len(failed) > 1 or (failed and len(jobs) > 1):
         typer.echo(f"error: {len(failed)} could not be read:", err=True)
         for line in failed:

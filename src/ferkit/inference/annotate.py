@@ -8,17 +8,24 @@ Letters: H height, W width.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ferkit.errors import ImageError
+from ferkit.files import write_bytes
 from ferkit.inference.colours import Colour, colour_of, ink_on
 from ferkit.inference.detect import Box
-from ferkit.inference.images import RGB
+from ferkit.inference.images import RGB, quiet_opencv
 from ferkit.inference.recognizer import Face
 
 SMALLEST = 240
 """Pixels of the shorter side; smaller pictures are enlarged by a whole number."""
 
+WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Endings of the files that can be written."""
+
+_QUALITY = 95  # of a JPEG
 _LETTERS = 1 / 32  # height of a capital letter as a share of the picture's shorter side
 _LOWEST = 10  # pixels of a capital letter
 _HIGHEST = 160
@@ -45,6 +52,36 @@ def annotate(picture: RGB, faces: Iterable[Face]) -> RGB:
         ``(H, W, 3)``, or a multiple of it where the shorter side has fewer than :data:`SMALLEST` pixels.
     """
     return draw(picture, [mark(face) for face in faces])
+
+
+def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
+    """Write what :func:`annotate` draws to a file, whole or not at all; the ending of its name says in which format.
+
+    Args:
+        path: One of :data:`WRITABLE`.
+        picture: ``(H, W, 3)`` RGB.
+        faces: As :class:`ferkit.Recognizer` found them in it.
+
+    Raises:
+        ImageError: It cannot be written there, or not in this format.
+    """
+    import cv2
+
+    if path.suffix.lower() not in WRITABLE:
+        raise ImageError(f"{path}: expected a name that ends in {', '.join(WRITABLE)}")
+    drawn = cv2.cvtColor(annotate(picture, faces), cv2.COLOR_RGB2BGR)
+    try:
+        with quiet_opencv():
+            done, content = cv2.imencode(path.suffix.lower(), drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    except cv2.error:
+        done = False
+    if not done:
+        size = f"{drawn.shape[1]} x {drawn.shape[0]}"
+        raise ImageError(f"{path}: a picture of {size} pixels does not go into this format; .png takes it")
+    try:
+        write_bytes(path, content.tobytes())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def mark(face: Face) -> Mark:

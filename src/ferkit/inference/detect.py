@@ -98,6 +98,8 @@ class YuNet:
     LOWER = 0.017
     """How far below the middle of its box the square's middle lies, as a share of the side."""
     SCORE = 0.7
+    SMALLEST = 16
+    """Pixels of the shorter side below which there is nothing to see; the network makes up infinite boxes there."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -110,11 +112,16 @@ class YuNet:
 
         network = self._load()
         small, factor = _scaled(picture)
-        network.setInputSize((small.shape[1], small.shape[0]))
+        height, width = small.shape[:2]
+        if min(height, width) < self.SMALLEST:
+            return []
+        network.setInputSize((width, height))
         _, found = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         boxes = []
-        for x, y, w, h, *_ in () if found is None else found:
-            side = self.SIDE * max(float(w), float(h))
+        for x, y, w, h in () if found is None else found[:, :4].tolist():
+            if not (0 < x + w / 2 < width and 0 < y + h / 2 < height and 0 < max(w, h) <= 2 * max(height, width)):
+                continue  # the network says such things of pictures that are nearly empty
+            side = self.SIDE * max(w, h)
             boxes.append(_square(x + w / 2, y + h / 2 + self.LOWER * side, side, factor))
         return _sorted(boxes)
 
