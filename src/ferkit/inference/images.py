@@ -9,6 +9,10 @@ Letters: H height, W width.
 
 import io
 import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ RGB = NDArray[np.uint8]
 
 MAX_PIXELS = 200_000_000
 """Pixels of the largest picture that is opened; as RGB it takes 600 MB."""
+
+MAX_BYTES = 1_000_000_000
+"""Of the largest file that is read."""
 
 BACKDROP = 128
 """Grey level behind what is transparent."""
@@ -48,12 +55,7 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
         ImageError: This is no picture, it is damaged or too large; the message names the file.
     """
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
-        return decode(content, str(path), max_pixels)
+        return decode(read_file(Path(source)), str(Path(source)), max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
         return decode(bytes(source), "picture", max_pixels)
     if type(source).__module__.partition(".")[0] == "PIL":
@@ -61,6 +63,49 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     if isinstance(source, np.ndarray):
         return from_array(source)
     raise ImageError(f"expected a path, bytes, a PIL image or an array, got {type(source).__name__}")
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        ImageError: It cannot be read, or is larger than :data:`MAX_BYTES`.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_stream(file, str(path))
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def read_stream(stream: Any, name: str) -> bytes:
+    """Return what a binary stream holds up to its end; see :func:`read_file`."""
+    content = io.BytesIO()
+    while part := stream.read(1 << 20):
+        if content.tell() + len(part) > MAX_BYTES:
+            raise ImageError(f"{name}: expected a picture of at most {MAX_BYTES // 10**6:,} MB, got more")
+        content.write(part)
+    return content.getvalue()
+
+
+def find_images(folder: Path, leave_out: Path | None = None) -> list[Path]:
+    """Return the files below ``folder`` whose names end as those of pictures do, sorted; hidden ones are left out.
+
+    Subfolders that cannot be searched are among them, so that reading them tells why.
+
+    Args:
+        folder: Searched with its subfolders; links to folders are not followed.
+        leave_out: A folder that is not searched.
+    """
+    left_out = None if leave_out is None else leave_out.resolve()
+    found: list[Path] = []
+    tree = os.walk(folder, onerror=lambda error: found.append(Path(error.filename)))
+    for where, folders, names in tree:
+        here = Path(where)
+        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() != left_out]
+        paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in ENDINGS]
+        found += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; links that lead nowhere
+    return sorted(found)
 
 
 def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
@@ -136,11 +181,23 @@ def _size(content: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In the compressed data of a JPEG: a marker, neither a stuffed byte nor a restart."""
+
+
 def _is_cut_off(content: bytes) -> bool:
-    """Return whether a JPEG or PNG lacks its end; the last scan of a JPEG has its end behind it."""
-    if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    return content.startswith(b"\x89PNG") and b"IEND" not in content[-64:] and b"IEND" not in content
+    """Return whether a JPEG or PNG lacks its end; what comes behind it, such as a phone's film, does not matter."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    position = 2
+    while marker := _MARKER.search(content, position):
+        kind, position = content[marker.start() + 1], marker.end()
+        if kind == 0xD9:
+            return False
+        position += int.from_bytes(content[position : position + 2])
+    return True
 
 
 def _decode(content: bytes) -> RGB | None:
@@ -148,16 +205,54 @@ def _decode(content: bytes) -> RGB | None:
 
     buffer = np.frombuffer(content, np.uint8)
     try:
-        picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
-        if picture is None or content.startswith(b"\xff\xd8"):  # a JPEG has no transparency
-            return None if picture is None else np.asarray(picture, np.uint8)
-        raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        with quiet_opencv():
+            picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
+            raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if _may_be_transparent(content) else None
     except cv2.error:
         return None
-    if raw is None or raw.ndim != 3 or raw.shape[2] != 4 or raw.shape[:2] != picture.shape[:2]:
-        return np.asarray(picture, np.uint8)
+    if picture is None or raw is None or raw.ndim != 3 or raw.shape[2] != 4:
+        return None if picture is None else np.asarray(picture, np.uint8)
     levels = np.asarray(raw // 256 if raw.dtype == np.uint16 else raw, np.uint8)
-    return _over_grey(levels[..., [2, 1, 0, 3]])
+    return _over_grey(_turned_like(np.asarray(picture, np.uint8), levels[..., [2, 1, 0, 3]]))
+
+
+def _may_be_transparent(content: bytes) -> bool:
+    if content.startswith(b"\x89PNG"):
+        return bool(content[25] & 4) or b"tRNS" in content  # colour type, or a transparent colour
+    return not content.startswith(b"\xff\xd8")
+
+
+def _turned_like(picture: RGB, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``rgba`` turned and mirrored as ``picture`` is: OpenCV heeds EXIF only where it drops transparency."""
+    ways = [np.rot90(way, turns) for way in (rgba, rgba[:, ::-1]) for turns in range(4)]
+    step = max(1, max(picture.shape) // 512)
+    seen = picture[::step, ::step].astype(np.int16)
+
+    def difference(way: NDArray[np.uint8]) -> int:
+        return int(np.abs(way[::step, ::step, :3] - seen).sum())
+
+    return min((way for way in ways if way.shape[:2] == picture.shape[:2]), key=difference, default=rgba)
+
+
+_quiet = threading.Lock()
+_silenced: list[int] = []  # the level to go back to, once for each thread that wants silence
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV from printing what an error of ours will say; in several threads at once, too."""
+    from cv2.utils import logging
+
+    with _quiet:
+        _silenced.append(_silenced[0] if _silenced else logging.getLogLevel())
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        with _quiet:
+            level = _silenced.pop()
+            if not _silenced:
+                logging.setLogLevel(level)
 
 
 def _over_grey(rgba: NDArray[np.uint8]) -> RGB:
