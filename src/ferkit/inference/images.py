@@ -240,7 +240,8 @@ _silenced: list[int] = []  # the level to go back to, once for each thread that 
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from printing what an error of ours will say; in several threads at once, too."""
+    """Keep OpenCV and FFmpeg from printing what an error of ours will say; in several threads at once, too."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from cv2.utils import logging
 
     with _quiet:

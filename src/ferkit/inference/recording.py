@@ -16,9 +16,9 @@ from ferkit.errors import ImageError
 from ferkit.files import replacing, write_bytes
 from ferkit.inference.colours import colour_of, ink_on
 from ferkit.inference.history import History
-from ferkit.inference.images import RGB
+from ferkit.inference.images import RGB, quiet_opencv
 from ferkit.inference.recognizer import Face
-from ferkit.inference.sources import Source, VideoFile, quiet_opencv
+from ferkit.inference.sources import Source, VideoFile
 from ferkit.inference.timeline import draw_timeline
 from ferkit.inference.video import Frame
 
