@@ -9,9 +9,9 @@ from ferkit.inference.weights import ModelCard, card_from_json
 _USE = """\
 ## What it is for
 
-Reading which of seven posed or spontaneous expressions a cropped, mostly frontal face shows: in research, in software
-for one's own pictures, as a baseline to compare with. An expression is not a feeling: the network says what a face looks
-like to the people who labelled its training data, not what a person feels.
+Reading which of seven expressions a cropped, mostly frontal face shows: in research, in software for one's own pictures,
+as a baseline to compare with. An expression is not a feeling: the network says what a face looks like to the people who
+labelled its training data, not what a person feels.
 
 ## What it is not for
 
@@ -22,10 +22,10 @@ like to the people who labelled its training data, not what a person feels.
 
 ## Limits
 
-- FER2013 was collected by web search and labelled by few people; ten others disagree with its label on more than a third
-  of its pictures. An accuracy far above 75 % on it says more about its noise than about faces.
-- Fear, disgust and sadness are read worst; a neutral face is often called sad, and the reverse.
-- Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown. It has to be assumed unequal.
+- FER2013 was collected by web search; the ten people who labelled it anew (FER+) disagree with more than a third of its
+  labels. So nothing trained and measured on it can be right much more often than they agree.
+- Some expressions are read far worse than others: compare macro F1 with accuracy.
+- Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
 - Faces from the side, covered, blurred or below about 30 pixels are read badly. `--min-confidence` lets it abstain.
 """
 
