@@ -9,7 +9,7 @@ from ferkit.inference.weights import ModelCard, card_from_json
 _USE = """\
 ## What it is for
 
-Reading which of seven expressions a cropped, mostly frontal face shows: in research, in software for one's own pictures,
+Reading which of seven expressions a cropped, mostly frontal face shows: in research, in software for own pictures,
 as a baseline to compare with. An expression is not a feeling: the network says what a face looks like to the people who
 labelled its training data, not what a person feels.
 
