@@ -115,9 +115,9 @@ def recognize(
         recognizer = _recognizer(model, detector, detector_model, min_confidence, max_pixels, threads)
         output = "json" if as_json else "csv" if as_csv else "table"
         if videos or camera is not None:
-            from ferkit.cli import recognize_video  # type: ignore[attr-defined,unused-ignore]  # its own change
+            from ferkit.cli import recognize_video
 
-            source = Path(videos[0]) if videos else camera
+            source = camera if camera is not None else Path(videos[0])
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
         failed += _read(jobs, recognizer, max_pixels, output)

@@ -7,10 +7,8 @@ Letters: H height, W width.
 """
 
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import MAX_PIXELS, RGB
+from ferkit.inference.images import MAX_PIXELS, RGB, quiet_opencv
 
 _FASTEST = 1000.0  # frames a second; a file that says more says nothing
 _USUAL = 25.0  # frames a second where the file says nothing
@@ -149,17 +147,3 @@ def _check_file(path: Path) -> None:
                 raise ImageError(f"{path}: expected a video, got an empty file")
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV and FFmpeg from printing what an error of ours will say."""
-    import cv2
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
