@@ -1,4 +1,4 @@
-"""Films, a network and a detector made on the spot: bright squares whose brightness is their expression."""
+"""Films and a detector made on the spot: bright squares on black, whose brightness is their expression."""
 
 import threading
 import time
@@ -6,63 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from ferkit import Recognizer
 from ferkit.inference.detect import Box
-from ferkit.inference.weights import CARD_KEY, ModelCard
 from ferkit.labels import EXPRESSIONS
+from networks import LEVELS, write_network
 
 SIZE = (320, 240)
-LEVELS = [60 + 30 * k for k in range(7)]
-"""Grey level of each expression; the background is black."""
-
-
-def write_network(path: Path, classes=EXPRESSIONS) -> Path:
-    """Write a network whose answer is the class with the nearest level; sure of it by about 0.97."""
-    levels = np.array(LEVELS[: len(classes)], np.float32)[None]
-    nodes = [
-        helper.make_node("Cast", ["faces"], ["grey"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["grey", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
-        helper.make_node("Sub", ["column", "levels"], ["distance"]),
-        helper.make_node("Mul", ["distance", "distance"], ["squared"]),
-        helper.make_node("Mul", ["squared", "factor"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-    ]
-    values = {
-        "axes": np.array([1, 2]),
-        "last": np.array([1]),
-        "levels": levels,
-        "factor": np.array(-0.005, np.float32),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "brightness",
-        [helper.make_tensor_value_info("faces", TensorProto.UINT8, ["N", 48, 48])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(classes)])],
-        [numpy_helper.from_array(value, name) for name, value in values.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    card = ModelCard(
-        name="brightness",
-        classes=tuple(classes),
-        input="faces: uint8 (N, 48, 48), grey levels 0 to 255",
-        temperature=1.0,
-        mirror=False,
-        int8=False,
-        parameters=0,
-        protocol="standard",
-        recipe={},
-        metrics={},
-        weights_sha256="",
-        ferkit="0",
-        created="",
-    )
-    helper.set_model_props(model, {CARD_KEY: card.to_json()})
-    onnx.save(model, path)
-    return path
 
 
 def bright_squares(picture) -> list[Box]:

@@ -117,8 +117,7 @@ def recognize(
         if videos or camera is not None:
             from ferkit.cli import recognize_video
 
-            source = Path(videos[0]) if videos else camera
-            assert source is not None
+            source = camera if camera is not None else Path(videos[0])
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
         failed += _read(jobs, recognizer, max_pixels, output)

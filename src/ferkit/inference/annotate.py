@@ -84,20 +84,33 @@ def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
         raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def mark(face: Face) -> Mark:
-    """Return how ``face`` is shown: its expression and confidence in the expression's colour."""
-    return Mark(
-        face.box, f"{face.expression} {100 * face.confidence:.0f} %", colour_of(face.expression, [*face.probabilities])
-    )
+def mark(face: Face, classes: Sequence[str] = (), track: int | None = None) -> Mark:
+    """Return how ``face`` is shown: its expression and confidence in the expression's colour.
+
+    Args:
+        face: What was recognised.
+        classes: In the order of the network's card; its probabilities' if left out.
+        track: Number to show before the expression.
+    """
+    number = "" if track is None else f"{track} "
+    text = f"{number}{face.expression} {100 * face.confidence:.0f} %".encode("ascii", "replace").decode()
+    return Mark(face.box, text, colour_of(face.expression, classes or [*face.probabilities]))
 
 
-def draw(picture: RGB, marks: Sequence[Mark]) -> RGB:
-    """Return a copy of ``picture`` with ``marks``; see :func:`annotate`."""
+def draw(picture: RGB, marks: Sequence[Mark], *, enlarge: bool = True) -> RGB:
+    """Return a copy of ``picture`` with ``marks``; see :func:`annotate`.
+
+    Args:
+        picture: ``(H, W, 3)`` RGB.
+        marks: What to draw, the most important first.
+        enlarge: Whether a small picture may become a larger one.
+    """
     import cv2
 
-    factor = -(-SMALLEST // min(picture.shape[:2])) if max(picture.shape[:2]) < 4 * SMALLEST else 1
-    way = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_NEAREST
-    canvas = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=way), np.uint8)
+    factor = -(-SMALLEST // min(picture.shape[:2])) if enlarge and max(picture.shape[:2]) < 4 * SMALLEST else 1
+    canvas = picture.copy()
+    if factor > 1:
+        canvas = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)
     line = max(1, round(min(canvas.shape[:2]) / 250))
     for each in marks:
         corners = _corners(each.box, factor)

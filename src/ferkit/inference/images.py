@@ -241,9 +241,9 @@ _silenced: list[int] = []  # the level to go back to, once for each thread that 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV and FFmpeg from printing what an error of ours will say; in several threads at once, too."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from cv2.utils import logging
 
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with _quiet:
         _silenced.append(_silenced[0] if _silenced else logging.getLogLevel())
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ferkit.errors import ImageError
 from ferkit.files import replacing, write_bytes
-from ferkit.inference.colours import colour_of, ink_on
+from ferkit.inference.annotate import draw, mark
 from ferkit.inference.history import History
 from ferkit.inference.images import RGB, quiet_opencv
 from ferkit.inference.recognizer import Face
@@ -183,27 +183,7 @@ class Recording(AbstractContextManager["Recording"]):
 
 def draw_tracks(picture: RGB, faces: Iterable[tuple[int, Face]], classes: Sequence[str] = ()) -> RGB:
     """Return a copy of ``picture`` with a box around each face, its track, expression and confidence above it."""
-    import cv2
-
-    drawn = picture.copy()
-    height, width = drawn.shape[:2]
-    size = min(1.6, max(0.45, min(height, width) / 900))
-    stroke = max(1, round(1.5 * size))
-    line = max(2, round(3 * size))
-    for number, face in faces:
-        box, colour = face.box, colour_of(face.expression, classes)
-        cv2.rectangle(drawn, (box.x, box.y), (box.x + box.size, box.y + box.size), (0, 0, 0), line + 2, cv2.LINE_AA)
-        cv2.rectangle(drawn, (box.x, box.y), (box.x + box.size, box.y + box.size), colour, line, cv2.LINE_AA)
-        label = f"{number} {face.expression} {face.confidence:.0%}".encode("ascii", "replace").decode()
-        (wide, high), below = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, size, stroke)
-        pad = below // 2 + 2
-        tall = high + below + pad
-        x = max(0, min(box.x - line, width - wide - 2 * pad))
-        y = box.y - tall if box.y >= tall else min(box.y + box.size + line, height - tall)
-        cv2.rectangle(drawn, (x, y), (x + wide + 2 * pad, y + tall), colour, cv2.FILLED)
-        at = (x + pad, y + high + pad)
-        cv2.putText(drawn, label, at, cv2.FONT_HERSHEY_SIMPLEX, size, ink_on(colour), stroke, cv2.LINE_AA)
-    return drawn
+    return draw(picture, [mark(face, classes, number) for number, face in faces], enlarge=False)
 
 
 def _png(picture: RGB) -> bytes:

@@ -13,7 +13,8 @@ import pytest
 from ferkit.errors import ImageError
 from ferkit.inference.sources import VideoFile
 from ferkit.inference.video import read_video, recognize_stream, usual_every
-from films import LEVELS, one_face, picture, recognizer, write_film
+from films import one_face, picture, recognizer, write_film
+from networks import LEVELS
 
 
 @pytest.fixture(scope="module")
