@@ -23,7 +23,7 @@ labelled its training data, not what a person feels.
 ## Limits
 
 - FER2013 was collected by web search; the ten people who labelled it anew (FER+) disagree with more than a third of its
-  labels. So nothing trained and measured on it can be right much more often than they agree.
+  labels. A part of what counts as an error here, and as right, is the label's.
 - Some expressions are read far worse than others: compare macro F1 with accuracy.
 - Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
 - Faces from the side, covered, blurred or below about 30 pixels are read badly. `--min-confidence` lets it abstain.
