@@ -1,5 +1,24 @@
-"""ferkit: facial expression recognition, from fer2013.csv to measured networks."""
+"""ferkit: facial expression recognition, from fer2013.csv to measured networks, and from a photo to expressions."""
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-__version__ = version("ferkit")
+if TYPE_CHECKING:
+    from ferkit.inference.recognizer import Face as Face
+    from ferkit.inference.recognizer import Recognizer as Recognizer
+
+    __version__: str
+
+__all__ = ["Face", "Recognizer", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Look up what takes time to import when it is asked for, so that the rest of ferkit starts without it."""
+    if name in {"Face", "Recognizer"}:
+        from ferkit.inference import recognizer
+
+        return getattr(recognizer, name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ferkit")
+    raise AttributeError(f"module 'ferkit' has no attribute {name!r}")

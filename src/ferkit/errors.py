@@ -5,6 +5,8 @@
   * RecipeError         a training recipe contradicts itself
   * RunError            a run folder cannot be used as asked
   * TrainingError       training had to stop: the loss is not finite, memory or disk space ran out
+  * ImageError          a picture, video or detector file cannot be used
+  * ModelError          a file is not a network exported by ferkit, or is damaged
   * UnknownNameError    a model, recipe, field or table name is not registered
   * MissingExtraError   an optional part of ferkit is not installed
 
@@ -34,6 +36,14 @@ class RunError(FerkitError):
 
 class TrainingError(FerkitError, RuntimeError):
     """Training had to stop before its end; the last checkpoint is intact."""
+
+
+class ImageError(FerkitError, ValueError):
+    """A picture, video or detector file cannot be used."""
+
+
+class ModelError(FerkitError):
+    """A file is not a network exported by ferkit, or is damaged."""
 
 
 class MissingExtraError(FerkitError, ImportError):

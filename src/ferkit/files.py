@@ -15,8 +15,12 @@ _ABANDONED = 3600.0  # seconds after which a temporary file belongs to a writer 
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, ending: str = "") -> Iterator[Path]:
     """Yield a temporary path; move it to ``path`` when the block ends well, remove it when it does not.
+
+    Args:
+        path: The file to write.
+        ending: Of the temporary name, for writers that go by it, as OpenCV's of videos does.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full; ``path`` is as it was.
@@ -30,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part{ending}")
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the process's umask
     try:
         yield part
@@ -60,7 +64,7 @@ def remove_abandoned(folder: Path, older_than: float = _ABANDONED) -> None:
         folder: Searched without its subfolders.
         older_than: Age in seconds; younger files may belong to a writer at work.
     """
-    for part in folder.glob(".*.part"):
+    for part in (*folder.glob(".*.part"), *folder.glob(".*.part.*")):
         try:
             if time.time() - part.stat().st_mtime >= older_than:
                 part.unlink()

@@ -131,6 +131,25 @@ def test_evaluate_reads_the_split_it_is_asked_for(ferkit, trained, tmp_path, opt
     assert (tmp_path / f"confusion-{split}.png").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--mirror", "--int8"]], ids=["plain", "mirror and int8"])
+def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_path, options):
+    csv, run = trained
+    file = tmp_path / "model.onnx"
+    code, out, err = ferkit("export", run, "--data", csv, "--out", file, *options)
+    assert (code, err) == (0, "")
+    for words in ("layers, ", "PublicTest", "PrivateTest", "95 % interval", "calibration", "temperature", "sha256"):
+        assert words in out
+    assert f"written: {file}; its card: {file.with_suffix('.json')}" in out
+    card = json.loads(ferkit("card", file, "--json")[1])
+    assert (card["mirror"], card["int8"]) == (bool(options), bool(options))
+    assert card["sha256"] == json.loads(file.with_suffix(".json").read_text())["sha256"]
+    (tmp_path / "face.pgm").write_bytes(b"P5 48 48 255\n" + bytes(48 * 48))
+    code, out, err = ferkit("recognize", tmp_path / "face.pgm", "--detector", "none", "--model", file, "--json")
+    assert (code, err) == (0, "")
+    assert sum(json.loads(out)["faces"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
 BAD = [
     pytest.param(["train", "--data", "CSV", "--out", "OUT"], "--recipe NAME is missing", id="no recipe"),
     pytest.param(
@@ -175,6 +194,13 @@ BAD = [
     pytest.param(
         ["evaluate", "RUN", "--data", "CSV", "--protocol", "standart"], "did you mean 'standard'?", id="protocol"
     ),
+    pytest.param(
+        ["export", "OUT", "--data", "CSV", "--out", "m.onnx"],
+        "expected a folder written by `ferkit train`",
+        id="export",
+    ),
+    pytest.param(["export", "RUN", "--data", "CSV", "--out", "m.pt"], "expected a name that ends in .onnx", id="onnx"),
+    pytest.param(["card", "CSV"], "expected the ONNX file of a network, got another", id="no network"),
     pytest.param(["models", "modl1"], "unknown model 'modl1'; did you mean 'model1'?", id="model"),
     pytest.param(["models", "model1", "--set", "kernl=3"], "did you mean 'kernel'?", id="option's name"),
     pytest.param(["recipes", "modle2"], "did you mean 'model2'?", id="recipe"),

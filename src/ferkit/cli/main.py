@@ -4,13 +4,25 @@ Exit codes: 0 done; 1 an error the user can mend, one line on stderr; 2 wrong us
 Results go to stdout, progress to stderr. A traceback is a bug.
 """
 
+import io
 import os
 import sys
 
 import typer
 
-from ferkit import __version__
-from ferkit.cli import data, evaluate, explain, models, recipes, reproduce, results, train
+from ferkit.cli import (
+    card,
+    data,
+    evaluate,
+    explain,
+    export,
+    models,
+    recipes,
+    recognize,
+    reproduce,
+    results,
+    train,
+)
 from ferkit.errors import FerkitError, MissingExtraError
 
 app = typer.Typer(
@@ -18,10 +30,13 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Facial expression recognition: train on FER2013, evaluate, explain, set the numbers beside the report's.",
+    help="Facial expression recognition: faces in photos to expressions; training on FER2013, with honest numbers.",
 )
+app.command("recognize")(recognize.recognize)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("card")(card.card)
 app.command("recipes")(recipes.recipes)
 app.command("models")(models.models)
 app.command("reproduce")(reproduce.reproduce)
@@ -32,6 +47,8 @@ app.add_typer(explain.app, name="explain")
 
 def _version(value: bool) -> None:
     if value:
+        from ferkit import __version__
+
         typer.echo(f"ferkit {__version__}")
         raise typer.Exit
 
@@ -45,6 +62,8 @@ def _options(
 
 def main() -> None:
     """Run the program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shall not end the program
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except FerkitError as error:

@@ -14,6 +14,7 @@ def results(
     folder: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
     docs: Annotated[Path, typer.Option("--docs", help="Folder of the generated pages.")] = Path("docs/results"),
     readme: Annotated[Path, typer.Option("--readme", help="README whose table is generated.")] = Path("README.md"),
+    card: Annotated[Path, typer.Option("--card", help="Page of the shipped network.")] = Path("MODEL_CARD.md"),
     picture: Annotated[Path, typer.Option("--picture", help="Picture of the README.")] = Path(
         "docs/images/table-2.png"
     ),
@@ -21,12 +22,16 @@ def results(
     """Render the pages of the report's tables, reported beside measured, from results/*.json."""
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
+    from ferkit.inference.weights import DEFAULT
+    from ferkit.report.model_card import model_card_page
     from ferkit.report.pages import render
     from ferkit.report.results import add_run, draw, draw_losses, read_results, stale, write
 
     for run in add or []:
         typer.echo(f"added {add_run(run, folder, TABLES.values())}")
     pages = render(read_results(folder), docs, readme, TABLES)
+    if card.exists():
+        pages[card] = model_card_page(DEFAULT.with_suffix(".json"))
     if check:
         old = stale(pages)
         if old:

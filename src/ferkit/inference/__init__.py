@@ -1,1 +1,1 @@
-"""Weights to expressions, without torch; so far the definition of a network's input."""
+"""Pictures to expressions; NumPy, OpenCV and ONNX Runtime, never torch."""

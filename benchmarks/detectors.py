@@ -1,0 +1,218 @@
+"""How many faces each detector finds, and how often it sees one where none is.
+
+Run:      python benchmarks/detectors.py --data fer2013.csv [--yunet FILE] [--scenes N] [--out FOLDER]
+Costs:    about two minutes on one core.
+Expected: Haar finds about two of three FER2013 faces in the plain groups, with few false alarms; YuNet more.
+
+Faces of PublicTest are laid into pictures at known places, three in each of 640 x 480 pixels, their edges blended. The
+backgrounds and the pictures without faces come with scikit-image. A face counts as found where a box covers at least
+0.4 of what either covers; any other box is a false alarm.
+
+Letters: H height, W width.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+import skimage
+from numpy.typing import NDArray
+
+from ferkit.data import Split, read_fer2013
+from ferkit.inference.detect import Box, Detector, Haar, YuNet
+from ferkit.inference.images import RGB, read_image
+
+SCHEMA = 1
+COVERED = 0.4
+HEIGHT, WIDTH, FACES, MARGIN = 480, 640, 3, 10
+TEXTURES = ("brick.png", "chelsea.png", "coffee.png", "grass.png", "gravel.png", "motorcycle_left.png", "rocket.jpg")
+FACELESS = TEXTURES + tuple(
+    "cell.png clock_motion.png color.png horse.png hubble_deep_field.jpg ihc.png logo.png moon.png page.png "  # noqa: SIM905
+    "phantom.png retina.jpg text.png".split()
+)
+
+Grey = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """How the scenes of a group are made."""
+
+    textured: bool = True
+    sizes: tuple[int, int] = (60, 180)
+    """Pixels a side of the FER2013 picture, from and to."""
+    tilt: float = 0.0
+    """Largest rotation, in degrees."""
+    light: float = 1.0
+    """What grey levels are multiplied with."""
+
+
+GROUPS = {
+    "smooth background": Group(textured=False),
+    "textured background": Group(),
+    "small, 36 to 60 pixels": Group(sizes=(36, 60)),
+    "tilted up to 15 degrees": Group(tilt=15),
+    "tilted up to 30 degrees": Group(tilt=30),
+    "dark, 0.15 of the light": Group(light=0.15),
+}
+
+
+def old_haar(picture: RGB) -> list[Box]:
+    """Detect as many tutorials do: the default cascade on equalised grey levels, six neighbours."""
+    file = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"
+    grey = cv2.equalizeHist(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+    smallest = max(30, round(0.05 * min(grey.shape)))
+    found = cv2.CascadeClassifier(str(file)).detectMultiScale(grey, 1.1, 6, minSize=(smallest, smallest))
+    return [Box(int(x), int(y), int(w)) for x, y, w, _ in found]
+
+
+def main() -> None:
+    """Measure and write the report."""
+    asked = _parser().parse_args()
+    cv2.setNumThreads(1)
+    detectors: dict[str, Detector] = {"haar": Haar(), "haar, as in tutorials": old_haar}
+    if asked.yunet is not None:
+        detectors["yunet"] = YuNet(asked.yunet)
+    images = read_fer2013(asked.data).split(Split.PUBLIC_TEST).images
+    groups: dict[str, Callable[[], Iterator[tuple[RGB, list[Box]]]]] = {
+        name: partial(scenes, group, images, asked.scenes) for name, group in GROUPS.items()
+    }
+    groups["photographs without faces"] = faceless
+    found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "groups": {name: {d: measure(detectors[d], make()) for d in detectors} for name, make in groups.items()},
+        "versions": {name: version(name) for name in ("numpy", "opencv-python-headless", "scikit-image")},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path = asked.out / f"detectors-{found['finished'][:10]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    report = path.with_suffix(".md")
+    report.write_text(to_markdown(found), encoding="utf-8")
+    print(report.read_text(encoding="utf-8"))
+    print("written:", report)
+
+
+def measure(detector: Detector, pictures: Iterator[tuple[RGB, list[Box]]]) -> dict[str, Any]:
+    """Return faces, how many were found, false alarms, pictures, and processor time in ms a picture (median)."""
+    faces = hits = false = 0
+    seconds: list[float] = []
+    for picture, truth in pictures:
+        began = time.process_time()
+        boxes = detector(picture)
+        seconds.append(time.process_time() - began)
+        faces += len(truth)
+        hits += sum(any(face.overlap(box) >= COVERED for box in boxes) for face in truth)
+        false += sum(not any(face.overlap(box) >= COVERED for face in truth) for box in boxes)
+    return {
+        "faces": faces,
+        "found": hits,
+        "false_alarms": false,
+        "pictures": len(seconds),
+        "milliseconds": round(1000 * median(seconds), 1),
+    }
+
+
+def scenes(group: Group, images_NHW: NDArray[np.uint8], count: int) -> Iterator[tuple[RGB, list[Box]]]:
+    """Yield the same pictures each time, and where their faces are."""
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        canvas = _background(group, rng)
+        boxes: list[Box] = []
+        while len(boxes) < FACES:
+            size = int(rng.integers(*group.sizes, endpoint=True))
+            box = Box(int(rng.integers(0, WIDTH - size)), int(rng.integers(0, HEIGHT - size)), size)
+            if any(_near(box, other) for other in boxes):
+                continue
+            _lay(images_NHW[rng.integers(len(images_NHW))], box, group, rng, canvas)
+            boxes.append(box)
+        grey = (canvas * group.light).clip(0, 255).astype(np.uint8)
+        yield np.repeat(grey[..., None], 3, axis=2), boxes
+
+
+def faceless() -> Iterator[tuple[RGB, list[Box]]]:
+    """Yield pictures without a human face."""
+    for name in FACELESS:
+        yield read_image(_sample(name)), []
+
+
+def _sample(name: str) -> Path:
+    return Path(skimage.__file__).parent / "data" / name
+
+
+def _background(group: Group, rng: np.random.Generator) -> Grey:
+    if not group.textured:
+        corners = rng.uniform(40, 215, (3, 3)).astype(np.float32)
+        return np.asarray(cv2.resize(corners, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.float32)
+    picture = read_image(_sample(TEXTURES[rng.integers(len(TEXTURES))]))
+    grey = cv2.cvtColor(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return np.asarray(grey, np.float32)
+
+
+def _near(box: Box, other: Box) -> bool:
+    return (
+        box.x < other.x + other.size + MARGIN
+        and other.x < box.x + box.size + MARGIN
+        and box.y < other.y + other.size + MARGIN
+        and other.y < box.y + box.size + MARGIN
+    )
+
+
+def _lay(image_HW: NDArray[np.uint8], box: Box, group: Group, rng: np.random.Generator, canvas: Grey) -> None:
+    """Draw a face into ``canvas``; its outer eighth fades."""
+    size = (box.size, box.size)
+    face = cv2.resize(image_HW, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    face = np.asarray(face * rng.uniform(0.7, 1.2) + rng.uniform(-15, 15), np.float32)
+    turn = cv2.getRotationMatrix2D((box.size / 2, box.size / 2), rng.uniform(-group.tilt, group.tilt), 1)
+    face = np.asarray(cv2.warpAffine(face, turn, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    away = np.abs(np.linspace(-1, 1, box.size, dtype=np.float32))
+    weight = ((1 - np.maximum(away[:, None], away)) / 0.125).clip(0, 1)
+    part = canvas[box.y : box.y + box.size, box.x : box.x + box.size]
+    part[:] = weight * face + (1 - weight) * part
+
+
+def to_markdown(found: dict[str, Any]) -> str:
+    """Render the JSON."""
+    detectors = list(next(iter(found["groups"].values())))
+    lines = ["# Face detectors: found and false alarms", ""]
+    lines += ["Generated by `benchmarks/detectors.py`; [what it measures](../README.md).", ""]
+    lines += ["| pictures | " + " | ".join(f"{d}: found | false alarms" for d in detectors) + " |"]
+    lines += ["| --- |" + " ---: | ---: |" * len(detectors)]
+    for group, values in found["groups"].items():
+        cells = [f"{_share(values[d])} | {values[d]['false_alarms']} in {values[d]['pictures']}" for d in detectors]
+        lines.append(f"| {group} | " + " | ".join(cells) + " |")
+    plain = found["groups"]["textured background"]
+    times = ", ".join(f"{d} {plain[d]['milliseconds']:.0f} ms" for d in detectors)
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    lines += ["", f"- processor time for {WIDTH} x {HEIGHT} pixels, median: {times}"]
+    lines += [f"- versions: {versions}", f"- finished: {found['finished']}", ""]
+    return "\n".join(lines)
+
+
+def _share(values: dict[str, Any]) -> str:
+    if not values["faces"]:
+        return "-"
+    return f"{values['found']} of {values['faces']} ({100 * values['found'] / values['faces']:.0f} %)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
+    parser.add_argument("--yunet", type=Path, help="file of the YuNet detector")
+    parser.add_argument("--scenes", type=int, default=40, help="pictures a group")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

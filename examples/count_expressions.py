@@ -1,0 +1,20 @@
+"""Count the expressions in a folder of photos.
+
+Run:  python examples/count_expressions.py FOLDER [NETWORK]
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from ferkit import Recognizer
+from ferkit.inference.images import find_images
+
+folder, *network = sys.argv[1:]
+
+recognizer = Recognizer(*network)
+counts: Counter[str] = Counter()
+for faces in recognizer.recognize_batch(find_images(Path(folder))):
+    counts.update(face.expression for face in faces)
+for expression, count in counts.most_common():
+    print(f"{expression:9} {count}")

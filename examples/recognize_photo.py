@@ -1,0 +1,20 @@
+"""Recognise the faces in one photo, and write an annotated copy.
+
+Run:  python examples/recognize_photo.py PHOTO COPY [NETWORK]
+"""
+
+import sys
+from pathlib import Path
+
+from ferkit import Recognizer
+from ferkit.inference.annotate import write_annotated
+from ferkit.inference.images import read_image
+
+photo, copy, *network = sys.argv[1:]
+
+recognizer = Recognizer(*network, min_confidence=0.4)
+picture = read_image(photo)  # RGB, upright, 8 bits
+faces = recognizer.recognize(picture)
+for face in faces:
+    print(f"{face.expression} ({face.confidence:.0%}) at {face.box.x}, {face.box.y}, {face.box.size} pixels wide")
+write_annotated(Path(copy), picture, faces)

@@ -1,0 +1,76 @@
+"""``ferkit card``: what a network file says of itself."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ferkit.inference.weights import ModelCard
+
+
+def card(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="A network written by `ferkit export`; the shipped one if left out.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print where a network comes from and what it was measured at."""
+    from ferkit.inference.session import Session
+    from ferkit.inference.weights import file_sha256
+
+    session = Session(model)
+    digest = file_sha256(session.file)
+    if as_json:
+        content = {"file": str(session.file), "sha256": digest, **json.loads(session.card.to_json())}
+        typer.echo(json.dumps(content, indent=1))
+        return
+    print_card(session.card, session.file, digest)
+
+
+def print_card(card: "ModelCard", file: Path, digest: str) -> None:
+    """Print a card on 80 columns."""
+    recipe = card.recipe
+    kind = "8-bit integers" if card.int8 else "float32"
+    rows = {
+        "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, {kind})",
+        "sha256": digest,
+        "network": f"{card.name}, {card.parameters:,} parameters",
+        "input": card.input,
+        "classes": ", ".join(card.classes),
+        "answers": f"temperature {card.temperature:.3f}, {'with' if card.mirror else 'without'} the mirror image",
+        "protocol": f"{card.protocol}: {_protocol(card.protocol)}",
+        "recipe": ", ".join(f"{name} {_text(recipe[name])}" for name in _TOLD if name in recipe),
+        "made": f"{card.created}, ferkit {card.ferkit}",
+    }
+    for name, value in rows.items():
+        typer.echo(f"{name:9} {value}")
+    typer.echo(f"\n{'measured on':32} {'faces':>6} {'accuracy':>9} {'95 % interval':>17} {'calibration':>11}")
+    for split, found in card.metrics.items():
+        typer.echo(_measured(split, found))
+        if "without_copies" in found:
+            typer.echo(_measured("  without copies of Training", found["without_copies"]))
+    typer.echo("\ncalibration: mean distance between confidence and share of right answers")
+    for remark in card.remarks:
+        typer.echo(remark)
+
+
+_TOLD = ("optimizer", "lr", "loss", "scheduler", "batch_size", "epochs", "augmentation", "seed")
+
+
+def _protocol(name: str) -> str:
+    chosen, tested = ("PublicTest", "PrivateTest") if name == "standard" else ("PrivateTest", "PublicTest")
+    return f"chosen on {chosen}, {tested} is the test"
+
+
+def _measured(name: str, found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    interval = f"{100 * low:.2f} to {100 * high:.2f} %"
+    error = f"{100 * found['calibration_error']:.2f} %"
+    return f"{name:32} {found['faces']:6,} {100 * found['accuracy']:7.2f} % {interval:>17} {error:>11}"
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

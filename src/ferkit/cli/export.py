@@ -1,0 +1,42 @@
+"""``ferkit export``: a finished run to one file that recognises without torch."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A folder written by `ferkit train`.")],
+    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    out: Annotated[Path, typer.Option("--out", help="The ONNX file to write; its card goes beside it.")],
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average each face with its mirror image; twice the time.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8-bit integers: smaller and faster, a little less exact.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Export a network to ONNX: calibrated, compared with the trained one, measured on both tests.
+
+    What it says of itself is inside the file and beside it, with the ending .json.
+    """
+    from ferkit.cli.card import print_card
+    from ferkit.data import read_fer2013
+    from ferkit.errors import ModelError
+    from ferkit.export import export_run
+    from ferkit.inference.weights import file_sha256
+
+    if out.suffix.lower() != ".onnx":
+        raise ModelError(f"--out {out}: expected a name that ends in .onnx")
+    try:
+        done = export_run(run, read_fer2013(data), out, mirror=mirror, int8=int8)
+    except OSError as error:
+        raise ModelError(f"{out}: cannot be written ({error.strerror or error})") from None
+    if as_json:
+        typer.echo(json.dumps(json.loads(done.card.to_json()), indent=1))
+        return
+    print_card(done.card, done.file, file_sha256(done.file))
+    typer.echo(f"written: {done.file}; its card: {done.file.with_suffix('.json')}")

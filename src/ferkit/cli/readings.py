@@ -1,0 +1,160 @@
+"""How readings are printed: a table for people, JSON lines and CSV for machines."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ferkit.cli.recognize import Done, Job
+    from ferkit.inference.recognizer import Face
+
+_DIGITS = 6  # of probabilities in JSON and CSV
+
+
+class Printer(ABC):
+    """Prints pictures one after another."""
+
+    def begin(self) -> None:  # noqa: B027
+        """Print what comes before the first picture."""
+
+    @abstractmethod
+    def picture(self, done: "Done") -> None:
+        """Print one picture."""
+
+
+def printer(output: str, jobs: Sequence["Job"], classes: Sequence[str]) -> Printer:
+    """Return what prints ``jobs`` as ``table``, ``json`` or ``csv``."""
+    if output == "json":
+        return _Json()
+    if output == "csv":
+        return _Csv(classes)
+    return _Bars() if len(jobs) == 1 else _Table([job.name for job in jobs])
+
+
+def shown(text: str) -> str:
+    """Return ``text`` on one line, without what a terminal would obey or cannot print."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar for ``share``, 0 to 1, of at most ``width`` letters."""
+    return _block() * round(share * width)
+
+
+def _block() -> str:
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#"
+    return "█"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _count(faces: int) -> str:
+    return "no face found" if not faces else "1 face" if faces == 1 else f"{faces} faces"
+
+
+class _Bars(Printer):
+    """One picture: each of its faces with every class."""
+
+    def picture(self, done: "Done") -> None:
+        if done.picture is None:
+            return
+        height, width = done.picture.shape[:2]
+        typer.echo(f"{shown(done.job.name)}, {width} x {height} pixels: {_count(len(done.faces))}")
+        for number, face in enumerate(done.faces, start=1):
+            typer.echo(f"\nface {number}: {_answer(face)}; x {face.box.x}, y {face.box.y}, size {face.box.size}")
+            wide = max(map(len, face.probabilities))
+            for name, share in face.probabilities.items():
+                typer.echo(f"  {name:{wide}} {100 * share:5.1f} %  {bar(share, 50)}".rstrip())
+
+
+def _answer(face: "Face") -> str:
+    if face.expression == face.likeliest:
+        return f"{face.expression}, {_percent(face.confidence)}"
+    return f"{face.expression} (likeliest: {face.likeliest}, {_percent(face.confidence)})"
+
+
+class _Table(Printer):
+    """Several pictures: a line for each face."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        widest = max((len(shown(name)) for name in names), default=0)
+        room = (
+            shutil.get_terminal_size().columns - len(self._line("", "", "", "", "")) if sys.stdout.isatty() else 10**6
+        )
+        self._width = max(len("picture"), min(widest, room))
+
+    def begin(self) -> None:
+        typer.echo(self._line("picture".ljust(self._width), "face", "expression", "confidence", "x, y, size"))
+
+    def picture(self, done: "Done") -> None:
+        name = shown(done.job.name)
+        if len(name) > self._width:
+            name = "..." + name[3 - self._width :]
+        name = name.ljust(self._width)
+        if done.error is not None:
+            typer.echo(self._line(name, "-", "cannot be read", "", ""))
+        elif not done.faces:
+            typer.echo(self._line(name, "-", "no face found", "", ""))
+        for number, face in enumerate(done.faces, start=1):
+            place = f"{face.box.x}, {face.box.y}, {face.box.size}"
+            typer.echo(self._line(name, str(number), face.expression, _percent(face.confidence), place))
+
+    @staticmethod
+    def _line(name: str, face: str, expression: str, confidence: str, place: str) -> str:
+        return f"{name}  {face:>4}  {expression:14} {confidence:>10}  {place:16}".rstrip() if name else " " * 51
+
+
+class _Json(Printer):
+    """A line for each picture, for those that cannot be read too."""
+
+    def picture(self, done: "Done") -> None:
+        found: dict[str, Any] = {"picture": "-" if done.job.path is None else done.job.name}
+        if done.picture is None:
+            found["error"] = str(done.error)
+        else:
+            found["width"], found["height"] = done.picture.shape[1], done.picture.shape[0]
+            found["faces"] = [rounded(face.to_dict()) for face in done.faces]
+            if done.job.copy is not None:
+                found["annotated"] = str(done.job.copy)
+        typer.echo(json.dumps(found))
+
+
+def rounded(face: dict[str, Any]) -> dict[str, Any]:
+    """Return what :meth:`Face.to_dict` gave, with probabilities of six digits."""
+    shares = {name: round(share, _DIGITS) for name, share in face["probabilities"].items()}
+    return {**face, "confidence": round(face["confidence"], _DIGITS), "probabilities": shares}
+
+
+class _Csv(Printer):
+    """A line for each face; a picture without faces has none."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+
+    def begin(self) -> None:
+        self._row(["picture", "face", "x", "y", "size", "expression", "confidence", *self._classes])
+
+    def picture(self, done: "Done") -> None:
+        name = "-" if done.job.path is None else done.job.name.encode(errors="backslashreplace").decode()
+        for number, face in enumerate(done.faces, start=1):
+            shares = [f"{share:.{_DIGITS}f}" for share in (face.confidence, *face.probabilities.values())]
+            box = (face.box.x, face.box.y, face.box.size)
+            self._row([name, number, *box, face.expression, *shares])
+
+    @staticmethod
+    def _row(values: Sequence[object]) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(values)
+        typer.echo(line.getvalue())

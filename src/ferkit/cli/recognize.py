@@ -1,0 +1,333 @@
+"""``ferkit recognize``: photos, folders, a video or a camera to faces and what they express."""
+
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ferkit.errors import ImageError
+    from ferkit.inference.images import RGB
+    from ferkit.inference.recognizer import Face, Recognizer
+
+STDIN = "-"
+
+VIDEO_ENDINGS = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
+)
+
+BATCH = 16
+"""Pictures whose faces are read together ..."""
+
+BATCH_PIXELS = 64_000_000
+"""... or fewer, when they have so many pixels together: 192 MB."""
+
+_JPEG = frozenset({".jpe", ".jpeg", ".jpg"})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picture to read."""
+
+    name: str
+    path: Path | None
+    """None: standard input."""
+    inside: Path
+    """Its name below the folder it was found in."""
+    copy: Path | None = None
+    """Where the annotated copy goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A picture that was read, or why it was not."""
+
+    job: Job
+    picture: "RGB | None" = None
+    faces: "Sequence[Face]" = ()
+    error: "ImageError | None" = None
+
+
+def recognize(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PHOTO...|DIR|VIDEO|-",
+            help="Photos and folders of photos, one video, or - for a picture on standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, one for each picture.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for each face.")] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Folder for annotated copies; for one picture also the name of the copy."),
+    ] = None,
+    min_confidence: Annotated[
+        float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
+    ] = 0.0,
+    detector: Annotated[
+        str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")
+    ] = "haar",
+    detector_model: Annotated[
+        Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="A network written by `ferkit export`; the shipped one if left out."),
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option("--max-pixels", min=1, help="Refuse larger pictures; 200 million if left out.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Processor threads; OpenCV chooses if left out.")
+    ] = None,
+    camera: Annotated[
+        int | None, typer.Option("--camera", min=0, help="Number of a camera, 0 for the first.", show_default=False)
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, help="Of a video, look at each so many-th frame only.")
+    ] = None,
+    smoothing: Annotated[
+        float | None, typer.Option("--smoothing", min=0, help="Of a video, seconds over which readings are smoothed.")
+    ] = None,
+) -> None:
+    """Find the faces in pictures and read their expressions.
+
+    Folders are searched with their subfolders. A picture that cannot be read does not stop the others: it is listed at
+    the end, and the exit code is 1. A picture without a face is no error.
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    if not sources and camera is None:
+        raise typer.BadParameter("expected photos, a folder, a video, - or --camera")
+    videos = [source for source in sources or [] if is_video(source)]
+    if (videos or camera is not None) and len(sources or []) + (camera is not None) != 1:
+        raise typer.BadParameter("a video or a camera is read alone, without other sources")
+    jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
+    with silent_libraries():
+        recognizer = _recognizer(model, detector, detector_model, min_confidence, max_pixels, threads)
+        output = "json" if as_json else "csv" if as_csv else "table"
+        if videos or camera is not None:
+            from ferkit.cli import recognize_video
+
+            source = camera if camera is not None else Path(videos[0])
+            recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
+            return
+        failed += _read(jobs, recognizer, max_pixels, output)
+    _end(jobs, failed, save, output)
+
+
+def is_video(source: str) -> bool:
+    """Return whether ``source`` has the name of a video."""
+    path = Path(source)
+    return path.suffix.lower() in VIDEO_ENDINGS and not path.is_dir()
+
+
+def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
+    """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
+
+    Raises:
+        ImageError: A copy would take the place of a picture that is read, or ``save`` cannot be what it names.
+    """
+    from ferkit.errors import ImageError
+    from ferkit.inference.images import find_images
+
+    jobs: list[Job] = []
+    failed: list[str] = []
+    for source in sources:
+        path = Path(source)
+        if source == STDIN:
+            if any(job.path is None for job in jobs):
+                raise ImageError("standard input holds one picture; expected - only once")
+            jobs.append(Job("standard input", None, Path("stdin.png")))
+        elif path.is_dir():
+            found = find_images(path, save)
+            if not found:
+                failed.append(f"{path}: expected a folder with pictures, found none in it")
+            jobs += [Job(str(each), each, each.relative_to(path)) for each in found]
+        else:
+            jobs.append(Job(source, path, Path(path.name)))
+    return (jobs if save is None else _with_copies(jobs, save)), failed
+
+
+def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
+    from ferkit.errors import ImageError
+    from ferkit.inference.annotate import WRITABLE
+    from ferkit.inference.images import ENDINGS
+
+    ending = save.suffix.lower()
+    if ending in ENDINGS and not save.is_dir():
+        if ending not in WRITABLE:
+            raise ImageError(f"--save {save}: expected a folder or a name that ends in {', '.join(WRITABLE)}")
+        if len(jobs) > 1:
+            raise ImageError(f"--save {save}: expected a folder for the copies of {len(jobs)} pictures, got a file")
+        copies = [save] * len(jobs)
+    else:
+        copies = list(_names(jobs, save))
+    read = {_place(job.path) for job in jobs if job.path is not None}
+    for copy in copies:
+        if _place(copy) in read:
+            raise ImageError(f"--save {save}: the copy {copy} would take the place of a picture; choose another folder")
+    return [Job(job.name, job.path, job.inside, copy) for job, copy in zip(jobs, copies, strict=True)]
+
+
+def _names(jobs: Iterable[Job], folder: Path) -> Iterator[Path]:
+    """Yield a name for each copy that no other has, on file systems that ignore case, too."""
+    taken: set[str] = set()
+    for job in jobs:
+        ending = job.inside.suffix if job.inside.suffix.lower() in _JPEG else ".png"
+        stem, name, number = job.inside.with_suffix(""), job.inside.with_suffix(ending), 1
+        while (key := unicodedata.normalize("NFC", str(name)).casefold()) in taken:
+            number += 1
+            name = stem.with_name(f"{stem.name}-{number}{ending}")
+        taken.add(key)
+        yield folder / name
+
+
+def _place(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _recognizer(
+    model: Path | None,
+    detector: str,
+    detector_model: Path | None,
+    min_confidence: float,
+    max_pixels: int | None,
+    threads: int | None,
+) -> "Recognizer":
+    from ferkit.inference.recognizer import Recognizer
+
+    if threads is not None:
+        import cv2
+
+        cv2.setNumThreads(threads)
+    more = {} if max_pixels is None else {"max_pixels": max_pixels}
+    return Recognizer(
+        model,
+        detector=detector,
+        detector_model=detector_model,
+        min_confidence=min_confidence,
+        threads=threads or 1,
+        **more,
+    )
+
+
+def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> list[str]:
+    """Read, print and copy the pictures; return what went wrong."""
+    from ferkit.cli.readings import printer
+    from ferkit.inference.annotate import write_annotated
+
+    out = printer(output, jobs, recognizer.card.classes)
+    progress = _Progress(len(jobs))
+    failed: list[str] = []
+    try:
+        out.begin()
+        for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
+            if done.job.copy is not None and done.picture is not None:
+                write_annotated(done.job.copy, done.picture, done.faces)
+            progress.clear()
+            out.picture(done)
+            if done.error is not None:
+                failed.append(str(done.error))
+            progress.show(number)
+    finally:
+        progress.clear()
+    return failed
+
+
+def _done(jobs: Iterable[Job], recognizer: "Recognizer", max_pixels: int | None) -> Iterator[Done]:
+    """Yield what was read, in order; pictures are held in memory a batch at a time."""
+    from ferkit.errors import ImageError
+    from ferkit.inference.images import MAX_PIXELS, decode, read_file, read_stream
+
+    batch: list[Done] = []
+    for job in jobs:
+        try:
+            content = read_stream(sys.stdin.buffer, job.name) if job.path is None else read_file(job.path)
+            batch.append(Done(job, decode(content, job.name, max_pixels or MAX_PIXELS)))
+        except ImageError as error:
+            batch.append(Done(job, error=error))
+        pixels = sum(done.picture.size // 3 for done in batch if done.picture is not None)
+        if len(batch) >= BATCH or pixels >= BATCH_PIXELS:
+            yield from _with_faces(batch, recognizer)
+            batch = []
+    yield from _with_faces(batch, recognizer)
+
+
+def _with_faces(batch: list[Done], recognizer: "Recognizer") -> Iterator[Done]:
+    found = iter(recognizer.recognize_batch(done.picture for done in batch if done.picture is not None))
+    for done in batch:
+        yield done if done.picture is None else Done(done.job, done.picture, next(found))
+
+
+def _end(jobs: Sequence[Job], failed: Sequence[str], save: Path | None, output: str) -> None:
+    """Say where the copies are and what went wrong."""
+    from ferkit.cli.readings import shown
+
+    if save is not None and len(jobs) > len(failed):
+        typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=output != "table")
+    if len(failed) > 1 or (failed and len(jobs) > 1):
+        typer.echo(f"error: {len(failed)} could not be read:", err=True)
+        for line in failed:
+            typer.echo(f"  {shown(line)}", err=True)
+        raise typer.Exit(1)
+    if failed:
+        typer.echo(f"error: {shown(failed[0])}", err=True)
+        raise typer.Exit(1)
+
+
+class _Progress:
+    """One line on a terminal, nothing elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._on = total > 1 and sys.stderr.isatty()
+
+    def show(self, done: int) -> None:
+        if self._on:
+            self._write(f"{done} of {self._total} pictures")
+
+    def clear(self) -> None:
+        if self._on:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(f"\r\x1b[2K{text}")
+        sys.stderr.flush()
+
+
+@contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Keep what libjpeg and libpng print about damaged pictures from stderr; Python's own lines still go there.
+
+    They write to file descriptor 2 whatever OpenCV's log level is; our error says which picture is damaged.
+    """
+    try:
+        ours = sys.stderr.fileno() == 2
+        kept = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no stderr, or one that is no file
+        yield
+        return
+    python: Any = sys.stderr
+    sys.stderr.flush()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+    if ours:
+        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, encoding=python.encoding, errors="backslashreplace")
+    try:
+        yield
+    finally:
+        if ours:
+            sys.stderr.close()
+            sys.stderr = python
+        os.dup2(kept, 2)
+        os.close(kept)

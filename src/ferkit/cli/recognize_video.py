@@ -1,0 +1,310 @@
+"""``ferkit recognize`` for a video or a camera: readings as text, CSV or JSON lines, and files to keep."""
+
+import json
+import math
+import sys
+import time
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+from ferkit.errors import ImageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ferkit.inference.history import History
+    from ferkit.inference.recognizer import Recognizer
+    from ferkit.inference.sources import Source
+    from ferkit.inference.tracks import Reading
+    from ferkit.inference.video import Frame
+
+LINE_SECONDS = 30.0
+"""Between two lines of progress where there is no terminal."""
+
+LIVE_SECONDS = 0.1
+"""Between two changes of the live view; ten times as much between two lines where there is no terminal."""
+
+_BAR = 24  # characters of a full bar
+
+
+def run(
+    source: "Path | int | Source",
+    recognizer: "Recognizer",
+    *,
+    every: int | None = None,
+    smoothing: float | None = None,
+    save: Path | None = None,
+    output: str = "table",
+) -> None:
+    """Recognise the faces of a video or a camera and print what they express.
+
+    Args:
+        source: A file, the number of a camera, or an open source.
+        recognizer: Finds and reads faces; its ``min_confidence`` counts after smoothing.
+        every: Look at each so many-th frame; None: every frame, or ten a second of a large video.
+        smoothing: Time constant in seconds; 0 for none; None: half a second.
+        save: Folder for CSV, timeline and annotated video.
+        output: ``table`` for a summary, ``json`` for a line a frame, ``csv`` for a line a reading.
+
+    Raises:
+        ImageError: There is no such video or camera, it cannot be read, or ``save`` cannot be written to.
+        typer.Exit: With 130, when a camera was stopped by Ctrl-C, after everything was written.
+    """
+    from ferkit.inference.history import History
+    from ferkit.inference.sources import Source
+    from ferkit.inference.tracks import SMOOTHING
+    from ferkit.inference.video import open_source, usual_every
+
+    history = History(recognizer.card.classes)
+    with source if isinstance(source, Source) else open_source(source) as opened:
+        settings = Settings(
+            usual_every(opened) if every is None else every,
+            SMOOTHING if smoothing is None else smoothing,
+            output,
+        )
+        try:
+            stopped, saved = _watch(opened, recognizer, history, settings, save)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if save is None:
+                raise
+            raise ImageError(f"{save}: cannot be written to ({error.strerror or error})") from None
+    if opened.remark is not None:
+        typer.echo(f"warning: {opened.remark}", err=True)
+    if output == "table":
+        print_summary(history, opened.name)
+    if saved:
+        typer.echo(f"saved: {', '.join(map(str, saved))}", err=output != "table")
+    if stopped:
+        raise typer.Exit(130)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to watch and what to print."""
+
+    step: int
+    """From one look to the next, in frames."""
+    smoothing: float
+    """Time constant in seconds."""
+    output: str
+    """``table``, ``json`` or ``csv``."""
+
+
+def _watch(
+    source: "Source", recognizer: "Recognizer", history: "History", settings: Settings, save: Path | None
+) -> tuple[bool, list[Path]]:
+    """Read ``source`` into ``history``; return whether Ctrl-C ended it, and the files that were written."""
+    from ferkit.inference.recording import ReadingsCsv, Recording
+    from ferkit.inference.video import read_video
+
+    lines = ReadingsCsv(sys.stdout, history.classes) if settings.output == "csv" else None
+    stopped, last = False, 0.0
+    with ExitStack() as stack:
+        recording = None if save is None else stack.enter_context(Recording(save, _name(source), source, history))
+        view = stack.enter_context(_view(source, settings))
+        draw = None if recording is None else recording.draw
+        try:
+            for frame in read_video(source, recognizer, settings.step, smoothing=settings.smoothing, draw=draw):
+                last = frame.seconds
+                history.add(frame)
+                if recording is not None:
+                    recording.add(frame)
+                if lines is not None:
+                    lines.add(frame)
+                    sys.stdout.flush()  # a program may be reading along
+                elif settings.output == "json":
+                    typer.echo(json.dumps(_rounded(frame.to_dict())))
+                view.show(frame)
+        except KeyboardInterrupt:
+            if not source.live:
+                raise
+            stopped = True
+        history.close(_end(source, last, settings.step))
+    return stopped, [] if recording is None else [recording.csv, recording.timeline, recording.video]
+
+
+def print_summary(history: "History", name: str) -> None:
+    """Print each track: when it was seen, and what share of that time it expressed what."""
+    from ferkit.inference.history import BRIEF, without_brief
+    from ferkit.inference.timeline import clock
+
+    tracks = history.tracks()
+    if not tracks:
+        typer.echo(f"{name}: no face found in {history.end:.1f} s")
+        return
+    count = "1 track" if len(tracks) == 1 else f"{len(tracks)} tracks"
+    typer.echo(f"{name}: {count} in {history.end:.1f} s")
+    shown = without_brief(tracks)
+    for track in shown:
+        when = f"{clock(track.first, tenths=True)} to {clock(track.last, tenths=True)}"
+        typer.echo(f"\ntrack {track.number}: {when}, seen for {track.seconds:.1f} s")
+        for expression, share in track.shares.items():
+            typer.echo(f"  {expression:<10}{share:>5.0%}  {_bar(share, sys.stdout.encoding)}")
+    if len(shown) < len(tracks):
+        typer.echo(f"\nnot shown: {len(tracks) - len(shown)} more, each seen for less than {BRIEF} s")
+
+
+class _View(AbstractContextManager["_View"]):
+    """Shows nothing; the others show what is going on."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        pass
+
+    def show(self, frame: "Frame") -> None:
+        pass
+
+
+class _Progress(_View):
+    """A bar with the time left on a terminal, lines elsewhere; both on stderr."""
+
+    def __init__(self, source: "Source", step: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from ferkit.inference.timeline import clock
+
+        self._clock = clock
+        self._expected = source.expected
+        self._length = clock((source.expected or 0) / source.fps) if source.expected else "?"
+        self._console = Console(stderr=True, highlight=False)
+        self._began = self._said = time.monotonic()
+        looks = "every frame" if step == 1 else f"1 frame in {step}"
+        size = f"{source.width} x {source.height}, {source.fps:.4g} frames/s, {self._length}"
+        self._opening = f"{source.name}: {size}; looking at {looks}"
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[faces]}"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
+        self._task = self._bar.add_task("00:00", total=source.expected, faces="")
+
+    def __enter__(self) -> Self:
+        self._console.print(self._opening, markup=False, soft_wrap=True)
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def show(self, frame: "Frame") -> None:
+        done, now = frame.number + 1, time.monotonic()
+        where = f"{self._clock(frame.seconds)}/{self._length}"
+        if self._console.is_terminal:
+            faces = "1 face" if len(frame.readings) == 1 else f"{len(frame.readings)} faces"
+            self._bar.update(self._task, completed=done, description=where, faces=faces)
+        elif now - self._said >= LINE_SECONDS:
+            self._said = now
+            left = ""
+            if self._expected:
+                left = f", {self._clock((now - self._began) / done * max(0, self._expected - done))} left"
+            self._console.print(f"{where}, frame {done}{left}", markup=False, soft_wrap=True)
+
+
+class _Live(_View):
+    """The faces of this moment: a table on a terminal, a line a second elsewhere; both on stdout."""
+
+    def __init__(self, source: "Source") -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._name = source.name
+        self._console = Console(highlight=False)
+        self._table = Live(console=self._console, auto_refresh=False, transient=True)
+        self._shown = -math.inf
+        self._first: dict[int, float] = {}
+        self._looks = 0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._table.start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        if self._console.is_terminal:
+            self._table.stop()
+
+    def show(self, frame: "Frame") -> None:
+        from ferkit.inference.tracks import SURE
+
+        self._looks += 1
+        readings = [reading for reading in frame.readings if reading.looks >= SURE]
+        self._first = {r.track: self._first.get(r.track, frame.seconds) for r in readings}
+        terminal = self._console.is_terminal
+        if frame.seconds - self._shown < (LIVE_SECONDS if terminal else 10 * LIVE_SECONDS):
+            return
+        self._shown = frame.seconds
+        if terminal:
+            self._table.update(self._draw(frame, readings), refresh=True)
+        else:
+            faces = [f"{r.track} {r.face.expression} {r.face.confidence:.0%}" for r in readings]
+            self._console.print(
+                f"{frame.seconds:7.1f} s  {', '.join(faces) or 'no face'}", markup=False, soft_wrap=True
+            )
+
+    def _draw(self, frame: "Frame", readings: "list[Reading]") -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        from ferkit.inference.colours import colour_of
+
+        missed = frame.number + 1 - self._looks
+        speed = f"{self._looks / max(frame.seconds, 1):.1f} looks/s"
+        caption = f"{frame.seconds:.0f} s, {speed}, {missed} pictures left out; Ctrl-C ends"
+        table = Table(title=self._name, caption=caption, min_width=64)
+        table.add_column("track", justify="right")
+        table.add_column("expression", min_width=11)
+        table.add_column("confidence", min_width=_BAR + 5)
+        table.add_column("seen for", justify="right")
+        for reading in readings:
+            face = reading.face
+            red, green, blue = colour_of(face.expression, tuple(face.probabilities))
+            bar = Text(f"{_bar(face.confidence, self._console.encoding):<{_BAR}}", style=f"rgb({red},{green},{blue})")
+            bar.append(f" {face.confidence:4.0%}", style="default")
+            seen = f"{frame.seconds - self._first[reading.track]:.1f} s"
+            table.add_row(str(reading.track), Text(face.expression), bar, seen)
+        if not readings:
+            table.add_row("", "no face", "", "")
+        return table
+
+
+def _view(source: "Source", settings: Settings) -> _View:
+    if source.live:
+        return _Live(source) if settings.output == "table" else _View()
+    return _Progress(source, settings.step)
+
+
+def _name(source: "Source") -> str:
+    """Return what the saved files' names begin with."""
+    return source.name.replace(" ", "-") if source.live else Path(source.name).stem
+
+
+def _end(source: "Source", last: float, step: int) -> float:
+    """Return until when the last readings hold: the next look, or the end of the video."""
+    if source.expected is None:
+        return last + 1 / source.fps
+    return last + min(step, max(1.0, source.expected - last * source.fps)) / source.fps
+
+
+def _rounded(value: Any) -> Any:
+    """Return ``value`` with six digits behind the point; more would say nothing."""
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _bar(share: float, encoding: str | None) -> str:
+    try:
+        "█".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "#" * round(share * _BAR)
+    return "█" * round(share * _BAR)

@@ -1,0 +1,175 @@
+"""Draws faces and what they express into a copy of the picture.
+
+Lines and letters grow with the picture. A label stands above its face, or where it has room: always inside the picture,
+on another label only if there is no free place. Pictures too small for letters are enlarged.
+
+Letters: H height, W width.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ferkit.errors import ImageError
+from ferkit.files import write_bytes
+from ferkit.inference.colours import Colour, colour_of, ink_on
+from ferkit.inference.detect import Box
+from ferkit.inference.images import RGB, quiet_opencv
+from ferkit.inference.recognizer import Face
+
+SMALLEST = 240
+"""Pixels of the shorter side; smaller pictures are enlarged by a whole number."""
+
+WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Endings of the files that can be written."""
+
+_QUALITY = 95  # of a JPEG
+_LETTERS = 1 / 32  # height of a capital letter as a share of the picture's shorter side
+_LOWEST = 10  # pixels of a capital letter
+_HIGHEST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What to draw for one face."""
+
+    box: Box
+    text: str
+    """ASCII letters; OpenCV's font has no others."""
+    colour: Colour
+
+
+def annotate(picture: RGB, faces: Iterable[Face]) -> RGB:
+    """Return a copy of ``picture`` with a square and a label for each face.
+
+    Args:
+        picture: ``(H, W, 3)`` RGB; it stays as it is.
+        faces: As :class:`ferkit.Recognizer` found them in it.
+
+    Returns:
+        ``(H, W, 3)``, or a multiple of it where the shorter side has fewer than :data:`SMALLEST` pixels.
+    """
+    return draw(picture, [mark(face) for face in faces])
+
+
+def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
+    """Write what :func:`annotate` draws to a file, whole or not at all; the ending of its name says in which format.
+
+    Args:
+        path: One of :data:`WRITABLE`.
+        picture: ``(H, W, 3)`` RGB.
+        faces: As :class:`ferkit.Recognizer` found them in it.
+
+    Raises:
+        ImageError: It cannot be written there, or not in this format.
+    """
+    import cv2
+
+    if path.suffix.lower() not in WRITABLE:
+        raise ImageError(f"{path}: expected a name that ends in {', '.join(WRITABLE)}")
+    drawn = cv2.cvtColor(annotate(picture, faces), cv2.COLOR_RGB2BGR)
+    try:
+        with quiet_opencv():
+            done, content = cv2.imencode(path.suffix.lower(), drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    except cv2.error:
+        done = False
+    if not done:
+        size = f"{drawn.shape[1]} x {drawn.shape[0]}"
+        raise ImageError(f"{path}: a picture of {size} pixels does not go into this format; .png takes it")
+    try:
+        write_bytes(path, content.tobytes())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def mark(face: Face, classes: Sequence[str] = (), track: int | None = None) -> Mark:
+    """Return how ``face`` is shown: its expression and confidence in the expression's colour.
+
+    Args:
+        face: What was recognised.
+        classes: In the order of the network's card; its probabilities' if left out.
+        track: Number to show before the expression.
+    """
+    number = "" if track is None else f"{track} "
+    text = f"{number}{face.expression} {100 * face.confidence:.0f} %".encode("ascii", "replace").decode()
+    return Mark(face.box, text, colour_of(face.expression, classes or [*face.probabilities]))
+
+
+def draw(picture: RGB, marks: Sequence[Mark], *, enlarge: bool = True) -> RGB:
+    """Return a copy of ``picture`` with ``marks``; see :func:`annotate`.
+
+    Args:
+        picture: ``(H, W, 3)`` RGB.
+        marks: What to draw, the most important first.
+        enlarge: Whether a small picture may become a larger one.
+    """
+    import cv2
+
+    factor = -(-SMALLEST // min(picture.shape[:2])) if enlarge and max(picture.shape[:2]) < 4 * SMALLEST else 1
+    canvas = picture.copy()
+    if factor > 1:
+        canvas = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)
+    line = max(1, round(min(canvas.shape[:2]) / 250))
+    for each in marks:
+        corners = _corners(each.box, factor)
+        cv2.rectangle(canvas, *corners, (0, 0, 0), line + 2, cv2.LINE_AA)
+        cv2.rectangle(canvas, *corners, each.colour, line, cv2.LINE_AA)
+    taken: list[_Area] = []
+    for each in marks:  # after all squares, so that none of them crosses a label
+        taken.append(_label(canvas, each, factor, taken))
+    return canvas
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """A rectangle of the canvas; right and lower edge do not belong to it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def meets(self, other: "_Area") -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+def _corners(box: Box, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    left, top, size = box.x * factor, box.y * factor, box.size * factor
+    return (left, top), (left + size - 1, top + size - 1)
+
+
+def _label(canvas: RGB, mark: Mark, factor: int, taken: Sequence[_Area]) -> _Area:
+    """Write the label of ``mark`` and return where it stands."""
+    import cv2
+
+    height, width = canvas.shape[:2]
+    font = cv2.FONT_HERSHEY_DUPLEX
+    letters = min(_HIGHEST, max(_LOWEST, _LETTERS * min(height, width)))
+    scale = cv2.getFontScaleFromHeight(font, round(letters))
+    scale *= min(1.0, 0.94 * width / cv2.getTextSize(mark.text, font, scale, 1)[0][0])
+    stroke = max(1, round(scale))
+    (text_width, text_height), below = cv2.getTextSize(mark.text, font, scale, stroke)
+    edge = max(2, round(0.4 * text_height))
+    area = _place(mark.box, factor, (text_width + 2 * edge, text_height + below + 2 * edge), (width, height), taken)
+    cv2.rectangle(canvas, (area.left, area.top), (area.right - 1, area.bottom - 1), mark.colour, cv2.FILLED)
+    start = (area.left + edge, area.top + edge + text_height)
+    cv2.putText(canvas, mark.text, start, font, scale, ink_on(mark.colour), stroke, cv2.LINE_AA)
+    return area
+
+
+def _place(box: Box, factor: int, size: tuple[int, int], canvas: tuple[int, int], taken: Sequence[_Area]) -> _Area:
+    """Return the first free place: above the square, below it, in its upper part, in its lower part."""
+    (left, top), (_, bottom) = _corners(box, factor)
+    width, height = size
+    places = []
+    for upper in (top - height, bottom + 1, top, bottom + 1 - height):
+        x = max(0, min(left, canvas[0] - width))
+        y = max(0, min(upper, canvas[1] - height))
+        places.append((y == upper, _Area(x, y, min(x + width, canvas[0]), min(y + height, canvas[1]))))
+    free = [place for place in places if not any(place[1].meets(other) for other in taken)]
+    fitting = [area for fits, area in free if fits] or [area for _, area in free] or [places[0][1]]
+    return fitting[0]

@@ -1,0 +1,263 @@
+"""Any picture to RGB: files, bytes, PIL images and arrays, as they are in the world.
+
+Decoding is OpenCV's. A picture's size is read from its header first, so that a decompression bomb is refused before a
+byte of it is unpacked. EXIF rotation is applied, transparent parts become grey, 16 bits become 8, of an animation the
+first frame is taken.
+
+Letters: H height, W width.
+"""
+
+import io
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import ImageError
+
+RGB = NDArray[np.uint8]
+"""``(H, W, 3)``."""
+
+MAX_PIXELS = 200_000_000
+"""Pixels of the largest picture that is opened; as RGB it takes 600 MB."""
+
+MAX_BYTES = 1_000_000_000
+"""Of the largest file that is read."""
+
+BACKDROP = 128
+"""Grey level behind what is transparent."""
+
+ENDINGS = frozenset(
+    ".avif .bmp .dib .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
+)
+"""Endings of the names of picture files, for finding them in a folder; the content decides, not the name."""
+
+
+def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
+    """Return a picture as RGB.
+
+    Args:
+        source: A path; the bytes of a file; a PIL image; or an array: ``(H, W)`` grey, ``(H, W, 3)`` RGB or
+            ``(H, W, 4)`` RGBA, of uint8, uint16, bool or float in [0, 1]. OpenCV's own arrays are BGR: turn them round
+            first, ``array[..., ::-1]``.
+        max_pixels: Larger pictures are refused.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+
+    Raises:
+        ImageError: This is no picture, it is damaged or too large; the message names the file.
+    """
+    if isinstance(source, str | os.PathLike):
+        return decode(read_file(Path(source)), str(Path(source)), max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return decode(bytes(source), "picture", max_pixels)
+    if type(source).__module__.partition(".")[0] == "PIL":
+        return _from_pil(source, max_pixels)
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    raise ImageError(f"expected a path, bytes, a PIL image or an array, got {type(source).__name__}")
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        ImageError: It cannot be read, or is larger than :data:`MAX_BYTES`.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_stream(file, str(path))
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def read_stream(stream: Any, name: str) -> bytes:
+    """Return what a binary stream holds up to its end; see :func:`read_file`."""
+    content = io.BytesIO()
+    while part := stream.read(1 << 20):
+        if content.tell() + len(part) > MAX_BYTES:
+            raise ImageError(f"{name}: expected a picture of at most {MAX_BYTES // 10**6:,} MB, got more")
+        content.write(part)
+    return content.getvalue()
+
+
+def find_images(folder: Path, leave_out: Path | None = None) -> list[Path]:
+    """Return the files below ``folder`` whose names end as those of pictures do, sorted; hidden ones are left out.
+
+    Subfolders that cannot be searched are among them, so that reading them tells why.
+
+    Args:
+        folder: Searched with its subfolders; links to folders are not followed.
+        leave_out: A folder that is not searched.
+    """
+    left_out = None if leave_out is None else leave_out.resolve()
+    found: list[Path] = []
+    tree = os.walk(folder, onerror=lambda error: found.append(Path(error.filename)))
+    for where, folders, names in tree:
+        here = Path(where)
+        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() != left_out]
+        paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in ENDINGS]
+        found += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; links that lead nowhere
+    return sorted(found)
+
+
+def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
+    """Return the picture that the bytes of a file hold; see :func:`read_image`.
+
+    Args:
+        content: The whole file.
+        name: What to call it in an error.
+        max_pixels: Larger pictures are refused.
+    """
+    if not content:
+        raise ImageError(f"{name}: expected a picture, got an empty file")
+    width, height = _size(content)
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got something else")
+    if width * height > max_pixels:
+        raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
+    if _is_cut_off(content):
+        raise ImageError(f"{name}: the file is cut off")
+    picture = _decode(content)
+    if picture is None:
+        raise ImageError(f"{name}: the picture is damaged or of a kind OpenCV cannot read")
+    return picture
+
+
+def from_array(array: NDArray[Any]) -> RGB:
+    """Return an array as RGB; see :func:`read_image` for what it may be."""
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
+        raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
+    if array.dtype == np.uint16:
+        levels = (array >> 8).astype(np.uint8)
+    elif array.dtype == np.bool_:
+        levels = array.astype(np.uint8) * 255
+    elif np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise ImageError("expected floats in [0, 1]; turn levels 0 to 255 into uint8")
+        levels = (array * 255 + 0.5).astype(np.uint8)
+    elif array.dtype == np.uint8:
+        levels = array
+    else:
+        raise ImageError(f"expected uint8, uint16, bool or float in [0, 1], got {array.dtype}")
+    if levels.ndim == 2 or levels.shape[2] == 1:
+        return np.repeat(levels.reshape(*levels.shape[:2], 1), 3, axis=2)
+    return _over_grey(levels) if levels.shape[2] == 4 else np.ascontiguousarray(levels)
+
+
+def _from_pil(image: Any, max_pixels: int) -> RGB:
+    from PIL import ImageOps
+
+    if image.width * image.height > max_pixels:
+        raise ImageError(f"picture: expected at most {max_pixels:,} pixels, got {image.width} x {image.height}")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith(("I", "F")):
+            return from_array(np.asarray(upright.convert("I")).clip(0, 65535).astype(np.uint16))
+        mode = "RGBA" if "A" in upright.getbands() or "transparency" in upright.info else "RGB"
+        return from_array(np.asarray(upright.convert(mode)))
+    except OSError as error:
+        raise ImageError(f"picture: cannot be decoded ({error})") from None
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    import imagesize
+
+    try:
+        width, height = imagesize.get(io.BytesIO(content))
+    except (ValueError, OverflowError, ArithmeticError, LookupError, OSError):
+        return 0, 0
+    except Exception as error:
+        if type(error).__module__ in {"struct", "builtins", "xml.etree.ElementTree"}:
+            return 0, 0
+        raise
+    return int(width), int(height)
+
+
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In the compressed data of a JPEG: a marker, neither a stuffed byte nor a restart."""
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Return whether a JPEG or PNG lacks its end; what comes behind it, such as a phone's film, does not matter."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    position = 2
+    while marker := _MARKER.search(content, position):
+        kind, position = content[marker.start() + 1], marker.end()
+        if kind == 0xD9:
+            return False
+        position += int.from_bytes(content[position : position + 2])
+    return True
+
+
+def _decode(content: bytes) -> RGB | None:
+    import cv2
+
+    buffer = np.frombuffer(content, np.uint8)
+    try:
+        with quiet_opencv():
+            picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
+            raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if _may_be_transparent(content) else None
+    except cv2.error:
+        return None
+    if picture is None or raw is None or raw.ndim != 3 or raw.shape[2] != 4:
+        return None if picture is None else np.asarray(picture, np.uint8)
+    levels = np.asarray(raw // 256 if raw.dtype == np.uint16 else raw, np.uint8)
+    return _over_grey(_turned_like(np.asarray(picture, np.uint8), levels[..., [2, 1, 0, 3]]))
+
+
+def _may_be_transparent(content: bytes) -> bool:
+    if content.startswith(b"\x89PNG"):
+        return bool(content[25] & 4) or b"tRNS" in content  # colour type, or a transparent colour
+    return not content.startswith(b"\xff\xd8")
+
+
+def _turned_like(picture: RGB, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``rgba`` turned and mirrored as ``picture`` is: OpenCV heeds EXIF only where it drops transparency."""
+    ways = [np.rot90(way, turns) for way in (rgba, rgba[:, ::-1]) for turns in range(4)]
+    step = max(1, max(picture.shape) // 512)
+    seen = picture[::step, ::step].astype(np.int16)
+
+    def difference(way: NDArray[np.uint8]) -> int:
+        return int(np.abs(way[::step, ::step, :3] - seen).sum())
+
+    return min((way for way in ways if way.shape[:2] == picture.shape[:2]), key=difference, default=rgba)
+
+
+_quiet = threading.Lock()
+_silenced: list[int] = []  # the level to go back to, once for each thread that wants silence
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV and FFmpeg from printing what an error of ours will say; in several threads at once, too."""
+    from cv2.utils import logging
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    with _quiet:
+        _silenced.append(_silenced[0] if _silenced else logging.getLogLevel())
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        with _quiet:
+            level = _silenced.pop()
+            if not _silenced:
+                logging.setLogLevel(level)
+
+
+def _over_grey(rgba: NDArray[np.uint8]) -> RGB:
+    if (rgba[..., 3] == 255).all():
+        return np.ascontiguousarray(rgba[..., :3])
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + BACKDROP * (255 - alpha) + 127) // 255).astype(np.uint8)

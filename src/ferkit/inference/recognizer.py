@@ -1,0 +1,180 @@
+"""Pictures to faces with expressions.
+
+Letters: N faces or pictures, H height, W width, K classes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import ImageError
+from ferkit.inference.detect import Box, Detector, build_detector
+from ferkit.inference.images import MAX_PIXELS, RGB, read_image
+from ferkit.inference.session import SIDE, Session
+from ferkit.inference.weights import ModelCard
+
+UNCERTAIN = "uncertain"
+"""The answer where the confidence is below what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face and what it expresses."""
+
+    box: Box
+    """Where it is, in pixels of the picture."""
+
+    expression: str
+    """The likeliest class, or ``uncertain``."""
+
+    confidence: float
+    """Probability of the likeliest class, calibrated: of the faces with 0.8 about 80 % are right."""
+
+    probabilities: Mapping[str, float]
+    """Of every class; they sum to 1."""
+
+    @property
+    def likeliest(self) -> str:
+        """The likeliest class, however uncertain."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "box": {"x": self.box.x, "y": self.box.y, "size": self.box.size},
+            "expression": self.expression,
+            "confidence": self.confidence,
+            "probabilities": dict(self.probabilities),
+        }
+
+
+class Recognizer:
+    """Finds faces and reads their expressions. Several threads may share one."""
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        detector: str | Detector = "haar",
+        detector_model: str | Path | None = None,
+        min_confidence: float = 0.0,
+        max_pixels: int = MAX_PIXELS,
+        threads: int = 1,
+    ) -> None:
+        """Load network and detector.
+
+        Args:
+            model: ONNX file written by ``ferkit export``; the shipped network if left out.
+            detector: ``haar``, ``yunet``, ``none`` (a picture is one face), or a function from RGB ``(H, W, 3)`` uint8
+                to boxes.
+            detector_model: The file that ``yunet`` needs.
+            min_confidence: Below it the expression is ``uncertain``; 0 to 1.
+            max_pixels: Larger pictures are refused.
+            threads: Processor threads for the network.
+
+        Raises:
+            ModelError: The network's file is missing, damaged or not exported by ferkit.
+            ImageError: The detector's file is missing or wrong, or ``min_confidence`` is not in 0 to 1.
+            UnknownNameError: There is no such detector.
+        """
+        if not 0 <= min_confidence <= 1:
+            raise ImageError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+        self._session = Session(None if model is None else Path(model), threads)
+        if isinstance(detector, str):
+            detector = build_detector(detector, None if detector_model is None else Path(detector_model))
+        self._detect = detector
+        self._min_confidence = min_confidence
+        self._max_pixels = max_pixels
+
+    @property
+    def card(self) -> ModelCard:
+        """What the network says of itself."""
+        return self._session.card
+
+    @property
+    def min_confidence(self) -> float:
+        """Below it an expression is ``uncertain``."""
+        return self._min_confidence
+
+    def recognize(self, image: Any) -> list[Face]:
+        """Return the faces of one picture, the largest first; none is an answer too.
+
+        Args:
+            image: A path, the bytes of a file, a PIL image, or an RGB array; see
+                :func:`ferkit.inference.images.read_image`.
+
+        Raises:
+            ImageError: It is no picture, damaged or too large.
+        """
+        return self.recognize_batch([image])[0]
+
+    def recognize_batch(self, images: Iterable[Any]) -> list[list[Face]]:
+        """Return the faces of several pictures; the network reads all their faces together.
+
+        Raises:
+            ImageError: As :meth:`recognize`, for the first picture that cannot be read.
+        """
+        boxes: list[list[Box]] = []
+        crops: list[NDArray[np.uint8]] = []
+        for image in images:  # a picture is let go as soon as its faces are cut out
+            picture = read_image(image, self._max_pixels)
+            boxes.append(self._detect(picture))
+            crops += [cut(picture, box) for box in boxes[-1]]
+        faces = iter(self._faces(crops, [box for found in boxes for box in found]))
+        return [[next(faces) for _ in found] for found in boxes]
+
+    def recognize_crops(self, crops: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[Face]:
+        """Return what faces express that are cut out already.
+
+        Args:
+            crops: ``(N, H, W)`` grey or ``(N, H, W, 3)`` RGB, uint8; or a list of such pictures of different sizes.
+        """
+        pictures = [read_image(crop, self._max_pixels) for crop in crops]
+        boxes = [Box(0, 0, min(picture.shape[:2])) for picture in pictures]
+        return self._faces([_resized(_grey(picture)) for picture in pictures], boxes)
+
+    def _faces(self, crops: list[NDArray[np.uint8]], boxes: list[Box]) -> list[Face]:
+        if not crops:
+            return []
+        classes = self.card.classes
+        faces = []
+        for box, row in zip(boxes, self._session(np.stack(crops)).tolist(), strict=True):
+            confidence = max(row)
+            expression = classes[row.index(confidence)] if confidence >= self._min_confidence else UNCERTAIN
+            faces.append(Face(box, expression, confidence, dict(zip(classes, row, strict=True))))
+        return faces
+
+
+def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:
+    """Return the face in ``box`` as the network takes it, ``(48, 48)`` grey; beyond the picture its edge goes on."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    left, top = max(0, -box.x), max(0, -box.y)
+    right, bottom = max(0, box.x + box.size - width), max(0, box.y + box.size - height)
+    part = picture[box.y + top : box.y + box.size - bottom, box.x + left : box.x + box.size - right]
+    if not part.size:
+        raise ImageError(f"expected a box that meets the picture of {width} x {height}, got {box}")
+    grey = _grey(part)
+    if left or top or right or bottom:
+        grey = np.asarray(cv2.copyMakeBorder(grey, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+    return _resized(grey)
+
+
+def _grey(picture: RGB) -> NDArray[np.uint8]:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _resized(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    if grey.shape == (SIDE, SIDE):
+        return grey
+    way = cv2.INTER_AREA if min(grey.shape) > SIDE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=way), np.uint8)

@@ -1,0 +1,192 @@
+"""What recognising a video leaves in a folder: every reading, a timeline and the annotated video.
+
+Letters: H height, W width.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import numpy as np
+
+from ferkit.errors import ImageError
+from ferkit.files import replacing, write_bytes
+from ferkit.inference.annotate import draw, mark
+from ferkit.inference.history import History
+from ferkit.inference.images import RGB, quiet_opencv
+from ferkit.inference.recognizer import Face
+from ferkit.inference.sources import Source, VideoFile
+from ferkit.inference.timeline import draw_timeline
+from ferkit.inference.video import Frame
+
+_FASTEST = 120.0  # frames a second of an annotated video
+_LONGEST = 60.0  # seconds for which one picture is repeated
+
+
+class ReadingsCsv:
+    """Readings as CSV, a line each."""
+
+    def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
+        """Write the names of the columns.
+
+        Args:
+            file: Open for writing, with ``newline=""`` where it is a file.
+            classes: In the order of their columns.
+        """
+        self._classes = classes
+        self._lines = csv.writer(file, lineterminator="\n")
+        head = ("frame", "seconds", "track", "x", "y", "size", "expression", "confidence")
+        self._lines.writerow((*head, *classes))
+
+    def add(self, frame: Frame) -> None:
+        """Write a line for each reading of ``frame``; none if there is no face."""
+        for reading in frame.readings:
+            face = reading.face
+            place = (face.box.x, face.box.y, face.box.size)
+            values = (f"{face.probabilities[name]:.5f}" for name in self._classes)
+            start = (frame.number, f"{frame.seconds:.3f}", reading.track)
+            self._lines.writerow((*start, *place, face.expression, f"{face.confidence:.5f}", *values))
+
+
+class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
+    """An MP4 with boxes and expressions drawn in, without sound; whole when the block ends well, otherwise absent."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        """Remember what to write.
+
+        Args:
+            path: Ends in ``.mp4``.
+            fps: Frames a second; pictures are repeated or left out to keep their times.
+        """
+        self._path = path
+        self._fps = min(fps, _FASTEST)
+        self._stack = ExitStack()
+        self._writer: Any = None
+        self._written = 0
+
+    def __enter__(self) -> "AnnotatedVideo":
+        """Open a temporary file beside the one to be written."""
+        self._part = self._stack.enter_context(replacing(self._path, ending=self._path.suffix))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file, or remove it.
+
+        Raises:
+            ImageError: It was not written whole: the disk is full.
+        """
+        if self._writer is not None:
+            self._writer.release()
+        if kind is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            self._check()
+
+    def add(self, picture: RGB, seconds: float, faces: Iterable[tuple[int, Face]], classes: Sequence[str]) -> None:
+        """Append a picture.
+
+        Args:
+            picture: ``(H, W, 3)``; those after the first are brought to its size.
+            seconds: When it is shown, since the first.
+            faces: With the numbers of their tracks.
+            classes: In the order of the network's card.
+        """
+        import cv2
+
+        if self._writer is None:
+            self._open(picture)
+        missing = round(seconds * self._fps) + 1 - self._written
+        if missing < 1:
+            return
+        if picture.shape[:2] != self._shape:
+            picture = np.asarray(cv2.resize(picture, self._shape[::-1]), np.uint8)
+        drawn = draw_tracks(picture, faces, classes)[..., ::-1]
+        for _ in range(min(missing, int(_LONGEST * self._fps)) if self._written else 1):
+            self._writer.write(np.ascontiguousarray(drawn))
+            self._written += 1
+
+    def _open(self, picture: RGB) -> None:
+        import cv2
+
+        self._shape = picture.shape[:2]
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        with quiet_opencv():
+            self._writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, self._fps, self._shape[::-1])
+        if not self._writer.isOpened():
+            raise ImageError(f"{self._path}: a video of {self._shape[1]} x {self._shape[0]} pixels cannot be written")
+
+    def _check(self) -> None:
+        """Open what was written: OpenCV does not tell when a disk is full."""
+        found = 0
+        with suppress(ImageError), VideoFile(self._part) as video:
+            found = video.expected or 0
+        if found != self._written:
+            raise ImageError(f"{self._path}: could not be written whole; is the disk full?")
+
+
+class Recording(AbstractContextManager["Recording"]):
+    """Writes ``NAME.csv``, ``NAME-timeline.png`` and ``NAME-annotated.mp4``, each whole or not at all."""
+
+    def __init__(self, folder: Path, name: str, source: Source, history: History) -> None:
+        """Remember what to write.
+
+        Args:
+            folder: Made if it does not exist.
+            name: With which the files' names begin.
+            source: Whose frames will come.
+            history: Filled by the caller and closed before the block ends.
+        """
+        self.csv = folder / f"{name}.csv"
+        self.timeline = folder / f"{name}-timeline.png"
+        self.video = folder / f"{name}-annotated.mp4"
+        self._name = name
+        self._fps = source.fps
+        self._history = history
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Recording":
+        """Open temporary files.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        with ExitStack() as stack:
+            part = stack.enter_context(replacing(self.csv))
+            file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
+            self._lines = ReadingsCsv(file, self._history.classes)
+            self._video = stack.enter_context(AnnotatedVideo(self.video, self._fps))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the files, or remove them."""
+        self._stack.__exit__(kind, error, trace)
+        if kind is None:
+            write_bytes(self.timeline, _png(draw_timeline(self._history, self._name)))
+
+    def add(self, frame: Frame) -> None:
+        """Write the readings of a frame."""
+        self._lines.add(frame)
+
+    def draw(self, picture: RGB, seconds: float, faces: Iterable[tuple[int, Face]]) -> None:
+        """Append a picture to the annotated video."""
+        self._video.add(picture, seconds, faces, self._history.classes)
+
+
+def draw_tracks(picture: RGB, faces: Iterable[tuple[int, Face]], classes: Sequence[str] = ()) -> RGB:
+    """Return a copy of ``picture`` with a box around each face, its track, expression and confidence above it."""
+    return draw(picture, [mark(face, classes, number) for number, face in faces], enlarge=False)
+
+
+def _png(picture: RGB) -> bytes:
+    import cv2
+
+    return bytes(cv2.imencode(".png", picture[..., ::-1])[1])

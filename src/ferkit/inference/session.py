@@ -1,0 +1,90 @@
+"""An exported network as a function from faces to probabilities; the only file that knows ONNX Runtime.
+
+ONNX Runtime from 1.29 on sends telemetry and writes an id below the user's cache as soon as it is imported, unless it
+is told not to before. It is told here.
+"""
+
+import json
+import os
+from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ferkit.errors import ModelError
+from ferkit.inference.weights import CARD_KEY, DEFAULT, ModelCard, card_from_json, file_sha256
+
+SIDE = 48
+"""Pixels a side of a face, as the networks take it."""
+
+BATCH = 64
+"""Faces a call of the network; a matter of memory and speed, not of results."""
+
+_ERRORS_ONLY = 3
+
+
+class Session:
+    """A network; several threads may call it at once."""
+
+    def __init__(self, file: Path | None = None, threads: int = 1) -> None:
+        """Load a network.
+
+        Args:
+            file: Written by ``ferkit export``; the shipped network if left out.
+            threads: Processor threads a call may use.
+
+        Raises:
+            ModelError: The file is missing, damaged or not exported by ferkit.
+        """
+        self.file = DEFAULT if file is None else file
+        if not self.file.is_file():
+            raise ModelError(f"{self.file}: expected the ONNX file of a network, got nothing")
+        _check_sum(self.file)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
+        except Exception:  # ONNX Runtime has a class of its own for each way a file can be wrong, and no common one
+            raise ModelError(
+                f"{self.file}: expected the ONNX file of a network, got another or a damaged file"
+            ) from None
+        properties = self._session.get_modelmeta().custom_metadata_map
+        if CARD_KEY not in properties:
+            raise ModelError(f"{self.file}: expected a network exported by `ferkit export`, got another ONNX file")
+        self.card: ModelCard = card_from_json(properties[CARD_KEY], str(self.file))
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities ``(N, K)`` float32 of ``faces`` ``(N, 48, 48)`` uint8, grey levels; N may be 0.
+
+        Raises:
+            ValueError: ``faces`` has another shape or type.
+        """
+        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (SIDE, SIDE):
+            raise ValueError(f"expected uint8 (N, {SIDE}, {SIDE}), got {faces.dtype} {faces.shape}")
+        parts = [
+            self._session.run(None, {self._input: np.ascontiguousarray(faces[start : start + BATCH])})[0]
+            for start in range(0, len(faces), BATCH)
+        ]
+        if not parts:
+            return np.empty((0, len(self.card.classes)), np.float32)
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def _check_sum(file: Path) -> None:
+    """Compare the file with the card that lies beside it, if one does."""
+    beside = file.with_suffix(".json")
+    if not beside.is_file():
+        return
+    try:
+        expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
+    except (ValueError, AttributeError, OSError):
+        return
+    if expected is not None and expected != file_sha256(file):
+        raise ModelError(f"{file}: damaged; its SHA-256 is not the one in {beside.name}")

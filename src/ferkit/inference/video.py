@@ -1,0 +1,188 @@
+"""Videos, cameras and streams of pictures to smoothed readings, one frame after another; memory stays constant.
+
+Three ways in, the same readings out: :func:`read_video` for a file or a camera, :func:`recognize_stream` for pictures
+that come from elsewhere, :class:`VideoRecognizer` for a program that is handed one picture at a time.
+
+Letters: H height, W width.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ferkit.errors import ImageError
+from ferkit.inference.camera import Camera
+from ferkit.inference.images import RGB
+from ferkit.inference.recognizer import Face, Recognizer
+from ferkit.inference.sources import Source, VideoFile
+from ferkit.inference.tracks import SMOOTHING, Reading, Tracker
+
+LARGE = 640 * 480
+"""Pixels of a frame above which not every frame is looked at unless one asks for it ..."""
+
+LOOKS = 10
+"""... but so many a second."""
+
+Draw = Callable[[RGB, float, tuple[tuple[int, Face], ...]], None]
+"""Takes a picture ``(H, W, 3)``, its time in seconds, and the faces in it with the numbers of their tracks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What was read at one moment."""
+
+    number: int
+    """Of the frame, from 0; frames that are not looked at count too."""
+
+    seconds: float
+    """Since the first frame."""
+
+    readings: tuple[Reading, ...]
+    """In the order of track numbers."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        faces = [reading.to_dict() for reading in self.readings]
+        return {"frame": self.number, "seconds": round(self.seconds, 6), "faces": faces}
+
+
+class VideoRecognizer:
+    """Recognises the faces of one stream of pictures, remembering who is who; not for several threads."""
+
+    def __init__(
+        self, recognizer: Recognizer, *, smoothing: float = SMOOTHING, min_confidence: float | None = None
+    ) -> None:
+        """Start a stream.
+
+        Args:
+            recognizer: Finds and reads faces; several streams may share it.
+            smoothing: Time constant in seconds; 0 for none. See :mod:`ferkit.inference.tracks`.
+            min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
+
+        Raises:
+            ImageError: One of them is out of range.
+        """
+        self._recognizer = recognizer
+        self._tracker = Tracker(smoothing, recognizer.min_confidence if min_confidence is None else min_confidence)
+
+    def recognize(self, picture: Any, seconds: float) -> tuple[Reading, ...]:
+        """Return the readings of one picture.
+
+        Args:
+            picture: As :meth:`ferkit.Recognizer.recognize` takes it, the bytes of a JPEG among others.
+            seconds: When it was taken; only differences count, and they must not be negative.
+
+        Raises:
+            ImageError: It is no picture, or ``seconds`` goes back.
+        """
+        return self._tracker.update(self._recognizer.recognize(picture), seconds)
+
+    def between(self, seconds: float) -> tuple[tuple[int, Face], ...]:
+        """Return track number and face of those seen just now; see :meth:`Tracker.between`."""
+        return self._tracker.between(seconds)
+
+
+def read_video(
+    source: str | os.PathLike[str] | int | Source,
+    recognizer: Recognizer,
+    every: int | None = 1,
+    *,
+    smoothing: float = SMOOTHING,
+    min_confidence: float | None = None,
+    draw: Draw | None = None,
+) -> Iterator[Frame]:
+    """Yield what a video or a camera shows, frame by frame.
+
+    A video that breaks off ends with a warning, or with the ``remark`` of the source if it was opened before. A camera
+    gives its latest picture and goes on until the caller stops.
+
+    Args:
+        source: A file, the number of a camera, or what :func:`open_source` returned; closed in the end.
+        recognizer: Finds and reads faces.
+        every: Look at each so many-th frame only; None: see :func:`usual_every`.
+        smoothing: Time constant in seconds; 0 for none.
+        min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
+        draw: Called for every frame, looked at or not, before it is yielded.
+
+    Raises:
+        ImageError: It is no video or no camera, it has no frames, or an argument is out of range.
+    """
+    stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
+    with source if isinstance(source, Source) else open_source(source) as opened:
+        step = usual_every(opened) if every is None else _checked(every)
+        due = 0  # a camera's numbers have gaps
+        for shot in opened:
+            look = shot.number >= due
+            picture = shot.picture() if look or draw is not None else None
+            readings = stream.recognize(picture, shot.seconds) if look else ()
+            if draw is not None and picture is not None:
+                draw(picture, shot.seconds, stream.between(shot.seconds))
+            if look:
+                due = shot.number - shot.number % step + step
+                yield Frame(shot.number, shot.seconds, readings)
+        if opened.remark is not None and opened is not source:
+            warnings.warn(opened.remark, stacklevel=2)
+
+
+def recognize_stream(
+    frames: Iterable[Any],
+    recognizer: Recognizer,
+    every: int = 1,
+    *,
+    fps: float | None = None,
+    smoothing: float = SMOOTHING,
+    min_confidence: float | None = None,
+) -> Iterator[Frame]:
+    """Yield what a stream of pictures shows.
+
+    Args:
+        frames: Pairs of seconds and picture; or pictures alone, if ``fps`` is given. Pictures are what
+            :meth:`ferkit.Recognizer.recognize` takes: RGB arrays ``(H, W, 3)`` uint8, bytes of a file and others.
+        recognizer: Finds and reads faces.
+        every: Look at each so many-th picture only.
+        fps: Pictures a second.
+        smoothing: Time constant in seconds; 0 for none.
+        min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
+
+    Raises:
+        ImageError: A picture cannot be read, times go back, or an argument is out of range.
+    """
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise ImageError(f"fps must be above 0, got {fps}")
+    stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
+    return _stream(frames, stream, _checked(every), fps)
+
+
+def _stream(frames: Iterable[Any], stream: VideoRecognizer, every: int, fps: float | None) -> Iterator[Frame]:
+    start: float | None = None
+    for number, item in enumerate(frames):
+        seconds, picture = item if fps is None else (number / fps, item)
+        start = seconds if start is None else start
+        if number % every == 0:
+            yield Frame(number, seconds - start, stream.recognize(picture, seconds))
+
+
+def open_source(source: str | os.PathLike[str] | int) -> Source:
+    """Return a video file, or the camera of that number.
+
+    Raises:
+        ImageError: There is none, or it cannot be read.
+    """
+    return Camera(source) if isinstance(source, int) else VideoFile(Path(source))
+
+
+def usual_every(source: Source) -> int:
+    """Return at which frames to look where nobody said: each, or in large videos ten a second."""
+    if source.live or source.width * source.height <= LARGE:
+        return 1
+    return max(1, round(source.fps / LOOKS))
+
+
+def _checked(every: int) -> int:
+    if every < 1:
+        raise ImageError(f"every must be 1 or more, got {every}")
+    return every

@@ -1,0 +1,98 @@
+"""What a network file says of itself: where it comes from, what it was measured at, how far to trust it.
+
+An exported network is one ONNX file that carries its card; beside the shipped one lies the same card as JSON, with the
+file's SHA-256.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ferkit.errors import ModelError
+
+SCHEMA = 1
+"""Of a card."""
+
+CARD_KEY = "ferkit_card"
+"""Name of the card among the ONNX file's properties."""
+
+FOLDER = Path(__file__).with_name("weights")
+
+DEFAULT = FOLDER / "compact.onnx"
+"""The shipped network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """Where a network comes from and what it can do."""
+
+    name: str
+    """Of the architecture, and of the recipe where it has one."""
+
+    classes: tuple[str, ...]
+    """In the order of the probabilities."""
+
+    input: str
+    """What the file takes."""
+
+    temperature: float
+    """What log-probabilities were divided by, fitted on the validation split."""
+
+    mirror: bool
+    """Whether a face and its mirror image are averaged."""
+
+    int8: bool
+    """Whether the weights and activations are 8-bit integers."""
+
+    parameters: int
+
+    protocol: str
+    """``standard``: chosen on PublicTest; ``report``: chosen on PrivateTest."""
+
+    recipe: Mapping[str, Any]
+    """Every setting of the training, the seed among them."""
+
+    metrics: Mapping[str, Any]
+    """By split, and by split without copies of Training images: of this very file, after export."""
+
+    weights_sha256: str
+    """Of the trained weights the file was made from."""
+
+    ferkit: str
+    """Version that exported it."""
+
+    created: str
+    """When, as ISO 8601."""
+
+    remarks: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> str:
+        """Return the card as JSON."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+
+
+def card_from_json(text: str, where: str) -> ModelCard:
+    """Return the card that ``text`` holds.
+
+    Raises:
+        ModelError: It is none; ``where`` names the file.
+    """
+    try:
+        content = json.loads(text)
+        if content.pop("schema") != SCHEMA:
+            raise ModelError(f"{where}: its card is of another version of ferkit")
+        known = {f.name for f in fields(ModelCard)}
+        values = {name: value for name, value in content.items() if name in known}
+        values["classes"] = tuple(values["classes"])
+        values["remarks"] = tuple(values.get("remarks", ()))
+        return ModelCard(**values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"{where}: expected the card of a network exported by ferkit, got something else") from None
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

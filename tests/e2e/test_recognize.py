@@ -1,0 +1,403 @@
+"""Photos on the command line: what is printed, what is written, and what never happens."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+from PIL import Image
+
+from ferkit.cli.main import main
+from ferkit.inference.images import read_image
+from ferkit.labels import EXPRESSIONS
+from films import one_face, write_film
+from networks import grey_of, write_network
+
+ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
+QUIET = Path(__file__).with_name("quiet_ferkit.py")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network") / "model.onnx")
+
+
+@pytest.fixture
+def recognize(network, monkeypatch, capfd):
+    """Return a function that runs the command and returns exit code, stdout and stderr, of C libraries too."""
+
+    def run(*arguments, stdin=None):
+        monkeypatch.setattr("sys.argv", ["ferkit", "recognize", *map(str, arguments), "--model", str(network)])
+        if stdin is not None:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        output = capfd.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def photo(path, name="happy", size=(60, 60)):
+    """Write a picture that is one face of this expression."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (grey_of(name),) * 3).save(path)
+    return path
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Return a folder of photos, some of which cannot be read."""
+    folder = tmp_path / "album"
+    photo(folder / "a.png", "happy")
+    photo(folder / "b.jpg", "sad")
+    photo(folder / "trip" / "a.png", "angry", (80, 60))
+    photo(folder / ".hidden.png")
+    (folder / "text.jpg").write_text("hello")
+    (folder / "empty.png").write_bytes(b"")
+    content = ASTRONAUT.read_bytes()
+    (folder / "cut.png").write_bytes(content[: len(content) // 2])
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_one_photo_gets_a_bar_for_every_class(recognize, tmp_path):
+    code, out, err = recognize(photo(tmp_path / "a.png", size=(80, 60)), "--detector", "none")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].endswith("a.png, 80 x 60 pixels: 1 face")
+    assert lines[2].startswith("face 1: happy, 9")
+    assert lines[2].endswith("; x 10, y 0, size 60")
+    assert [line.split()[0] for line in lines[3:]] == list(EXPRESSIONS)
+    assert lines[6].count("█") > 40
+    assert max(map(len, lines[2:])) <= 80
+
+
+def test_a_real_photo_has_its_face_and_an_annotated_copy(recognize, tmp_path):
+    code, out, err = recognize(ASTRONAUT, "--save", tmp_path / "copy.jpg")
+    assert (code, err) == (0, "")
+    assert ": 1 face\n" in out
+    assert f"annotated: {tmp_path / 'copy.jpg'}" in out
+    drawn, plain = read_image(tmp_path / "copy.jpg").astype(int), read_image(ASTRONAUT).astype(int)
+    assert drawn.shape == plain.shape
+    changed = np.argwhere(np.abs(drawn - plain).max(axis=2) > 100)
+    assert 500 < len(changed) < 10_000
+    assert (changed.min(axis=0) > 10).all()
+    assert (changed.max(axis=0) < 400).all()
+
+
+def test_no_face_is_no_error(recognize, tmp_path):
+    Image.new("RGB", (200, 200), (90, 90, 90)).save(tmp_path / "wall.png")
+    code, out, err = recognize(tmp_path / "wall.png")
+    assert (code, err) == (0, "")
+    assert out.endswith("wall.png, 200 x 200 pixels: no face found\n")
+    assert json.loads(recognize(tmp_path / "wall.png", "--json")[1])["faces"] == []
+
+
+def test_a_folder_is_searched_and_goes_on_over_what_cannot_be_read(recognize, album):
+    code, out, err = recognize(album, "--detector", "none")
+    assert code == 1
+    rows = [line.split("  ") for line in out.splitlines()[1:]]
+    assert [(Path(row[0]).name, [cell.strip() for cell in row if cell.strip()][2]) for row in rows] == [
+        ("a.png", "happy"),
+        ("b.jpg", "sad"),
+        ("cut.png", "cannot be read"),
+        ("empty.png", "cannot be read"),
+        ("text.jpg", "cannot be read"),
+        ("a.png", "angry"),
+    ]
+    starts = {line.index(" - ") if " - " in line else line.index(" 1 ") for line in out.splitlines()[1:]}
+    assert len(starts) == 1  # aligned
+    lines = err.splitlines()
+    assert lines[0] == "error: 3 could not be read:"
+    assert [line.rpartition(": ")[2] for line in lines[1:]] == [
+        "the file is cut off",
+        "expected a picture, got an empty file",
+        "expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got something else",
+    ]
+
+
+def test_json_has_a_line_for_every_picture(recognize, album):
+    code, out, _ = recognize(album, "--detector", "none", "--json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [("error" in line, len(line.get("faces", []))) for line in found] == [
+        (False, 1),
+        (False, 1),
+        (True, 0),
+        (True, 0),
+        (True, 0),
+        (False, 1),
+    ]
+    face = found[-1]["faces"][0]
+    assert (found[-1]["width"], found[-1]["height"]) == (80, 60)
+    assert face["box"] == {"x": 10, "y": 0, "size": 60}
+    assert face["expression"] == "angry"
+    assert face["confidence"] == face["probabilities"]["angry"]
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_csv_has_a_line_for_every_face(recognize, tmp_path):
+    photo(tmp_path / 'a, "b".png', "fear")
+    photo(tmp_path / "c.png", "sad")
+    code, out, err = recognize(tmp_path, "--detector", "none", "--csv")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(Path(row["picture"]).name, row["expression"]) for row in rows] == [
+        ('a, "b".png', "fear"),
+        ("c.png", "sad"),
+    ]
+    assert list(rows[0]) == ["picture", "face", "x", "y", "size", "expression", "confidence", *EXPRESSIONS]
+    assert float(rows[0]["fear"]) == float(rows[0]["confidence"]) > 0.9
+
+
+def test_a_picture_on_standard_input(recognize, tmp_path):
+    content = photo(tmp_path / "a.png", "surprise").read_bytes()
+    code, out, err = recognize("-", "--detector", "none", "--json", "--save", tmp_path / "x.png", stdin=content)
+    assert (code, err) == (0, f"annotated: {tmp_path / 'x.png'}\n")
+    assert json.loads(out)["picture"] == "-"
+    assert json.loads(out)["faces"][0]["expression"] == "surprise"
+    assert (tmp_path / "x.png").exists()
+    code, _, err = recognize("-", stdin=b"")
+    assert (code, err) == (1, "error: standard input: expected a picture, got an empty file\n")
+
+
+def test_copies_keep_the_tree_of_a_folder_and_never_share_a_name(recognize, tmp_path):
+    album, out = tmp_path / "album", tmp_path / "out"
+    for name in ("a.png", "a.bmp", "A.gif", "a-2.png", "trip/a.jpg", "trip/b.webp"):
+        photo(album / name)
+    code, _, err = recognize(album, album / "a.png", "--detector", "none", "--save", out)
+    assert (code, err) == (0, "")
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
+    assert len(names) == 7
+    assert len({name.casefold() for name in names}) == 7
+    assert {"a-2.png", "trip/a.jpg", "trip/b.png"} <= set(names)
+    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob(".*"))
+
+
+def test_copies_of_an_earlier_run_inside_the_folder_are_not_read_again(recognize, album):
+    first = recognize(album, "--detector", "none", "--save", album / "out")
+    assert recognize(album, "--detector", "none", "--save", album / "out") == first
+    assert len(list((album / "out").rglob("*.*"))) == 3
+
+
+def test_a_copy_never_takes_the_place_of_a_picture(recognize, album, monkeypatch):
+    before = {path: path.read_bytes() for path in album.rglob("*.*")}
+    for save in (album, album / "trip" / "..", album / "trip" / ".." / "." / "."):
+        code, out, err = recognize(album, "--detector", "none", "--save", save)
+        assert (code, out) == (1, "")
+        assert "would take the place of a picture" in err
+    monkeypatch.chdir(album)
+    assert "would take the place" in recognize("a.png", "--save", album / "a.png")[2]
+    assert {path: path.read_bytes() for path in album.rglob("*.*")} == before
+
+
+def test_a_video_is_known_by_its_name_and_a_folder_of_that_name_is_a_folder(recognize, tmp_path):
+    film = write_film(tmp_path / "clip.MP4", one_face(10))
+    code, out, _ = recognize(film, "--detector", "none", "--every", "2", "--json")
+    assert code == 0
+    assert [json.loads(line)["frame"] for line in out.splitlines()] == [0, 2, 4, 6, 8]
+    photo(tmp_path / "album.mov" / "a.png")
+    assert recognize(tmp_path / "album.mov", "--detector", "none")[1].count("1 face\n") == 1
+
+
+WRONG = [
+    pytest.param(["no.jpg"], "error: no.jpg: cannot be read (No such file or directory)\n", id="missing"),
+    pytest.param(["nothing"], "error: nothing: expected a folder with pictures, found none in it\n", id="no pictures"),
+    pytest.param(
+        ["a.png", "b.png", "--save", "c.png"], "expected a folder for the copies of 2 pictures", id="one file"
+    ),
+    pytest.param(["a.png", "--save", "c.gif"], "expected a folder or a name that ends in", id="unwritable format"),
+    pytest.param(["a.png", "--save", "b.png/x"], "b.png/x/a.png: cannot be written", id="folder is a file"),
+    pytest.param(["a.png", "--detector", "har"], "unknown detector 'har'; did you mean 'haar'?", id="detector"),
+    pytest.param(["a.png", "--detector", "yunet"], "the detector yunet needs its file", id="no detector's file"),
+    pytest.param(["a.png", "--max-pixels", "3599"], "expected at most 3,599 pixels, got 60 x 60", id="pixels"),
+    pytest.param(["-", "-"], "expected - only once", id="two inputs"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_what_is_wrong_is_one_clear_line(recognize, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "a.png")
+    photo(tmp_path / "b.png")
+    (tmp_path / "nothing").mkdir()
+    code, out, err = recognize(*arguments)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert "picture " not in out or len(out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a.png", "--json", "--csv"],
+        ["a.mp4", "b.png"],
+        ["a.png", "--camera", "0"],
+        ["a.png", "--min-confidence", "2"],
+    ],
+)
+def test_wrong_usage_has_exit_code_2(recognize, arguments):
+    assert recognize(*arguments)[0] == 2
+
+
+def test_the_least_confidence_makes_answers_uncertain(recognize, tmp_path):
+    between = (grey_of("fear") + grey_of("happy")) // 2
+    Image.new("L", (60, 60), between).save(tmp_path / "a.png")
+    out = recognize(tmp_path / "a.png", "--detector", "none", "--min-confidence", "0.9")[1]
+    assert "face 1: uncertain (likeliest: " in out
+
+
+def test_a_name_cannot_command_the_terminal(recognize, tmp_path):
+    photo(tmp_path / "a\x1b[2J\n.png")
+    photo(tmp_path / "b.png")
+    code, out, _ = recognize(tmp_path, "--detector", "none")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "a\\x1b[2J\\n.png" in out
+
+
+def test_names_that_are_no_unicode_and_terminals_without_unicode_do_no_harm(network, tmp_path):
+    photo(tmp_path / "ä.png")
+    shutil.copy(tmp_path / "ä.png", os.fsencode(tmp_path) + b"/\xff.png")
+    for more in ([], ["--json"], ["--csv", "--save", tmp_path / "out"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ferkit", "recognize", tmp_path, "--detector", "none", "--model", network, *more],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "latin-1" if "--save" in more else "ascii"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"Error" not in done.stderr
+        assert done.stdout.count(b"\\udcff.png") == 1
+
+
+def test_damaged_pictures_leave_no_noise_on_stderr(recognize, tmp_path):
+    rng = np.random.default_rng(0)
+    whole = read_image(ASTRONAUT)[::4, ::4]
+    for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
+        for number in range(6):
+            buffer = io.BytesIO()
+            Image.fromarray(whole).save(buffer, kind)
+            content = bytearray(buffer.getvalue())
+            for place in rng.integers(600, len(content), 6):
+                content[place] = rng.integers(256)
+            (tmp_path / f"{kind}{number}.png").write_bytes(content)
+    _, out, err = recognize(tmp_path, "--detector", "none")
+    assert len(out.splitlines()) == 25
+    assert all(line.startswith(("error: ", f"  {tmp_path}")) for line in err.splitlines())
+
+
+def test_a_closed_pipe_ends_the_program_quietly(network, tmp_path):
+    for number in range(30):
+        photo(tmp_path / f"{number}.png")
+    command = f"'{sys.executable}' -m ferkit recognize '{tmp_path}' --detector none --model '{network}' | head -n 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("picture")
+    assert done.stderr == ""
+
+
+def test_progress_is_shown_on_a_terminal_only(network, tmp_path):
+    pty = pytest.importorskip("pty")
+    for number in range(3):
+        photo(tmp_path / f"{number}.png")
+    here, there = pty.openpty()
+    arguments = ["-m", "ferkit", "recognize", tmp_path, "--detector", "none", "--model", network]
+    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=there, check=True)
+    os.close(there)
+    shown = os.read(here, 10_000).decode()
+    os.close(here)
+    assert "3 of 3 pictures" in shown
+    assert shown.endswith("\x1b[2K")  # and it is taken away at the end
+    assert b"of 3" not in done.stdout
+
+
+def test_the_card_is_printed_and_speaks_json(network, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["ferkit", "card", str(network)])
+    main_quietly()
+    out = capsys.readouterr().out
+    for words in ("brightness, 7 parameters", "temperature 1.000", "PublicTest", "50.00 %", "40.00 to 60.00 %"):
+        assert words in out
+    monkeypatch.setattr("sys.argv", ["ferkit", "card", str(network), "--json"])
+    main_quietly()
+    found = json.loads(capsys.readouterr().out)
+    assert found["name"] == "brightness"
+    assert len(found["sha256"]) == 64
+
+
+def main_quietly():
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+
+
+def test_recognition_loads_nothing_of_training(network, tmp_path):
+    heavy = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "pydantic", "PIL", "skimage", "rich.progress")
+    code = f"""
+import sys
+sys.argv = ["ferkit", "recognize", {str(photo(tmp_path / "a.png"))!r}, "--model", {str(network)!r}]
+from ferkit.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]"), done.stdout[-200:]
+
+
+def test_nothing_is_called_and_nothing_written_but_what_was_asked_for(network, tmp_path):
+    home, work, notes = tmp_path / "home", tmp_path / "work", tmp_path / "notes"
+    home.mkdir()
+    work.mkdir()
+    shutil.copy(ASTRONAUT, work)
+    shutil.copy(network, work)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ["recognize", "astronaut.png", "--model", "model.onnx", "--save", "out.png"]
+    done = subprocess.run(
+        [sys.executable, QUIET, notes, *command], cwd=work, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not notes.exists(), notes.read_text()
+    assert list(home.rglob("*")) == []
+    assert sorted(path.name for path in work.iterdir()) == ["astronaut.png", "model.onnx", "out.png"]
+
+
+def example(name, *arguments):
+    return subprocess.run(
+        [sys.executable, EXAMPLES / name, *map(str, arguments)], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_examples_run(network, tmp_path):
+    assert "at 17" in example("recognize_photo.py", ASTRONAUT, tmp_path / "copy.png", network)
+    assert (tmp_path / "copy.png").exists()
+    assert len(example("own_detector.py", ASTRONAUT, network).splitlines()) == 7
+    shutil.copy(ASTRONAUT, tmp_path / "twice.png")
+    assert sum(int(line.split()[1]) for line in example("count_expressions.py", tmp_path, network).splitlines()) >= 1
+
+
+def test_the_demo_prints_a_table_and_draws(network, tmp_path):
+    out = example("demo.py", "--out", tmp_path / "demo", "--model", network)
+    assert out.startswith("$ ferkit recognize ")
+    assert out.rstrip().endswith(f"annotated: {tmp_path / 'demo' / 'annotated'}")
+    portraits = {path.name for path in (tmp_path / "demo" / "annotated").iterdir()}
+    assert "astronaut.png" in portraits
+    assert len(out.splitlines()) == len(portraits) + 3  # each of them has one face

@@ -1,0 +1,190 @@
+"""What a person sees of a video or a camera."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from ferkit.cli.recognize_video import run
+from ferkit.errors import ImageError
+from ferkit.inference.camera import Camera
+from films import FakeCapture, one_face, picture, recognizer, stopped_after, write_film
+
+TESTS = Path(__file__).parents[1]
+
+
+def camera(expression="happy", looks=None):
+    shown = itertools.repeat(picture((100, 80, 64, expression)))
+    return Camera(0, lambda _: FakeCapture(shown if looks is None else itertools.islice(shown, looks)))
+
+
+def test_a_video_is_summed_up_track_by_track(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.mp4", [*one_face(75, "happy"), *one_face(25, "angry")], 25)
+    run(film, recognizer(tmp_path), smoothing=0)
+    out, err = capsys.readouterr()
+    assert f"{film}: 1 track in 4.0 s" in out
+    assert "track 1: 00:00.0 to 00:03.9, seen for 4.0 s" in out
+    assert "  happy       75%  ██████████████████\n  angry       25%  ██████\n" in out
+    assert err == f"{film}: 320 x 240, 25 frames/s, 00:04; looking at every frame\n"
+
+
+def test_a_video_without_a_face_is_no_error(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.mp4", [picture()] * 10, 10)
+    run(film, recognizer(tmp_path))
+    assert capsys.readouterr().out == f"{film}: no face found in 1.0 s\n"
+
+
+def test_faces_seen_for_a_moment_share_a_line(tmp_path, capsys):
+    pictures = [picture((10, 20, 60, "sad"), *([(200, 150, 40, "fear")] if k in (10, 11) else [])) for k in range(30)]
+    run(write_film(tmp_path / "clip.mp4", pictures), recognizer(tmp_path))
+    out = capsys.readouterr().out
+    assert "2 tracks in 1.2 s" in out
+    assert "track 2" not in out
+    assert "not shown: 1 more, each seen for less than 0.5 s" in out
+
+
+def test_json_is_a_line_a_frame(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.mp4", one_face(9), 10)
+    run(film, recognizer(tmp_path), output="json", every=4)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["frame"], line["seconds"]) for line in lines] == [(0, 0.0), (4, 0.4), (8, 0.8)]
+    assert [line["faces"][0]["expression"] for line in lines] == ["happy"] * 3
+
+
+def test_csv_is_a_line_a_reading(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.mp4", one_face(9), 10)
+    run(film, recognizer(tmp_path), output="csv")
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [line["frame"] for line in lines] == [str(k) for k in range(9)]
+    assert lines[3]["expression"] == "happy"
+
+
+def test_save_leaves_three_files_and_names_them(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.mp4", one_face(20))
+    run(film, recognizer(tmp_path), save=tmp_path / "out")
+    names = [tmp_path / "out" / f"clip{end}" for end in (".csv", "-timeline.png", "-annotated.mp4")]
+    assert sorted((tmp_path / "out").iterdir()) == sorted(names)
+    assert f"saved: {names[0]}, {names[1]}, {names[2]}" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_to_gives_one_line(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(3))
+    with pytest.raises(ImageError, match="cannot be written to"):
+        run(film, recognizer(tmp_path), save=film)
+    assert film.stat().st_size > 100
+
+
+def test_a_video_that_breaks_off_is_summed_up_and_the_break_is_told(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.avi", one_face(50), code="MJPG")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    run(film, recognizer(tmp_path), save=tmp_path / "out")
+    out, err = capsys.readouterr()
+    assert "breaks off after" in err
+    assert "happy      100%" in out
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_stopping_a_video_by_ctrl_c_leaves_no_files(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(20))
+    with pytest.raises(KeyboardInterrupt):
+        run(film, recognizer(tmp_path, detector=stopped_after(5)), save=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_stopping_a_camera_by_ctrl_c_is_how_it_ends(tmp_path, capsys):
+    with pytest.raises(typer.Exit) as end:
+        run(camera(), recognizer(tmp_path, detector=stopped_after(30)), save=tmp_path / "out")
+    assert end.value.exit_code == 130
+    out, _ = capsys.readouterr()
+    assert "camera 0: 1 track in" in out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "camera-0.csv",
+        "camera-0-timeline.png",
+        "camera-0-annotated.mp4",
+    }
+
+
+def test_a_camera_gives_json_lines_as_they_come(tmp_path, capsys):
+    run(camera("fear", looks=20), recognizer(tmp_path), output="json")
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines
+    assert {face["expression"] for line in lines for face in line["faces"]} == {"fear"}
+    assert "warning: camera 0: gives no more pictures" in err
+
+
+def test_a_camera_without_a_terminal_prints_a_line_a_second(tmp_path, capsys):
+    run(camera(looks=20), recognizer(tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.endswith((" s  no face", "happy 97%")) for line in lines) == 1
+
+
+LIVE = """
+import itertools, sys, typer
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from films import FakeCapture, picture, recognizer, stopped_after
+from ferkit import Recognizer
+from ferkit.cli.recognize_video import run
+from ferkit.inference.camera import Camera
+shown = itertools.repeat(picture((100, 80, 64, "surprise")))
+reads = recognizer(Path(sys.argv[2]), detector=stopped_after(60))
+try:
+    run(Camera(0, lambda _: FakeCapture(shown, 0.01)), reads)
+except typer.Exit as end:
+    print("exit code", end.exit_code)
+"""
+
+
+def on_a_terminal(*command):
+    """Run a command on a terminal of its own; return what it wrote there."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, True)
+    process = subprocess.Popen(
+        command, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the terminal is closed
+            break
+        if not part:
+            break
+        written += part
+    process.wait()
+    os.close(ours)
+    return written.decode()
+
+
+def test_the_live_view_is_a_table_that_is_drawn_ten_times_a_second_at_most(tmp_path):
+    shown = on_a_terminal(sys.executable, "-c", LIVE, TESTS, tmp_path)
+    assert "surprise" in shown
+    assert "looks/s" in shown
+    assert "Ctrl-C ends" in shown
+    drawn = shown.count("looks/s")
+    assert 2 <= drawn <= 40
+    assert "Traceback" not in shown
+    assert "exit code 130" in shown
+    assert "camera 0: 1 track in" in shown
+
+
+def test_progress_with_the_time_left_is_shown_on_a_terminal(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(150))
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from films import recognizer;"
+        "from ferkit.cli.recognize_video import run; run(Path(sys.argv[2]), recognizer(Path(sys.argv[2]).parent))"
+    )
+    shown = on_a_terminal(sys.executable, "-c", code, TESTS, film)
+    assert "/00:06" in shown
+    assert "1 face" in shown
+    assert "happy      100%" in shown

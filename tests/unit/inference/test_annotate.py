@@ -1,0 +1,87 @@
+"""Squares and labels, drawn inside the picture."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ferkit.inference.annotate import SMALLEST, Mark, annotate, draw, mark
+from ferkit.inference.colours import COLOURS
+from ferkit.inference.detect import Box
+from ferkit.inference.recognizer import Face
+
+YELLOW = COLOURS["happy"]
+
+
+def face(box, expression="happy", confidence=0.92):
+    return Face(box, expression, confidence, {"angry": 1 - confidence, "happy": confidence})
+
+
+def coloured(picture, colour=YELLOW):
+    """Return which pixels have the colour of a label."""
+    return (np.abs(picture.astype(int) - colour) < 3).all(axis=2)
+
+
+def test_the_picture_itself_stays_as_it_is():
+    picture = np.full((300, 300, 3), 90, np.uint8)
+    drawn = annotate(picture, [face(Box(50, 60, 100))])
+    assert (picture == 90).all()
+    assert drawn.shape == picture.shape
+    assert (drawn != 90).any()
+
+
+def test_a_label_tells_expression_and_confidence_in_its_colour():
+    assert mark(face(Box(1, 2, 3))) == Mark(Box(1, 2, 3), "happy 92 %", YELLOW)
+    assert mark(face(Box(1, 2, 3), "uncertain", 0.31)).text == "uncertain 31 %"
+
+
+BOXES = [
+    Box(100, 100, 100),
+    Box(-40, -40, 120),
+    Box(250, -20, 100),
+    Box(-30, 220, 120),
+    Box(250, 250, 100),
+    Box(0, 0, 300),
+    Box(-20, -20, 340),
+]
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_the_whole_label_is_inside_the_picture_wherever_the_face_is(box):
+    plain = np.full((300, 300, 3), 90, np.uint8)
+    free = draw(plain, [Mark(Box(-900, 150, 9), "happy 92 %", YELLOW)])  # the label alone, pushed into the picture
+    near = draw(plain, [Mark(box, "happy 92 %", YELLOW)])
+    expected = cut_out(free)
+    found = cv2.matchTemplate(near, expected, cv2.TM_SQDIFF_NORMED)
+    assert found.min() < 1e-3
+
+
+def cut_out(picture):
+    rows, columns = (np.flatnonzero(coloured(picture).any(axis=axis)) for axis in (1, 0))
+    return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+@pytest.mark.parametrize("side", [300, 1200, 3000])
+def test_letters_grow_with_the_picture(side):
+    drawn = draw(np.full((side, side, 3), 90, np.uint8), [Mark(Box(-9 * side, side // 2, 9), "happy 92 %", YELLOW)])
+    height, width = cut_out(drawn).shape[:2]
+    assert 0.04 < height / side < 0.12
+    assert 0.2 < width / side < 0.6
+
+
+def test_pictures_too_small_for_letters_are_enlarged():
+    drawn = draw(np.full((48, 64, 3), 90, np.uint8), [Mark(Box(0, 0, 48), "surprise 92 %", YELLOW)])
+    assert drawn.shape == (240, 320, 3)
+    assert min(drawn.shape[:2]) >= SMALLEST
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (20, 900)])
+def test_pictures_of_any_shape_can_be_drawn_on(shape):
+    assert draw(np.zeros((*shape, 3), np.uint8), [Mark(Box(0, 0, 1), "happy 92 %", YELLOW)]).ndim == 3
+
+
+def test_labels_of_neighbours_do_not_cover_each_other():
+    marks = [Mark(Box(100 + 15 * n, 100, 80), "x" * 8, colour) for n, colour in enumerate(list(COLOURS.values())[:3])]
+    drawn = draw(np.full((400, 400, 3), 90, np.uint8), marks)
+    areas = [coloured(drawn, each.colour).sum() for each in marks]
+    alone = [coloured(draw(np.full((400, 400, 3), 90, np.uint8), [each]), each.colour).sum() for each in marks]
+    assert all(area > 0.7 * whole for area, whole in zip(areas, alone, strict=True))

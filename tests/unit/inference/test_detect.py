@@ -1,0 +1,107 @@
+"""Faces in real photographs, which come with scikit-image in its wheel."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+
+from ferkit.errors import ImageError, UnknownNameError
+from ferkit.inference.detect import Box, build_detector
+from ferkit.inference.images import read_image
+
+SAMPLES = Path(skimage.__file__).parent / "data"
+FACE = Box(172, 64, 104)
+"""The astronaut's, from brows to chin."""
+
+
+def sample(name):
+    return read_image(SAMPLES / name)
+
+
+@pytest.fixture(scope="module")
+def haar():
+    return build_detector("haar")
+
+
+@pytest.fixture(scope="module")
+def yunet():
+    file = os.environ.get("FERKIT_YUNET_MODEL")
+    if not file:
+        pytest.skip("FERKIT_YUNET_MODEL does not name the file of a YuNet detector")
+    return build_detector("yunet", Path(file))
+
+
+@pytest.fixture(params=["haar", "yunet"])
+def detector(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_the_astronaut_has_one_face(detector):
+    boxes = detector(sample("astronaut.png"))
+    assert len(boxes) == 1
+    assert boxes[0].overlap(FACE) > 0.6
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_a_face_is_found_at_its_place_in_a_picture_of_any_size(detector, factor):
+    import cv2
+
+    (box,) = detector(np.asarray(cv2.resize(sample("astronaut.png"), None, fx=factor, fy=factor)))
+    there = Box(*(round(value * factor) for value in (FACE.x, FACE.y, FACE.size)))
+    assert box.overlap(there) > 0.6
+
+
+def test_a_dark_face_is_found(detector):
+    assert len(detector((sample("astronaut.png") * 0.15).astype(np.uint8))) == 1
+
+
+def test_the_largest_face_comes_first(detector):
+    astronaut = sample("astronaut.png")
+    picture = np.full((700, 900, 3), 128, np.uint8)
+    picture[50:306, 20:276] = astronaut[::2, ::2]
+    picture[150:662, 350:862] = astronaut
+    sizes = [box.size for box in detector(picture)]
+    assert len(sizes) == 2
+    assert sizes[0] > 1.5 * sizes[1]
+
+
+@pytest.mark.parametrize("name", ["brick.png", "coffee.png", "grass.png", "gravel.png", "moon.png", "rocket.jpg"])
+def test_no_face_is_seen_where_there_is_none(detector, name):
+    assert detector(sample(name)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (29, 29), (48, 48)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_empty_pictures_of_any_shape_have_no_face(detector, shape, level):
+    assert detector(np.full((*shape, 3), level, np.uint8)) == []
+
+
+def test_without_a_detector_the_middle_of_the_picture_is_the_face():
+    none = build_detector("none")
+    assert none(np.zeros((10, 30, 3), np.uint8)) == [Box(10, 0, 10)]
+    assert none(np.zeros((1, 1, 3), np.uint8)) == [Box(0, 0, 1)]
+
+
+def test_overlap_is_the_common_area_over_the_area_of_both():
+    assert Box(0, 0, 10).overlap(Box(0, 0, 10)) == 1
+    assert Box(0, 0, 10).overlap(Box(5, 0, 10)) == pytest.approx(1 / 3)
+    assert Box(0, 0, 10).overlap(Box(20, 20, 10)) == 0
+
+
+def test_wrong_detectors_are_told(tmp_path):
+    with pytest.raises(UnknownNameError, match="unknown detector 'har'; did you mean 'haar'"):
+        build_detector("har")
+    with pytest.raises(ImageError, match="yunet needs its file"):
+        build_detector("yunet")
+    with pytest.raises(ImageError, match="expected the file of a YuNet detector, got nothing"):
+        build_detector("yunet", tmp_path / "no.onnx")
+    with pytest.raises(ImageError, match="haar takes no file"):
+        build_detector("haar", tmp_path / "no.onnx")
+
+
+def test_another_file_is_no_yunet(tmp_path, capfd):
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ImageError, match="expected the ONNX file of a YuNet detector, got another file"):
+        build_detector("yunet", tmp_path / "text.onnx")

@@ -1,0 +1,80 @@
+"""What was read over time, in bounded memory."""
+
+import pytest
+
+from ferkit.inference.detect import Box
+from ferkit.inference.history import SLICES, History, without_brief
+from ferkit.inference.recognizer import Face
+from ferkit.inference.tracks import Reading
+from ferkit.inference.video import Frame
+
+CLASSES = ("happy", "sad")
+
+
+def frame(number, seconds, **tracks):
+    """Return a frame; ``tracks`` maps ``t1`` to the probability of happy."""
+    readings = []
+    for name, happy in tracks.items():
+        values = {"happy": happy, "sad": 1 - happy}
+        best = max(CLASSES, key=values.__getitem__)
+        expression = best if values[best] >= 0.6 else "uncertain"
+        face = Face(Box(0, 0, 9), expression, values[best], values)
+        readings.append(Reading(int(name[1:]), 1, face, face))
+    return Frame(number, seconds, tuple(readings))
+
+
+def test_a_reading_holds_until_the_next_look():
+    history = History(CLASSES)
+    for number, (seconds, tracks) in enumerate(
+        [(0.0, {"t1": 1.0}), (0.5, {"t1": 0.5, "t2": 0.0}), (2.0, {"t2": 0.0}), (2.25, {})]
+    ):
+        history.add(frame(number, seconds, **tracks))
+    history.close(3.0)
+    first, second = history.tracks()
+    assert (first.number, first.first, first.last) == (1, 0.0, 0.5)
+    assert first.seconds == pytest.approx(2.0)
+    assert first.shares == pytest.approx({"uncertain": 0.75, "happy": 0.25})
+    assert list(first.shares) == ["uncertain", "happy"]
+    assert (second.number, second.seconds) == (2, pytest.approx(1.75))
+    assert second.shares == {"sad": 1.0}
+    assert history.end == 3.0
+
+
+def test_slices_hold_the_mean_and_the_longest_expression():
+    history = History(CLASSES)
+    history.add(frame(0, 0.0, t1=1.0))
+    history.add(frame(1, 0.005, t1=0.0))
+    history.close(0.02)
+    ((place, found),) = history.slices(1).items()
+    assert (place, found.expression) == (0, "sad")
+    assert found.seconds == pytest.approx(0.02)
+    assert found.probabilities.tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_hours_take_no_more_slices_than_a_minute_and_no_second_is_lost():
+    history = History(CLASSES)
+    for number in range(4 * 3600 * 2):
+        history.add(frame(number, number / 2, t1=1.0 if number < 7200 else 0.0))
+    history.close(4 * 3600.0)
+    (track,) = history.tracks()
+    assert track.seconds == pytest.approx(4 * 3600)
+    assert track.shares == pytest.approx({"sad": 0.75, "happy": 0.25})
+    assert len(history.slices(1)) <= SLICES
+    assert max(history.slices(1)) < SLICES
+
+
+def test_a_single_frame_without_a_length_is_a_track_all_the_same():
+    history = History(CLASSES)
+    history.add(frame(0, 0.0, t1=1.0))
+    history.close(0.04)
+    assert [track.number for track in history.tracks()] == [1]
+
+
+def test_brief_tracks_are_left_out_unless_all_are():
+    history = History(CLASSES)
+    for number in range(30):
+        history.add(frame(number, number / 10, **({"t1": 1.0, "t2": 0.0} if number == 3 else {"t1": 1.0})))
+    history.close(3.0)
+    tracks = history.tracks()
+    assert [track.number for track in without_brief(tracks)] == [1]
+    assert without_brief(tracks[1:]) == tracks[1:]

@@ -1,0 +1,310 @@
+"""Pictures as they are in the world, each made on the spot."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ferkit.errors import ImageError
+from ferkit.inference.images import BACKDROP, find_images, read_file, read_image
+
+SCENE = np.zeros((40, 60, 3), np.uint8)
+SCENE[:20, :30] = (200, 30, 30)
+SCENE[20:, :30] = (30, 180, 30)
+SCENE[:20, 30:] = (40, 40, 210)
+SCENE[20:, 30:] = (230, 220, 60)
+"""Four quarters of different colours: no turn or mirror image looks the same."""
+
+
+def packed(image, kind, **options):
+    """Return the bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def scene(mode="RGB"):
+    return Image.fromarray(SCENE).convert(mode)
+
+
+def rgba(alpha=255):
+    image = scene("RGBA")
+    image.putalpha(alpha)
+    return image
+
+
+def sixteen_bit():
+    return Image.fromarray(np.asarray(scene("L")).astype(np.uint16) * 257)
+
+
+def grey():
+    return np.repeat(np.asarray(scene("L"))[..., None], 3, axis=2)
+
+
+KINDS = [
+    pytest.param(packed(scene(), "PNG"), SCENE, 0, id="png"),
+    pytest.param(packed(scene(), "JPEG", quality=98, subsampling=0), SCENE, 6, id="jpeg"),
+    pytest.param(packed(scene(), "JPEG", quality=98, subsampling=0, progressive=True), SCENE, 6, id="progressive"),
+    pytest.param(packed(scene("L"), "JPEG", quality=98), grey(), 3, id="grey jpeg"),
+    pytest.param(packed(scene("CMYK"), "JPEG", quality=98), SCENE, 12, id="cmyk jpeg"),
+    pytest.param(packed(scene("L"), "PNG"), grey(), 0, id="grey png"),
+    pytest.param(packed(scene("P"), "PNG"), np.asarray(scene("P").convert("RGB")), 0, id="palette"),
+    pytest.param(packed(rgba(), "PNG"), SCENE, 0, id="rgba"),
+    pytest.param(packed(scene("LA"), "PNG"), grey(), 0, id="grey and alpha"),
+    pytest.param(packed(scene("1"), "PNG"), np.asarray(scene("1").convert("RGB")), 0, id="one bit"),
+    pytest.param(packed(sixteen_bit(), "PNG"), grey(), 1, id="16 bit png"),
+    pytest.param(packed(sixteen_bit(), "TIFF"), grey(), 1, id="16 bit tiff"),
+    pytest.param(packed(scene(), "WEBP", lossless=True), SCENE, 0, id="webp"),
+    pytest.param(packed(rgba(), "WEBP", lossless=True), SCENE, 0, id="webp with alpha"),
+    pytest.param(packed(scene(), "TIFF"), SCENE, 0, id="tiff"),
+    pytest.param(packed(scene(), "TIFF", compression="tiff_lzw"), SCENE, 0, id="tiff lzw"),
+    pytest.param(packed(scene(), "BMP"), SCENE, 0, id="bmp"),
+    pytest.param(packed(scene(), "PPM"), SCENE, 0, id="ppm"),
+    pytest.param(packed(scene(), "GIF"), SCENE, 2, id="gif"),
+]
+
+
+@pytest.mark.parametrize(("content", "expected", "tolerance"), KINDS)
+def test_every_kind_of_file_becomes_rgb(content, expected, tolerance, capfd):
+    picture = read_image(content)
+    assert picture.dtype == np.uint8
+    assert picture.shape == SCENE.shape
+    assert np.abs(picture.astype(int) - expected).max() <= tolerance
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_frame_is_taken(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    others = [Image.fromarray(255 - SCENE), Image.fromarray(SCENE[::-1].copy())]
+    picture = read_image(packed(scene(), kind, save_all=True, append_images=others, **options))
+    assert np.abs(picture.astype(int) - SCENE).max() <= 2
+
+
+def turned(image, orientation):
+    """Return ``image`` as a camera stores it that notes ``orientation``."""
+    undo = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = image if undo is None else image.transpose(undo)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return stored, exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "RGBA as PNG", "RGBA as WEBP", "PIL"])
+def test_exif_rotation_is_applied(kind, orientation):
+    image = rgba() if kind.startswith("RGBA") else scene()
+    if kind.startswith("RGBA"):
+        alpha = np.full((40, 60), 255, np.uint8)
+        alpha[:10, :15] = 0
+        image.putalpha(Image.fromarray(alpha))
+    stored, exif = turned(image, orientation)
+    if kind == "PIL":
+        stored.info["exif"] = exif.tobytes()
+        stored.getexif()[0x0112] = orientation
+        picture = read_image(stored)
+    else:
+        options = {"JPEG": {"quality": 98, "subsampling": 0}}.get(kind, {})
+        if kind.endswith("WEBP"):
+            options = {"lossless": True, "exact": True}
+        picture = read_image(packed(stored, kind.rpartition(" ")[2], exif=exif, **options))
+    expected = SCENE.copy()
+    if kind.startswith("RGBA"):
+        expected[:10, :15] = BACKDROP
+    assert picture.shape == expected.shape
+    assert np.abs(picture.astype(int) - expected).max() <= (12 if kind == "JPEG" else 0)
+
+
+def test_what_is_transparent_becomes_grey_half_of_it_half():
+    assert (read_image(packed(rgba(0), "PNG")) == BACKDROP).all()
+    half = read_image(packed(rgba(128), "PNG")).astype(int)
+    assert np.abs(half - (SCENE.astype(int) + BACKDROP) / 2).max() <= 1
+    palette = Image.fromarray(SCENE).quantize(8)
+    palette.info["transparency"] = palette.getpixel((0, 0))
+    assert (read_image(packed(palette, "PNG"))[:20, :30] == BACKDROP).all()
+
+
+def test_a_picture_of_one_pixel_is_a_picture():
+    assert read_image(packed(Image.new("RGB", (1, 1), (9, 8, 7)), "PNG")).tolist() == [[[9, 8, 7]]]
+
+
+def png(width, height, rows=b""):
+    """Return a grey PNG of one bit a pixel that says it is ``width`` by ``height``."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_a_header_with_giant_dimensions_is_refused(tmp_path):
+    (tmp_path / "bomb.png").write_bytes(png(2**31 - 1, 2**31 - 1))
+    with pytest.raises(ImageError, match=r"bomb.png: expected at most 200,000,000 pixels, got 2147483647 x 2147483647"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_a_real_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    packer = zlib.compressobj(9)
+    row = bytes(1 + 30_000 // 8)
+    rows = b"".join([*(packer.compress(row * 100) for _ in range(300)), packer.flush()])
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(png(30_000, 30_000, rows))  # 900 megapixels, 2.7 GB as RGB
+    assert bomb.stat().st_size < 300_000
+    with pytest.raises(ImageError, match="got 30000 x 30000"):
+        read_image(bomb)
+
+
+def test_the_limit_of_pixels_is_the_callers():
+    content = packed(scene(), "PNG")
+    assert read_image(content, max_pixels=2400).shape == SCENE.shape
+    with pytest.raises(ImageError, match="expected at most 2,399 pixels, got 60 x 40"):
+        read_image(content, max_pixels=2399)
+    with pytest.raises(ImageError, match="expected at most 2,399 pixels"):
+        read_image(scene(), max_pixels=2399)
+
+
+CUT = [
+    pytest.param(packed(scene(), "JPEG"), "cut off", id="jpeg"),
+    pytest.param(packed(scene(), "JPEG", progressive=True), "cut off", id="progressive"),
+    pytest.param(packed(scene(), "PNG"), "cut off", id="png"),
+    pytest.param(packed(scene(), "WEBP"), "damaged", id="webp"),
+    pytest.param(packed(scene(), "GIF"), "damaged", id="gif"),
+    pytest.param(packed(scene(), "BMP"), "damaged", id="bmp"),
+    pytest.param(packed(scene(), "PPM"), "damaged", id="ppm"),
+    pytest.param(packed(scene(), "TIFF"), "damaged", id="tiff"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), CUT)
+def test_a_file_that_is_cut_off_is_told(content, message, capfd):
+    with pytest.raises(ImageError, match=message):
+        read_image(content[: len(content) * 3 // 4])
+    assert capfd.readouterr().err == ""
+
+
+def test_what_phones_append_to_a_jpeg_does_not_matter():
+    rng = np.random.default_rng(0)
+    film = rng.integers(0, 256, 400_000, np.uint8).tobytes() + b"\xff\xda"
+    assert b"\xff\xda" in film
+    assert read_image(packed(scene(), "JPEG") + film).shape == SCENE.shape
+
+
+def test_the_end_of_an_exif_thumbnail_is_not_the_end_of_the_picture():
+    thumbnail = packed(scene(), "JPEG")
+    whole = packed(scene(), "JPEG", exif=b"Exif\0\0" + thumbnail)
+    assert read_image(whole).shape == SCENE.shape
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(whole[:-30])
+
+
+NO_PICTURES = [
+    pytest.param(b"", "expected a picture, got an empty file", id="empty"),
+    pytest.param(b"hello\n" * 50, "expected a picture (JPEG", id="text"),
+    pytest.param(b"<svg width='10' height='10'></svg>", "", id="svg"),
+    pytest.param(b"\x89PNG\r\n\x1a\n", "", id="only the start of a png"),
+    pytest.param(b"\xff\xd8\xff", "", id="only the start of a jpeg"),
+    pytest.param(bytes(5000), "expected a picture (JPEG", id="zeros"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), NO_PICTURES)
+def test_what_is_no_picture_is_told_with_its_name(content, message, tmp_path, capfd):
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_whatever_is_damaged_there_is_a_picture_or_an_image_error(kind):
+    rng = np.random.default_rng(0)
+    whole = packed(scene(), kind)
+    for _ in range(100):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 8)):
+            content[rng.integers(len(content))] = rng.integers(256)
+        try:
+            picture = read_image(bytes(content[: rng.integers(1, len(content) + 1)]), max_pixels=10**6)
+        except ImageError:
+            continue
+        assert picture.ndim == 3
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
+    with pytest.raises(ImageError, match=r"no.png: cannot be read \(No such file"):
+        read_image(tmp_path / "no.png")
+    with pytest.raises(ImageError, match=r"cannot be read \(Is a directory"):
+        read_image(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.inference.images.MAX_BYTES", 2_000_000)
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(10**12)  # a sparse file
+    with pytest.raises(ImageError, match="expected a picture of at most 2 MB, got more"):
+        read_file(path)
+
+
+ARRAYS = [
+    pytest.param(SCENE, SCENE, id="rgb"),
+    pytest.param(SCENE[..., 0], np.repeat(SCENE[..., :1], 3, axis=2), id="grey"),
+    pytest.param(SCENE.astype(np.uint16) * 257, SCENE, id="16 bit"),
+    pytest.param(SCENE / 255, SCENE, id="float"),
+    pytest.param(SCENE[:, :, 0] > 100, np.repeat((SCENE[:, :, :1] > 100) * np.uint8(255), 3, axis=2), id="bool"),
+    pytest.param(np.dstack([SCENE, np.zeros((40, 60), np.uint8)]), np.full_like(SCENE, BACKDROP), id="rgba"),
+]
+
+
+@pytest.mark.parametrize(("array", "expected"), ARRAYS)
+def test_arrays_are_taken_as_documented(array, expected):
+    np.testing.assert_array_equal(read_image(array), expected)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((3, 4, 5), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.int64), np.full((4, 4), 2.0)],
+    ids=["five planes", "nothing", "int64", "floats above 1"],
+)
+def test_other_arrays_are_refused(array):
+    with pytest.raises(ImageError, match="expected"):
+        read_image(array)
+
+
+def test_a_file_bytes_a_pil_image_and_an_array_give_the_same(tmp_path):
+    content = packed(scene(), "PNG")
+    (tmp_path / "a.png").write_bytes(content)
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), content, bytearray(content), scene(), SCENE):
+        np.testing.assert_array_equal(read_image(source), SCENE)
+    with pytest.raises(ImageError, match="expected a path, bytes, a PIL image or an array, got int"):
+        read_image(7)
+
+
+def test_folders_are_searched_in_order_without_what_is_hidden(tmp_path):
+    for name in ("b.PNG", "a.jpg", "sub/c.webp", ".hidden.png", ".git/d.png", "notes.txt", "out/a.jpg", "film.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
+    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path, tmp_path / "out")]
+    assert found == ["a.jpg", "b.PNG", "gone.png", "sub/c.webp"]

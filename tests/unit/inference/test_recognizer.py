@@ -1,0 +1,179 @@
+"""Faces to expressions: the same however they come in."""
+
+import io
+import resource
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ferkit import Recognizer
+from ferkit.errors import ImageError, ModelError
+from ferkit.inference.detect import Box
+from ferkit.inference.recognizer import cut
+from ferkit.labels import EXPRESSIONS
+from networks import grey_of, make_card, write_network
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network") / "model.onnx")
+
+
+@pytest.fixture
+def recognizer(network):
+    return Recognizer(network, detector="none")
+
+
+def photos(count, seed=0):
+    """Return pictures of different sizes and brightness."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 120, (count, 2))
+    return [
+        rng.integers(level, level + 60, (h, w, 3), np.uint8)
+        for (h, w), level in zip(sizes, rng.integers(0, 195, count), strict=True)
+    ]
+
+
+def shares(faces):
+    return np.array([list(face.probabilities.values()) for face in faces])
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_the_likeliest_class_is_the_answer_and_probabilities_sum_to_one(recognizer, name):
+    (face,) = recognizer.recognize(np.full((60, 60), grey_of(name), np.uint8))
+    assert face.expression == face.likeliest == name
+    assert face.confidence == face.probabilities[name] == max(face.probabilities.values())
+    assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_below_the_least_confidence_the_answer_is_uncertain(network):
+    between = np.full((48, 48), (grey_of("fear") + grey_of("happy")) // 2, np.uint8)
+    assert Recognizer(network, detector="none").recognize(between)[0].expression in {"fear", "happy"}
+    (face,) = Recognizer(network, detector="none", min_confidence=0.6).recognize(between)
+    assert face.expression == "uncertain"
+    assert face.likeliest in {"fear", "happy"}
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_least_confidence_outside_0_to_1_is_refused(network, value):
+    with pytest.raises(ImageError, match="min_confidence must be from 0 to 1"):
+        Recognizer(network, min_confidence=value)
+
+
+def test_a_batch_gives_what_single_pictures_give(recognizer):
+    pictures = photos(150)
+    together = [face for faces in recognizer.recognize_batch(pictures) for face in faces]
+    alone = [recognizer.recognize(picture)[0] for picture in pictures]
+    np.testing.assert_allclose(shares(together), shares(alone), atol=1e-5, rtol=0)
+    assert [face.box for face in together] == [face.box for face in alone]
+
+
+def test_an_empty_batch_and_a_picture_without_faces_give_empty_lists(network):
+    nobody = Recognizer(network, detector=lambda picture: [])
+    assert nobody.recognize_batch([]) == []
+    assert nobody.recognize_batch(photos(2)) == [[], []]
+
+
+def test_crops_give_what_the_whole_picture_gives(recognizer):
+    squares = [picture[:20, :20] for picture in photos(20) if min(picture.shape[:2]) >= 20]
+    faces = recognizer.recognize_crops(squares)
+    np.testing.assert_allclose(shares(faces), shares([recognizer.recognize(s)[0] for s in squares]), atol=1e-5)
+    assert recognizer.recognize_crops(np.zeros((0, 48, 48), np.uint8)) == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_and_its_twin_turned_by_exif_read_the_same(network, orientation):
+    ways = [None, None, 0, 3, 1, 5, 2, 6, 4]  # Image.Transpose, by the EXIF number
+    rng = np.random.default_rng(0)
+    upright = Image.fromarray(rng.integers(0, 256, (90, 60, 3), np.uint8))
+    stored = upright if ways[orientation] is None else upright.transpose(Image.Transpose(ways[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG", exif=exif)
+    corner = Recognizer(network, detector=lambda picture: [Box(5, 3, 40), Box(30, 50, 30)])
+    assert corner.recognize(buffer.getvalue()) == corner.recognize(upright)
+
+
+def test_eight_threads_and_a_thousand_readings_each_agree(recognizer):
+    pictures = photos(50)
+    expected = [recognizer.recognize(picture) for picture in pictures]
+
+    def read(thread):
+        order = np.random.default_rng(thread).integers(0, len(pictures), 1000)
+        return all(recognizer.recognize(pictures[n]) == expected[n] for n in order)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(read, range(8)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_flat_over_two_thousand_pictures(recognizer):
+    def pages():
+        with open("/proc/self/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1])
+
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (400, 600, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG")
+    content = buffer.getvalue()
+    recognizer.recognize_batch(content for _ in range(200))
+    before = pages()
+    for _ in range(2):
+        recognizer.recognize_batch(content for _ in range(1000))
+    assert (pages() - before) * resource.getpagesize() < 20e6  # one picture alone has 0.7 MB
+
+
+def test_a_face_at_the_edge_is_cut_with_the_edge_going_on():
+    picture = np.zeros((20, 20, 3), np.uint8)
+    picture[:, :10] = 200
+    face = cut(picture, Box(-10, -10, 20))
+    assert face.shape == (48, 48)
+    assert (face == 200).all()
+    assert cut(picture, Box(10, 10, 30)).max() <= 1
+    with pytest.raises(ImageError, match="expected a box that meets the picture"):
+        cut(picture, Box(50, 50, 10))
+
+
+def test_a_hundred_megapixels_are_read_and_more_than_the_limit_refused(network):
+    buffer = io.BytesIO()
+    Image.new("L", (10_000, 10_000), grey_of("sad")).save(buffer, "JPEG")
+    (face,) = Recognizer(network, detector="none").recognize(buffer.getvalue())
+    assert face.expression == "sad"
+    assert face.box == Box(0, 0, 10_000)
+    assert Recognizer(network).recognize(buffer.getvalue()) == []
+    with pytest.raises(ImageError, match="expected at most 99,999,999 pixels, got 10000 x 10000"):
+        Recognizer(network, max_pixels=99_999_999).recognize(buffer.getvalue())
+
+
+def test_a_face_becomes_plain_values(recognizer):
+    content = recognizer.recognize(np.full((48, 60), 255, np.uint8))[0].to_dict()
+    assert content["box"] == {"x": 6, "y": 0, "size": 48}
+    assert content["expression"] == "neutral"
+    assert list(content["probabilities"]) == list(EXPRESSIONS)
+
+
+def test_other_files_are_no_networks(tmp_path, network):
+    with pytest.raises(ModelError, match=r"no.onnx: expected the ONNX file of a network, got nothing"):
+        Recognizer(tmp_path / "no.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ModelError, match="got another or a damaged file"):
+        Recognizer(tmp_path / "text.onnx")
+    with pytest.raises(ModelError, match="got another ONNX file"):
+        Recognizer(write_network(tmp_path / "bare.onnx", with_card=False))
+    (tmp_path / "cut.onnx").write_bytes(network.read_bytes()[:-200])
+    with pytest.raises(ModelError):
+        Recognizer(tmp_path / "cut.onnx")
+
+
+def test_a_network_that_differs_from_the_card_beside_it_is_refused(tmp_path):
+    file = write_network(tmp_path / "model.onnx", make_card(name="mine"))
+    assert Recognizer(file).card.name == "mine"
+    file.with_suffix(".json").write_text('{"sha256": "0000"}')
+    with pytest.raises(ModelError, match=r"model.onnx: damaged; its SHA-256 is not the one in model.json"):
+        Recognizer(file)

@@ -1,0 +1,236 @@
+"""Video files and streams to readings."""
+
+import gc
+import struct
+import subprocess
+import sys
+import weakref
+
+import cv2
+import numpy as np
+import pytest
+
+from ferkit.errors import ImageError
+from ferkit.inference.sources import VideoFile
+from ferkit.inference.video import read_video, recognize_stream, usual_every
+from films import one_face, picture, recognizer, write_film
+from networks import LEVELS
+
+
+@pytest.fixture(scope="module")
+def reads(tmp_path_factory):
+    return recognizer(tmp_path_factory.mktemp("network"))
+
+
+@pytest.mark.parametrize("fps", [10, 25, 29.97])
+def test_frames_have_their_times_and_what_is_on_them(tmp_path, reads, fps):
+    film = write_film(tmp_path / "film.mp4", one_face(12), fps)
+    frames = list(read_video(film, reads))
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [frame.seconds for frame in frames] == pytest.approx([k / fps for k in range(12)], abs=1e-3)
+    for frame in frames:
+        ((reading),) = frame.readings
+        assert (reading.track, reading.face.expression) == (1, "happy")
+        assert abs(reading.raw.box.x - 100) + abs(reading.raw.box.y - 80) <= 4
+        assert abs(reading.face.box.size - 64) <= 4
+
+
+@pytest.mark.parametrize(("every", "numbers"), [(1, list(range(10))), (3, [0, 3, 6, 9]), (50, [0])])
+def test_every_looks_at_each_nth_frame_only(tmp_path, reads, every, numbers):
+    film = write_film(tmp_path / "film.mp4", one_face(10), 25)
+    frames = list(read_video(film, reads, every))
+    assert [frame.number for frame in frames] == numbers
+    assert [frame.seconds for frame in frames] == pytest.approx([n / 25 for n in numbers], abs=1e-3)
+
+
+def test_two_people_are_two_tracks_with_their_own_expressions(tmp_path, reads):
+    pictures = [picture((10 + 3 * k, 20, 60, "surprise"), (230 - 3 * k, 150, 70, "sad")) for k in range(25)]
+    film = write_film(tmp_path / "film.mp4", pictures)
+    seen = {(r.track, r.face.expression) for frame in read_video(film, reads) for r in frame.readings}
+    assert seen == {(1, "sad"), (2, "surprise")}
+
+
+def test_an_expression_that_changes_is_followed_with_the_documented_lag(tmp_path, reads):
+    pictures = [*one_face(25, "happy"), *one_face(50, "sad")]
+    film = write_film(tmp_path / "film.mp4", pictures, 25)
+    frames = list(read_video(film, reads, smoothing=0.5))
+    raw = next(f.seconds for f in frames if f.readings[0].raw.expression == "sad")
+    smooth = next(f.seconds for f in frames if f.readings[0].face.expression == "sad")
+    assert raw == pytest.approx(1.0, abs=0.05)
+    assert smooth - raw == pytest.approx(0.5 * np.log(2), abs=0.08)  # half of the change is seen then
+    assert frames[-1].readings[0].face.probabilities["sad"] > 0.9
+
+
+def test_the_recognizers_own_threshold_counts_after_smoothing(tmp_path, reads):
+    doubtful = recognizer(tmp_path, min_confidence=0.9)
+    film = write_film(tmp_path / "film.mp4", [*one_face(20, "happy"), *one_face(20, "sad")], 25)
+    seen = [f.readings[0].face.expression for f in read_video(film, doubtful)]
+    assert seen[0] == "happy"
+    assert "uncertain" in seen
+    certain = [f.readings[0].face.expression for f in read_video(film, doubtful, min_confidence=0.0)]
+    assert set(certain) == {"happy", "sad"}
+
+
+def test_the_rotation_of_a_phone_is_applied(tmp_path, reads):
+    upright = picture((30, 20, 80, "angry"), size=(320, 240))
+    film = write_film(tmp_path / "film.mp4", [upright] * 5)
+    content = bytearray(film.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40  # version and flags, times, identity and the rest come before it
+    assert struct.unpack_from(">9i", content, matrix)[:2] == (1 << 16, 0)
+    turned = (0, 1 << 16, 0, -(1 << 16), 0, 0, 240 << 16, 0, 1 << 30)  # a quarter to the right
+    struct.pack_into(">9i", content, matrix, *turned)
+    film.write_bytes(content)
+    with VideoFile(film) as video:
+        assert (video.width, video.height) == (240, 320)
+    boxes = [r.raw.box for frame in read_video(film, reads) for r in frame.readings]
+    assert len(boxes) == 5
+    assert all(abs(box.x - (240 - 20 - 80)) <= 4 and abs(box.y - 30) <= 4 for box in boxes)
+
+
+def test_times_come_from_the_file_where_the_frame_rate_varies(tmp_path, reads):
+    film = write_film(tmp_path / "film.mkv", one_face(10), 25)
+    content = bytearray(film.read_bytes())
+    blocks = [at for at in range(len(content) - 5) if content[at] == 0xA3 and _is_block(content, at)]
+    assert len(blocks) == 10
+    for number, at in enumerate(blocks):
+        struct.pack_into(">h", content, at + _length(content, at) + 2, 40 * number + (500 if number >= 5 else 0))
+    film.write_bytes(content)
+    seconds = [frame.seconds for frame in read_video(film, reads)]
+    assert seconds == pytest.approx([0.04 * k + (0.5 if k >= 5 else 0) for k in range(10)], abs=2e-3)
+
+
+def _length(content, at):
+    """Return the number of bytes of a SimpleBlock's size."""
+    return 9 - content[at + 1].bit_length()
+
+
+def _is_block(content, at):
+    """Return whether a SimpleBlock of track 1 with a plausible size begins at ``at``."""
+    if not content[at + 1]:
+        return False
+    length = _length(content, at)
+    size = int.from_bytes(content[at + 1 : at + 1 + length]) & ~(1 << 7 * length)
+    data = at + 1 + length
+    return content[data] == 0x81 and data + size <= len(content) and content[data + 3] in (0x00, 0x80) and size > 8
+
+
+def test_what_is_no_video_gives_one_line_that_names_it(tmp_path, reads):
+    text, empty, folder = tmp_path / "text.mp4", tmp_path / "empty.mp4", tmp_path / "folder.mp4"
+    text.write_text("this is a text\n" * 100)
+    empty.touch()
+    folder.mkdir()
+    cut = write_film(tmp_path / "cut.mp4", one_face(20))
+    cut.write_bytes(cut.read_bytes()[:-3000])
+    none = write_film(tmp_path / "none.avi", [], code="MJPG")
+    for path, message in [
+        (tmp_path / "missing.mp4", "No such file"),
+        (empty, "empty file"),
+        (text, "expected a video, got something else"),
+        (cut, "cut off or damaged"),
+        (none, "without a frame"),
+        (folder, "cannot be read"),
+    ]:
+        with pytest.raises(ImageError, match=message) as caught:
+            list(read_video(path, reads))
+        assert str(caught.value).startswith(str(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_neither_opencv_nor_ffmpeg_prints_what_the_error_says(tmp_path):
+    cut = write_film(tmp_path / "cut.mp4", one_face(20))
+    cut.write_bytes(cut.read_bytes()[:-3000])
+    code = """
+import sys
+from ferkit.errors import ImageError
+from ferkit.inference.video import open_source
+try:
+    open_source(eval(sys.argv[1]))
+except ImageError as error:
+    print(error)
+"""
+    for source, message in [(repr(str(cut)), "expected a video"), ("63", "camera 63: expected a camera, found none")]:
+        done = subprocess.run([sys.executable, "-c", code, source], capture_output=True, text=True, check=True)
+        assert message in done.stdout
+        assert done.stderr == ""
+
+
+def test_a_video_that_breaks_off_keeps_what_was_read_and_says_so(tmp_path, reads):
+    film = write_film(tmp_path / "film.avi", one_face(50), 25, code="MJPG")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    frames = []
+    with pytest.warns(UserWarning, match=r"film\.avi: breaks off after \d\.\d of 2\.0 s \(frame \d+ of 50\)"):
+        frames.extend(read_video(film, reads))
+    assert 15 < len(frames) < 35
+    assert all(frame.readings for frame in frames)
+
+
+def test_a_whole_video_has_no_remark(tmp_path):
+    with VideoFile(write_film(tmp_path / "film.mp4", one_face(20), 29.97)) as video:
+        assert sum(1 for _ in video) == 20
+        assert video.remark is None
+
+
+@pytest.mark.parametrize("name", ["100%.mp4", "clip %03d.mp4", "concat:a|b.mp4", "größe.mp4", "-.mp4"])
+def test_a_files_name_is_never_taken_for_a_pattern_or_an_address(tmp_path, reads, name, monkeypatch):
+    write_film(tmp_path / "film.mp4", one_face(3)).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(list(read_video(name, reads))) == 3
+
+
+def test_an_address_is_no_file(reads):
+    with pytest.raises(ImageError, match="cannot be read"):
+        list(read_video("http://localhost:9/film.mp4", reads))
+
+
+@pytest.mark.parametrize(
+    ("size", "fps", "every"),
+    [((320, 240), 60, 1), ((640, 480), 30, 1), ((1280, 720), 30, 3), ((1280, 720), 8, 1), ((1920, 1080), 60, 6)],
+)
+def test_large_videos_are_looked_at_ten_times_a_second(tmp_path, size, fps, every):
+    film = write_film(tmp_path / "film.mp4", [np.zeros((size[1], size[0], 3), np.uint8)], fps)
+    with VideoFile(film) as video:
+        assert usual_every(video) == every
+
+
+def test_a_stream_takes_times_and_anything_that_is_a_picture(reads):
+    shown = picture((100, 80, 64, "fear"))
+    jpeg = cv2.imencode(".jpg", shown)[1].tobytes()
+    frames = list(recognize_stream([(7.0, shown), (7.1, jpeg), (7.3, shown.astype(float) / 255)], reads))
+    assert [frame.seconds for frame in frames] == pytest.approx([0, 0.1, 0.3])
+    assert [frame.readings[0].face.expression for frame in frames] == ["fear"] * 3
+    assert {frame.readings[0].track for frame in frames} == {1}
+
+
+def test_a_stream_of_pictures_alone_takes_a_frame_rate(reads):
+    frames = list(recognize_stream(one_face(9), reads, every=4, fps=20))
+    assert [(frame.number, frame.seconds) for frame in frames] == [(0, 0.0), (4, 0.2), (8, 0.4)]
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0}, {"smoothing": -1}, {"min_confidence": 2}])
+def test_a_stream_refuses_wrong_settings_at_once(reads, options):
+    with pytest.raises(ImageError, match="must be"):
+        recognize_stream([], reads, **options)
+
+
+def test_a_stream_keeps_no_picture(reads):
+    alive = []
+
+    def pictures():
+        for k in range(30):
+            shown = picture((100, 80, 64, "happy"))
+            alive.append(weakref.ref(shown))
+            yield k / 25, shown
+
+    for _ in recognize_stream(pictures(), reads):
+        gc.collect()
+        assert sum(ref() is not None for ref in alive) <= 2
+
+
+def test_a_frame_becomes_plain_values(reads):
+    (frame,) = recognize_stream([(0, picture((100, 80, 64, "happy")))], reads)
+    plain = frame.to_dict()
+    assert (plain["frame"], plain["seconds"]) == (0, 0)
+    (seen,) = plain["faces"]
+    assert (seen["track"], seen["looks"], seen["expression"]) == (1, 1, "happy")
+    assert seen["box"] == {"x": 100, "y": 80, "size": 64} == seen["raw"]["box"]
+    assert len(LEVELS) == len(seen["probabilities"])
