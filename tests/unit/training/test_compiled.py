@@ -38,6 +38,15 @@ def test_only_long_runs_on_a_gpu_are_compiled_unless_asked(asked, device, flops,
     assert why in reason
 
 
+@pytest.fixture(autouse=True)
+def nothing_compiled_before():
+    """Forget what other tests compiled: networks share their forward functions, and would count as compiled anew."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+
 def test_without_a_compiler_the_reason_names_it(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert choose_compile("on", "cpu", 1.0) == (
