@@ -54,3 +54,21 @@ def write_csv(path: Path, data: Fer2013) -> Path:
 def small_csv(tmp_path) -> Path:
     """Return a small fer2013.csv."""
     return write_csv(tmp_path / "fer2013.csv", make_data())
+
+
+@pytest.fixture
+def ferkit(monkeypatch, capsys):
+    """Return a function that runs a command in this process and returns exit code, stdout and stderr."""
+    from ferkit.cli.main import main
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run

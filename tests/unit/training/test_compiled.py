@@ -46,7 +46,6 @@ def nothing_compiled_before():
     torch._dynamo.reset()
 
 
-
 def test_without_a_compiler_the_reason_names_it(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert choose_compile("on", "cpu", 1.0) == (
