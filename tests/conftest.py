@@ -56,18 +56,24 @@ def small_csv(tmp_path) -> Path:
     return write_csv(tmp_path / "fer2013.csv", make_data())
 
 
+def exit_code() -> int:
+    """Run the command that ``sys.argv`` holds, and return its exit code."""
+    from ferkit.cli.main import main
+
+    try:
+        main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
 @pytest.fixture
 def ferkit(monkeypatch, capsys):
     """Return a function that runs a command in this process and returns exit code, stdout and stderr."""
-    from ferkit.cli.main import main
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
+        code = exit_code()
         output = capsys.readouterr()
         return code, output.out, output.err
 

@@ -7,33 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from conftest import make_data, write_csv
-from ferkit.cli.main import main
+from conftest import exit_code, make_data, write_csv
 from ferkit.models import model_names
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
-
-
-def exit_code():
-    """Run the program as ``sys.argv`` says."""
-    try:
-        main()
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
-@pytest.fixture
-def ferkit(monkeypatch, capsys):
-    """Return a function that runs a command and returns exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
-        code = exit_code()
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return run
 
 
 def train(ferkit, csv, out, *more):

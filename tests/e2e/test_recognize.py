@@ -14,6 +14,7 @@ import pytest
 import skimage
 from PIL import Image
 
+from conftest import exit_code
 from ferkit.cli.main import main
 from ferkit.inference.images import read_image
 from ferkit.labels import EXPRESSIONS
@@ -38,11 +39,7 @@ def recognize(network, monkeypatch, capfd):
         monkeypatch.setattr("sys.argv", ["ferkit", "recognize", *map(str, arguments), "--model", str(network)])
         if stdin is not None:
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
+        code = exit_code()
         output = capfd.readouterr()
         return code, output.out, output.err
 

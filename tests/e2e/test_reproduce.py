@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from conftest import make_data, write_csv
-from ferkit.cli.main import main
 from ferkit.experiments import TABLES
 
 SCRIPT = Path(__file__).with_name("small_tables.py")
@@ -43,23 +42,6 @@ def start(tmp_path, csv):
     for process in begun:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def ferkit(monkeypatch, capsys):
-    """Return a function that runs a command here and returns exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as left:
-            code = left.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return run
 
 
 def end(process):

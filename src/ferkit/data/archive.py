@@ -61,7 +61,7 @@ def _open_member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
     name = _choose(archive.namelist(), path)
     try:
         return archive.open(name)
-    except (RuntimeError, NotImplementedError) as error:  # a password, or a compression zipfile does not know
+    except RuntimeError as error:  # a password; its NotImplementedError: a compression zipfile does not know
         raise DataError(f"{path}: {name} cannot be unpacked ({error}); unpack it by hand") from None
 
 

@@ -38,7 +38,7 @@ class State(StrEnum):
 
     DONE = "done"
     BEGUN = "part done"
-    TODO = "to do"
+    NEW = "to do"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +288,12 @@ def _machine(here: str, threads: int | None) -> Machine:
     return Machine(device=str(found["device"]), on_gpu=here == "cuda", threads=threads or int(found["threads"]))
 
 
+def _state(folder: RunFolder, taken_up: bool) -> State:
+    if taken_up or folder.result.exists():
+        return State.DONE
+    return State.BEGUN if folder.last.exists() else State.NEW
+
+
 def _planned(
     recipe: Recipe,
     rows: tuple[tuple[str, Row], ...],
@@ -296,7 +302,7 @@ def _planned(
     taken_up: bool,
     here: str,
 ) -> PlannedRun:
-    state = State.DONE if taken_up or folder.result.exists() else State.BEGUN if folder.last.exists() else State.TODO
+    state = _state(folder, taken_up)
     seconds = _epoch_seconds(folder) if state is State.BEGUN else []
     whole = None if state is State.DONE else estimates.estimate(recipe, choose_precision(recipe, here)[0])
     if seconds and (whole is None or whole.scaled):  # the run itself knows better

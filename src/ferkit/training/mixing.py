@@ -22,6 +22,10 @@ class Mix:
         """Return the mixed batch."""
         return x_B3HW if self.share == 1 else x_B3HW.lerp(x_B3HW.roll(1, 0), 1 - self.share)
 
+    def main_labels(self, labels_B: Tensor) -> Tensor:
+        """Return the label that weighs more in each mixed face: what the training accuracy counts."""
+        return labels_B if self.share >= 0.5 else labels_B.roll(1, 0)
+
     def loss(self, criterion: nn.Module, log_probs_BK: Tensor, labels_B: Tensor) -> Tensor:
         """Return the loss of the mixed labels."""
         loss: Tensor = criterion(log_probs_BK, labels_B)

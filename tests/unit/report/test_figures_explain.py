@@ -102,11 +102,19 @@ def test_every_kernel_is_drawn_on_one_scale_with_grey_for_nothing():
 
 
 def test_weights_that_are_all_nothing_can_be_drawn():
-    figures_explain.filters(np.zeros((2, 3, 3), np.float32), ["1", "2"], "title")
-    figures_explain.weights(np.zeros((2, 3), np.float32), "title")
     silent = figures_explain.Explained(face=FACES[0], title="", subtitle="", map=np.zeros((48, 48), np.float32))
-    figures_explain.saliency([silent], "grad-cam")
-    figures_explain.saliency([silent], "occlusion")
+    for figure in (
+        figures_explain.filters(np.zeros((2, 3, 3), np.float32), ["1", "2"], "title"),
+        figures_explain.weights(np.zeros((2, 3), np.float32), "title"),
+        figures_explain.saliency([silent], "grad-cam"),
+        figures_explain.saliency([silent], "occlusion"),
+    ):
+        images = [image for axes in figure.axes for image in axes.images]
+        assert images
+        for image in images:
+            low, high = image.get_clim()
+            assert np.isfinite([low, high]).all()
+            assert low < high
 
 
 def test_features_show_the_face_and_every_map_as_it_is():

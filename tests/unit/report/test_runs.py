@@ -99,7 +99,7 @@ def test_variations_run_only_when_asked_for(planned):
 def test_a_result_anywhere_below_the_folder_counts_for_its_seed_alone(planned, tmp_path, place):
     write(tmp_path / "results" / place / "seed-1.json", result(SMALL, seed=1))
     states = {run.recipe.seed: run.state for run in planned(SMALL_AGAIN, seeds=2)}
-    assert states == {0: State.TODO, 1: State.DONE}
+    assert states == {0: State.NEW, 1: State.DONE}
 
 
 def test_every_copied_result_is_found_once(tmp_path):

@@ -44,3 +44,8 @@ def test_the_same_seed_mixes_the_same():
 def test_shares_lie_between_none_and_all():
     shares = np.array([draw_mix(0.2, seed).share for seed in range(200)])
     assert ((shares >= 0) & (shares <= 1)).all()
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.6, [1, 2, 3]), (0.4, [3, 1, 2])])
+def test_the_label_that_weighs_more_is_counted(share, expected):
+    assert Mix(share).main_labels(torch.tensor([1, 2, 3])).tolist() == expected
