@@ -1,11 +1,10 @@
-"""Reads pictures: one file to grey levels, and to the crop a network looks at."""
+"""Reads a picture file of the folder form to grey levels."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.data.faces import SIDE
 from ferkit.errors import DataError
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"  # the second cannot stand in the data between them
@@ -34,20 +33,3 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise DataError(f"{path}: expected a picture, got a file that cannot be read as one")
     return image.astype(np.uint8, copy=False)
-
-
-def read_crop(path: Path) -> NDArray[np.uint8]:
-    """Return the square in the middle of a picture as a crop of FER2013's size, ``(48, 48)``; it should be a face.
-
-    Raises:
-        DataError: There is no such file, or it is not a picture.
-    """
-    import cv2
-
-    grey = read_picture(path)
-    height, width = grey.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = grey[top : top + side, left : left + side]
-    how = cv2.INTER_AREA if side >= SIDE else cv2.INTER_LINEAR  # INTER_AREA repeats pixels where it enlarges
-    return cv2.resize(square, (SIDE, SIDE), interpolation=how).astype(np.uint8, copy=False)

@@ -1,8 +1,7 @@
 """Pictures to face boxes; a detector is a function from a picture to :class:`Box` values, the largest face first.
 
-Boxes are cut as FER2013's faces are. Measured by laying its faces into larger pictures and detecting them again: the
-square of OpenCV's Haar cascade is, in the median, 0.98 of a FER2013 picture's side, so it is widened by 1/0.98; the
-height of YuNet's tall box is 1.03 of it, its middle 0.017 too high.
+Boxes are cut as FER2013's faces are: each detector's factors make the median box of a FER2013 face, laid into a larger
+picture and detected again, as large as that face and in its place. ``benchmarks/detectors.py`` measures it.
 
 To add a detector, write its class here and name it in :data:`DETECTORS`.
 
@@ -62,7 +61,8 @@ class Haar:
     textures. ``benchmarks/detectors.py`` measures what that is worth.
     """
 
-    WIDEN = 1 / 0.98
+    WIDEN = 1 / 0.96
+    """Of the cascade's square."""
     NEIGHBOURS = 5
     """Detections that must agree on a face; fewer finds more faces and more false alarms."""
 
@@ -95,7 +95,7 @@ class YuNet:
 
     SIDE = 0.97
     """Of the square, as a share of the height of its box."""
-    LOWER = 0.017
+    LOWER = -0.02
     """How far below the middle of its box the square's middle lies, as a share of the side."""
     SCORE = 0.7
     SMALLEST = 16

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ferkit.data import Fer2013, Split
-from ferkit.data.picture import read_crop
 from ferkit.errors import DataError, RunError, UnknownNameError
 from ferkit.evaluation import activations, predict, saliency
 from ferkit.evaluation.metrics import Evaluation
@@ -57,12 +56,17 @@ class Picture:
 
 
 def picture_of_file(path: Path) -> Picture:
-    """Return the middle square of a picture file as a crop.
+    """Return the middle square of a picture file as recognition would cut it out.
 
     Raises:
-        DataError: It is not there or cannot be read as a picture.
+        ImageError: It is not there or cannot be read as a picture.
     """
-    return Picture(image=read_crop(path), name=path.name)
+    from ferkit.inference.detect import whole_picture
+    from ferkit.inference.images import read_image
+    from ferkit.inference.recognizer import cut
+
+    picture = read_image(path)
+    return Picture(image=cut(picture, whole_picture(picture)[0]), name=path.name)
 
 
 def picture_of_face(data: Fer2013, reference: str) -> Picture:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferkit.data.picture import read_crop, read_picture
+from ferkit.data.picture import read_picture
 from ferkit.errors import DataError
 
 
@@ -29,30 +29,6 @@ def write_sideways(path, image):
     return path
 
 
-def test_a_crop_of_the_right_size_keeps_every_pixel(tmp_path):
-    face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
-    assert read_crop(write(tmp_path / "face.png", face)).tolist() == face.tolist()
-
-
-def test_the_middle_square_is_taken_and_averaged(tmp_path):
-    image = np.zeros((96, 200), np.uint8)
-    image[:, 52:148] = np.random.default_rng(0).integers(0, 256, (96, 96))
-    expected = image[:, 52:148].reshape(48, 2, 48, 2).mean(axis=(1, 3))
-    assert np.abs(read_crop(write(tmp_path / "wide.png", image)) - expected).max() <= 0.5
-
-
-@pytest.mark.parametrize("shape", [(20, 30), (48, 48), (301, 97), (48, 500)])
-def test_any_size_becomes_48_by_48(tmp_path, shape):
-    crop = read_crop(write(tmp_path / "any.png", gradient(*shape)))
-    assert crop.shape == (48, 48)
-    assert crop.dtype == np.uint8
-
-
-def test_a_small_picture_is_enlarged_smoothly(tmp_path):
-    crop = read_crop(write(tmp_path / "small.png", gradient(12, 12)))
-    assert len(set(crop[0].tolist())) > 24
-
-
 def test_colour_and_clear_pictures_are_read_as_grey(tmp_path):
     colour = np.zeros((48, 48, 4), np.uint8)
     colour[..., 1], colour[..., 3] = 200, 255
@@ -62,7 +38,7 @@ def test_colour_and_clear_pictures_are_read_as_grey(tmp_path):
 
 
 def test_a_picture_held_sideways_is_turned_upright(tmp_path):
-    crop = read_crop(write_sideways(tmp_path / "phone.jpg", gradient(60, 60)))
+    crop = read_picture(write_sideways(tmp_path / "phone.jpg", gradient(60, 60)))
     down, across = crop.mean(axis=1), crop.mean(axis=0)
     assert down[-1] - down[0] > 200
     assert np.ptp(across) < 10
@@ -72,11 +48,11 @@ def test_a_picture_held_sideways_is_turned_upright(tmp_path):
 def test_what_is_no_picture_is_named(tmp_path, content):
     (tmp_path / "x.jpg").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.jpg: expected a picture, got a file that cannot be read as one$"):
-        read_crop(tmp_path / "x.jpg")
+        read_picture(tmp_path / "x.jpg")
 
 
 def test_a_missing_picture_and_a_folder_are_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.png: no such file$"):
-        read_crop(tmp_path / "none.png")
+        read_picture(tmp_path / "none.png")
     with pytest.raises(DataError, match=r": cannot be read \(Is a directory\)$"):
-        read_crop(tmp_path)
+        read_picture(tmp_path)

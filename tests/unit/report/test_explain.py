@@ -7,6 +7,8 @@ from conftest import make_data
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.errors import DataError, RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import predict
+from ferkit.inference.detect import whole_picture
+from ferkit.inference.recognizer import cut
 from ferkit.models import build_model, model_names
 from ferkit.report import explain
 from ferkit.training.folder import RunFolder
@@ -216,3 +218,17 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file/x\.svg: cannot be written to \("):
         explain.save(explain.diagram_figure(build_model("layers"), "layers"), tmp_path / "file/x.svg")
+
+
+def test_a_picture_is_cut_as_recognition_cuts_it(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (96, 200, 3), dtype=np.uint8)
+    assert cv2.imwrite(str(tmp_path / "wide.png"), picture[..., ::-1])
+    (face,) = explain_crops(picture)
+    found = explain.picture_of_file(tmp_path / "wide.png")
+    assert np.array_equal(found.image, face)
+    assert (found.image.shape, found.name) == ((48, 48), "wide.png")
+
+
+def explain_crops(picture):
+    """Return what the recognizer hands to its network, where the picture is the face."""
+    return [cut(picture, box) for box in whole_picture(picture)]
