@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,10 @@ def train(
     save_seconds: Annotated[
         float, typer.Option("--save-seconds", min=0, help="Time between two checkpoints inside an epoch.")
     ] = 120.0,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option("--teacher", metavar="RUN", help="A finished run to learn from beside the labels; repeatable."),
+    ] = None,
     augment_backend: Annotated[
         str | None,
         typer.Option("--augment-backend", metavar="NAME", help="auto, albumentations or batched: short for --set."),
@@ -64,17 +69,26 @@ def train(
     ends with the same numbers as if it had never stopped.
     """
     notice(f"reading {data}")
-    from ferkit.data import read_fer2013
+    from ferkit.data import Split, read_fer2013
     from ferkit.report.page import write_page
     from ferkit.training.compiled import Compiled
+    from ferkit.training.folder import RunFolder
     from ferkit.training.loop import Step
     from ferkit.training.run import Finished, Started, Stopped
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
+    from ferkit.training.teaching import ask_teachers, teacher_names
 
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
     faces = read_fer2013(data)
+    lesson = None
+    if teacher and not RunFolder(out).lesson.exists():
+        notice(f"asking {len(teacher)} teacher{'s' if len(teacher) > 1 else ''} about every Training face")
+        lesson = ask_teachers(teacher, faces.split(Split.TRAINING))
+        chosen = replace(chosen, teachers=lesson.teachers)
+    elif teacher:
+        chosen = replace(chosen, teachers=teacher_names(teacher))
     events = run(
         chosen,
         faces,
@@ -85,6 +99,7 @@ def train(
         workers=workers,
         save_seconds=save_seconds,
         compiling=compiling,
+        lesson=lesson,
     )
     view = _View()
     try:

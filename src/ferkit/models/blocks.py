@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from ferkit.models.compact import Mean
 from ferkit.models.trace import ACTIVATIONS, INPUT, Layer, trace
 
 _HEADS: dict[type[nn.Module], str] = {
@@ -19,6 +20,7 @@ _HEADS: dict[type[nn.Module], str] = {
     nn.MaxPool2d: "max pooling",
     nn.AvgPool2d: "average pooling",
     nn.AdaptiveAvgPool2d: "average pooling",
+    Mean: "mean over the picture",
     nn.AdaptiveMaxPool2d: "max pooling",
     nn.Linear: "linear",
 }

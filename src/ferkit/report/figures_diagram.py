@@ -22,6 +22,7 @@ _COLOURS = {
     "convolution": TRAIN,
     "max pooling": VALID,
     "average pooling": "#e6a817",
+    "mean over the picture": "#e6a817",
     "linear": "#0a7f62",
 }
 _OTHER = "#8a5fb0"  # layers of other kinds

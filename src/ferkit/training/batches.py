@@ -42,6 +42,9 @@ class Batch(NamedTuple):
     total: int
     """Faces of the batch over all processes."""
 
+    taught: Tensor | None = None
+    """``(B, K)`` float32: the probabilities that teachers give, where there are any."""
+
 
 def steps_per_epoch(faces: int, batch_size: int, processes: int = 1) -> int:
     """Return the number of batches; a last one too small for batch norm (two faces a process) is left out.
@@ -57,8 +60,16 @@ def steps_per_epoch(faces: int, batch_size: int, processes: int = 1) -> int:
 class TrainingBatches(Dataset[Batch]):
     """Every batch of a run: shuffled, cut, augmented."""
 
-    def __init__(self, faces: Faces, recipe: Recipe, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        faces: Faces,
+        recipe: Recipe,
+        rank: int = 0,
+        processes: int = 1,
+        taught: NDArray[np.float32] | None = None,
+    ) -> None:
         self.faces = faces
+        self.taught = taught
         self.recipe = recipe
         self.rank, self.processes = rank, processes
         self.steps = steps_per_epoch(len(faces), recipe.batch_size, processes)
@@ -74,7 +85,8 @@ class TrainingBatches(Dataset[Batch]):
         if self.augment is None:  # built where it is used, after the loader's process was started
             self.augment = build_augmentation(self.recipe.augmentation, self.recipe.seed)
         images = np.stack([self.augment(self.faces.images[row], epoch=epoch, sample=int(row)) for row in mine])
-        return Batch(torch.from_numpy(images), torch.from_numpy(self.faces.labels[mine]), total)
+        taught = None if self.taught is None else torch.from_numpy(self.taught[mine])
+        return Batch(torch.from_numpy(images), torch.from_numpy(self.faces.labels[mine]), total, taught)
 
     def rows(self, index: int) -> tuple[int, NDArray[np.int64], int]:
         """Return the epoch of a batch, from 0, the positions of this process's faces, and how many all have."""
@@ -97,14 +109,16 @@ def load_batches(dataset: TrainingBatches, start: int, workers: int, device: tor
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
-    for images, labels, total in loader:
-        yield Batch(images.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu), total)
+    for images, labels, total, taught in loader:
+        there = images.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+        yield Batch(*there, total, None if taught is None else taught.to(device, non_blocking=on_gpu))
 
 
 def resident_batches(dataset: TrainingBatches, start: int, device: torch.device) -> Iterator[Batch]:
     """Yield the batches from position ``start`` on, of faces that live on ``device``, augmented there, many at once."""
     images_NHW = torch.from_numpy(dataset.faces.images).to(device)
     labels_N = torch.from_numpy(dataset.faces.labels).to(device)
+    taught_NK = None if dataset.taught is None else torch.from_numpy(dataset.taught).to(device)
     several = max(1, AHEAD[device.type] // dataset.share)
     for first in range(start, len(dataset), several):
         parts = [dataset.rows(index) for index in range(first, min(first + several, len(dataset)))]
@@ -118,9 +132,10 @@ def resident_batches(dataset: TrainingBatches, start: int, device: torch.device)
         if dataset.recipe.augmentation == "report":
             draws = draw(dataset.recipe.seed, epochs, rows)
             images = augment_batch(images, Draws(*(send(part, device) for part in draws)))
-        shares = zip(torch.split(images, sizes), torch.split(labels_N[there], sizes), parts, strict=True)
-        for images_BHW, labels_B, (_, _, total) in shares:
-            yield Batch(images_BHW, labels_B, total)
+        taught = [None] * len(sizes) if taught_NK is None else torch.split(taught_NK[there], sizes)
+        shares = zip(torch.split(images, sizes), torch.split(labels_N[there], sizes), parts, taught, strict=True)
+        for images_BHW, labels_B, (_, _, total), taught_BK in shares:
+            yield Batch(images_BHW, labels_B, total, taught_BK)
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:

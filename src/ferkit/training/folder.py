@@ -7,6 +7,7 @@ tensorboard/         the same for TensorBoard
 checkpoints/last.pt  everything, to go on from
 checkpoints/best.pt  the weights of the epoch with the best validation accuracy
 weights.safetensors  the weights that were kept
+lesson.npz           what the teachers of a student say of Training, where it has any
 predictions.npz      log-probabilities (N, K) of validation and test, in the order of the data set
 result.json          metrics, protocol, curves, commit, versions, device, seconds; its presence says: finished
 report.html          the same for people
@@ -72,6 +73,11 @@ class RunFolder:
     def predictions(self) -> Path:
         """What the network says of every face it was evaluated on."""
         return self.path / "predictions.npz"
+
+    @property
+    def lesson(self) -> Path:
+        """What the run's teachers say of Training, where it has any."""
+        return self.path / "lesson.npz"
 
     @property
     def log(self) -> Path:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferkit.data.faces import Faces
@@ -24,7 +26,7 @@ from ferkit.training.compiled import Compiled, SteadyBatches
 from ferkit.training.environment import choose_augment_backend
 from ferkit.training.mixing import draw_mix
 from ferkit.training.recipe import Recipe
-from ferkit.training.schedule import build_criterion, steps_each_batch
+from ferkit.training.schedule import build_criterion, soft_cross_entropy, steps_each_batch
 from ferkit.training.state import Counts, Epoch, TrainState
 
 GPU_CHECK = 50
@@ -56,6 +58,7 @@ def fit(
     valid: Faces,
     workers: int = 0,
     compile_mode: str = "",
+    taught: NDArray[np.float32] | None = None,
 ) -> Iterator[Compiled | Step | Epoch]:
     """Train ``state`` in place from wherever it stands, pausing after every batch and every epoch.
 
@@ -67,6 +70,7 @@ def fit(
         valid: Validation faces.
         workers: Processes that prepare batches, where Albumentations does.
         compile_mode: One of :data:`ferkit.training.compiled.MODES`; empty not to compile.
+        taught: ``(N, K)`` probabilities of the Training faces that are learnt beside their labels, if any.
 
     Yields:
         A :class:`Compiled` first where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a pass; stop
@@ -75,7 +79,7 @@ def fit(
     Raises:
         TrainingError: The loss is not finite; the message says where.
     """
-    dataset = TrainingBatches(train, recipe, fabric.global_rank, fabric.world_size)
+    dataset = TrainingBatches(train, recipe, fabric.global_rank, fabric.world_size, taught)
     start = state.epoch * dataset.steps + state.step
     if choose_augment_backend(recipe, fabric.device.type) == "batched":
         batches = resident_batches(dataset, start, fabric.device)
@@ -92,11 +96,13 @@ def fit(
         began = time.perf_counter() - state.seconds
         model.train()
         while state.step < dataset.steps:
-            images_BHW, labels_B, total = next(batches)
+            images_BHW, labels_B, total, taught_BK = next(batches)
             torch.manual_seed(_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
             mix = draw_mix(recipe.mixup, _seed(recipe.seed, state.epoch, state.step, fabric.global_rank, "mixup"))
             log_probs_BK = model(mix.faces(network_input(images_BHW)))
             loss = mix.loss(criterion, log_probs_BK, labels_B)
+            if taught_BK is not None:
+                loss = loss.lerp(mix.loss(soft_cross_entropy, log_probs_BK, taught_BK), recipe.distill)
             # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
             fabric.backward(loss * (len(labels_B) * fabric.world_size / total))
             optimizer.step()

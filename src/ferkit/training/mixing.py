@@ -5,10 +5,11 @@ Source: Zhang et al., 2018, https://arxiv.org/abs/1710.09412.
 Shape letters: B batch, H height, W width, K classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,12 @@ class Mix:
         """Return the label that weighs more in each mixed face: what the training accuracy counts."""
         return labels_B if self.share >= 0.5 else labels_B.roll(1, 0)
 
-    def loss(self, criterion: nn.Module, log_probs_BK: Tensor, labels_B: Tensor) -> Tensor:
-        """Return the loss of the mixed labels."""
-        loss: Tensor = criterion(log_probs_BK, labels_B)
+    def loss(self, criterion: Callable[[Tensor, Tensor], Tensor], log_probs_BK: Tensor, labels_B: Tensor) -> Tensor:
+        """Return the loss of the mixed labels; instead of labels it takes probabilities ``(B, K)`` too."""
+        loss = criterion(log_probs_BK, labels_B)
         if self.share == 1:
             return loss
-        other: Tensor = criterion(log_probs_BK, labels_B.roll(1, 0))
+        other = criterion(log_probs_BK, labels_B.roll(1, 0))
         return loss.lerp(other, 1 - self.share)
 
 

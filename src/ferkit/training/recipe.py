@@ -60,6 +60,18 @@ class Recipe:
         float, Field(ge=0, description="alpha of the Beta distribution by which pairs of faces are mixed; 0: none")
     ] = 0.0
 
+    teachers: Annotated[
+        tuple[str, ...],
+        Field(
+            description="networks whose probabilities are learnt beside the labels: the first digits of the SHA-256 of "
+            "their weights; `ferkit train --teacher RUN` writes them"
+        ),
+    ] = ()
+
+    distill: Annotated[
+        float, Field(ge=0, le=1, description="weight of what the teachers say in the loss; the labels have the rest")
+    ] = 0.5
+
     average: Annotated[
         float,
         Field(
@@ -185,6 +197,9 @@ class Recipe:
 
         return tomli_w.dumps(self.to_dict())
 
+
+TEACHER_DIGITS = 16
+"""Hexadecimal digits of the SHA-256 of a teacher's weights that name it."""
 
 _NOT_IN_KEY = {"seed", "device", "augment_backend", "loss", "options", "protocol", "weight_decay"}
 """Fields that do not enter the key, or enter it in a form of their own."""

@@ -23,8 +23,9 @@ MODEL3 = replace(MODEL1, model="model3", options={})
 FINAL = replace(MODEL3, options={"width": 2.0}, lr=0.02, loss="cross_entropy", batch_size=128, epochs=15)
 LAYERS = replace(MODEL1, model="layers", options={"depth": 4})
 
-COMPACT = Recipe(
+TEACHER = Recipe(
     model="compact",
+    options={"stem": "full"},
     optimizer="nesterov",
     lr=0.1,
     label_smoothing=0.1,
@@ -34,13 +35,15 @@ COMPACT = Recipe(
     epochs=60,
     augmentation="faces",
 )
+COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
 
 RECIPES: dict[str, tuple[str, Recipe]] = {
     "model1": ("Model 1, filters version 1, kernel 3, as in Table 2; minutes on a CPU", MODEL1),
     "model2": ("Model 2, as in Table 2; half an hour on a CPU", MODEL2),
     "model3": ("Model 3, as in Table 2; hours on a CPU", MODEL3),
     "layers": ("the smallest network of Table 7; set depth to 5, 6 or 7 for the others", LAYERS),
-    "compact": ("the network that ferkit recognises with; an hour or two on a CPU, protocol standard", COMPACT),
+    "compact": ("the network that ferkit recognises with, given --teacher RUN; an hour or two on a CPU", COMPACT),
+    "teacher": ("the network that compact learns from, which was shipped before it; an hour or two on a CPU", TEACHER),
     "final": ("the report's final model: Model 3 with doubled widths, 15 epochs; for a GPU", FINAL),
 }
 """Name to what it is and the recipe."""

@@ -43,6 +43,7 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
+from ferkit.training.teaching import Lesson, read_lesson, write_lesson
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
@@ -124,6 +125,7 @@ def train(
     workers: int | None = None,
     save_seconds: float = SAVE_SECONDS,
     compiling: str = "auto",
+    lesson: Lesson | None = None,
 ) -> Iterator[Event]:
     """Train, evaluate and write the run folder; everything happens while the events are consumed.
 
@@ -136,6 +138,7 @@ def train(
         devices: Processes on this machine, one a device; several train with DDP.
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
+        lesson: What the recipe's teachers say of Training; kept in ``out``, so a run that goes on needs it no more.
         compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
     Yields:
@@ -165,6 +168,8 @@ def train(
     first = fabric.is_global_zero
     if first:
         folder.prepare(recipe)
+        if lesson is not None and not folder.lesson.exists():
+            write_lesson(folder, lesson)
     fabric.barrier()
     with _logged(folder, active=first) as log, _told_plainly(recipe, folder), StopRequest(max_minutes) as stop:
         run = _Run(recipe, data, folder, fabric, log, device, precision)
@@ -203,6 +208,9 @@ class _Run:
         if recipe.batch_size < needed:
             raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
         self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
+        self.taught: NDArray[np.float32] | None = None
+        if recipe.teachers:
+            self.taught = read_lesson(folder, recipe.teachers, len(self.train)).probabilities
         if self.steps == 0:
             raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
         self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric))
@@ -237,7 +245,7 @@ class _Run:
         )
         saved = time.monotonic()
         mode = "default" if compile_it else ""
-        for event in fit(self.fabric, self.state, self.recipe, self.train, self.valid, workers, mode):
+        for event in fit(self.fabric, self.state, self.recipe, self.train, self.valid, workers, mode, self.taught):
             yield event
             if isinstance(event, Compiled):
                 self.compiled = not event.problem

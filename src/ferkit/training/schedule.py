@@ -6,7 +6,7 @@ Source: the report, sections 2.2 and 3; https://docs.pytorch.org/docs/stable/opt
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from ferkit.training.recipe import Recipe
@@ -19,6 +19,11 @@ def build_criterion(recipe: Recipe) -> nn.Module:
     if recipe.label_smoothing > 0:
         return nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     return nn.NLLLoss() if recipe.loss == "nll" else nn.CrossEntropyLoss()
+
+
+def soft_cross_entropy(log_probs_BK: Tensor, target_BK: Tensor) -> Tensor:
+    """Return the cross entropy of log-probabilities and target probabilities: the mean over the batch, in nats."""
+    return -(target_BK * log_probs_BK).sum(1).mean()
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

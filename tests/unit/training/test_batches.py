@@ -63,10 +63,11 @@ def test_an_epoch_shows_every_face_once_with_its_label():
 
 
 def test_a_batch_holds_grey_levels_classes_and_its_size():
-    images, labels, total = TrainingBatches(numbered_faces(20), plain())[0]
+    images, labels, total, taught = TrainingBatches(numbered_faces(20), plain())[0]
     assert (images.shape, images.dtype) == ((8, 48, 48), torch.uint8)
     assert (labels.shape, labels.dtype) == ((8,), torch.int64)
     assert total == 8
+    assert taught is None
 
 
 @pytest.mark.parametrize(

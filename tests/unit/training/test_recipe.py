@@ -27,7 +27,8 @@ SHIPPED = [pytest.param(recipe, id=name) for name, (_, recipe) in RECIPES.items(
         pytest.param("model3", 20_582_432, id="Figure 11"),
         pytest.param("layers", 6_312, id="4 layers"),
         pytest.param("final", 82_309_184, id="Figure 11 with doubled widths"),
-        pytest.param("compact", 1_603_919, id="ours"),
+        pytest.param("compact", 1_597_543, id="ours"),
+        pytest.param("teacher", 1_603_919, id="the one before it"),
     ],
 )
 def test_a_shipped_recipe_builds_its_network(name, parameters):
@@ -38,17 +39,18 @@ def test_a_shipped_recipe_builds_its_network(name, parameters):
 
 
 def test_every_shipped_recipe_is_known_to_these_tests():
-    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "compact", "final"}
+    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "compact", "teacher", "final"}
 
 
-@pytest.mark.parametrize("recipe", [param for param in SHIPPED if param.id != "compact"])
+@pytest.mark.parametrize("recipe", [param for param in SHIPPED if param.id not in {"compact", "teacher"}])
 def test_a_recipe_of_the_report_follows_it_and_keeps_the_last_epoch(recipe):
     assert (recipe.protocol, recipe.keep, recipe.augmentation) == (Protocol.REPORT, "last", "report")
     assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
 
 
-def test_our_own_recipe_selects_on_public_test():
-    recipe = get_recipe("compact")
+@pytest.mark.parametrize("name", ["compact", "teacher"])
+def test_our_own_recipes_select_on_public_test(name):
+    recipe = get_recipe(name)
     assert (recipe.protocol, recipe.keep) == (Protocol.STANDARD, "best")
 
 
@@ -249,6 +251,8 @@ OTHERS = {
     "loss": "cross_entropy",
     "label_smoothing": 0.1,
     "mixup": 0.2,
+    "teachers": ("0123456789abcdef",),
+    "distill": 0.7,
     "average": 0.9,
     "scheduler": "cosine",
     "batch_size": 65,

@@ -1,0 +1,126 @@
+"""Learning from what other networks say: the lesson, its file, and runs that have teachers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_data, make_faces
+from ferkit.data import Split
+from ferkit.errors import RunError
+from ferkit.evaluation import predict
+from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.recipe import Recipe
+from ferkit.training.run import Finished, Stopped, train
+from ferkit.training.schedule import soft_cross_entropy
+from ferkit.training.teaching import Lesson, ask_teachers, read_lesson, write_lesson
+
+RECIPE = Recipe(
+    model="layers",
+    options={"depth": 4},
+    optimizer="adam",
+    lr=0.01,
+    epochs=2,
+    batch_size=16,
+    precision="float32",
+    device="cpu",
+    augmentation="none",
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory, data):
+    """Return the folders of two finished runs."""
+    folders = [tmp_path_factory.mktemp("teachers") / str(seed) for seed in (0, 1)]
+    for seed, folder in enumerate(folders):
+        list(train(replace(RECIPE, seed=seed), data, folder, workers=0))
+    return folders
+
+
+@pytest.fixture(scope="module")
+def lesson(teachers, data):
+    return ask_teachers(teachers, data.split(Split.TRAINING))
+
+
+def test_a_lesson_is_the_mean_over_teachers_faces_and_mirror_images(teachers, lesson, data):
+    images = data.split(Split.TRAINING).images
+    views = (images, np.ascontiguousarray(images[:, :, ::-1]))
+    expected = np.mean([np.exp(predict(load_run(run)[1], view)) for run in teachers for view in views], axis=0)
+    np.testing.assert_allclose(lesson.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(lesson.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_teachers_are_named_by_their_weights_in_any_order(teachers, lesson, data):
+    digests = sorted(RunFolder(run).read_result()["weights_sha256"][:16] for run in teachers)
+    assert list(lesson.teachers) == digests
+    assert ask_teachers(teachers[::-1], make_faces(20)).teachers == lesson.teachers
+
+
+def test_the_loss_of_certain_teachers_is_the_loss_of_labels():
+    log_probs = torch.randn(5, 7).log_softmax(1)
+    labels = torch.tensor([0, 3, 6, 2, 2])
+    certain = torch.nn.functional.one_hot(labels, 7).float()
+    torch.testing.assert_close(soft_cross_entropy(log_probs, certain), torch.nn.functional.nll_loss(log_probs, labels))
+
+
+def test_a_lesson_survives_its_file(tmp_path, lesson, data):
+    write_lesson(RunFolder(tmp_path), lesson)
+    read = read_lesson(RunFolder(tmp_path), lesson.teachers, len(data.split(Split.TRAINING)))
+    assert read.teachers == lesson.teachers
+    np.testing.assert_array_equal(read.probabilities, lesson.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("content", "teachers", "faces", "message"),
+    [
+        pytest.param(None, ("a",), 3, "name their runs with --teacher", id="no file"),
+        pytest.param(b"PK", ("a",), 3, "not what teachers said", id="damaged"),
+        pytest.param(Lesson(("b",), np.ones((3, 7), np.float32)), ("a",), 3, "got something else", id="other teachers"),
+        pytest.param(Lesson(("a",), np.ones((2, 7), np.float32)), ("a",), 3, "got something else", id="other faces"),
+    ],
+)
+def test_what_is_not_the_lesson_is_refused(tmp_path, content, teachers, faces, message):
+    folder = RunFolder(tmp_path)
+    if isinstance(content, bytes):
+        folder.lesson.write_bytes(content)
+    elif content is not None:
+        write_lesson(folder, content)
+    with pytest.raises(RunError, match=message):
+        read_lesson(folder, teachers, faces)
+
+
+def test_a_student_that_only_copies_comes_nearer_to_its_teachers_than_one_without(tmp_path, data, lesson):
+    def distance(name, recipe, given):
+        *_, last = train(recipe, data, tmp_path / name, workers=0, lesson=given)
+        assert isinstance(last, Finished)
+        said = torch.from_numpy(predict(load_run(tmp_path / name)[1], data.split(Split.TRAINING).images))
+        return float(soft_cross_entropy(said, torch.from_numpy(lesson.probabilities)))
+
+    alone = replace(RECIPE, seed=5, epochs=6)
+    taught = replace(alone, teachers=lesson.teachers, distill=1.0)
+    assert distance("taught", taught, lesson) < distance("alone", alone, None)
+
+
+@pytest.mark.parametrize("backend", ["albumentations", "batched"])
+def test_a_student_goes_on_without_its_teachers_to_the_same_weights(tmp_path, data, lesson, backend):
+    recipe = replace(RECIPE, teachers=lesson.teachers, augment_backend=backend, augmentation="report", mixup=0.2)
+    *_, whole = train(recipe, data, tmp_path / "whole", workers=0, lesson=lesson)
+    *_, stopped = train(recipe, data, tmp_path / "parts", workers=0, lesson=lesson, max_minutes=0)
+    assert isinstance(stopped, Stopped)
+    *_, last = train(recipe, data, tmp_path / "parts", workers=0, resume=True)
+    assert last.result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def test_teachers_that_are_not_there_are_asked_for(tmp_path, data):
+    with pytest.raises(RunError, match=r"learn from 0123456789abcdef; name their runs with --teacher"):
+        list(train(replace(RECIPE, teachers=("0123456789abcdef",)), data, tmp_path / "out", workers=0))
+
+
+def test_teachers_enter_the_key_and_the_share_without_them_does_not_matter():
+    assert replace(RECIPE, teachers=("0123456789abcdef",)).key() != RECIPE.key()
