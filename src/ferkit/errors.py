@@ -7,11 +7,12 @@
   * TrainingError       training had to stop: the loss is not finite, memory or disk space ran out
   * ImageError          a picture, video or detector file cannot be used
   * ModelError          a file is not a network exported by ferkit, or is damaged
+  * ServiceError        the web service cannot start as asked
   * UnknownNameError    a model, recipe, field or table name is not registered
   * MissingExtraError   an optional part of ferkit is not installed
 
-The message of each says what was expected, what came, and where. Only the command line (and later the web service)
-translates them; nothing in between swallows one.
+The message of each says what was expected, what came, and where. Only the command line and
+the web service translate them; nothing in between swallows one.
 """
 
 from collections.abc import Iterable
@@ -44,6 +45,10 @@ class ImageError(FerkitError, ValueError):
 
 class ModelError(FerkitError):
     """A file is not a network exported by ferkit, or is damaged."""
+
+
+class ServiceError(FerkitError):
+    """The web service cannot start as asked."""
 
 
 class MissingExtraError(FerkitError, ImportError):

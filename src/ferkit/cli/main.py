@@ -21,6 +21,7 @@ from ferkit.cli import (
     recognize,
     reproduce,
     results,
+    serve,
     train,
 )
 from ferkit.errors import FerkitError, MissingExtraError
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Facial expression recognition: faces in photos to expressions; training on FER2013, with honest numbers.",
 )
 app.command("recognize")(recognize.recognize)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)

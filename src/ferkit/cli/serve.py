@@ -1,0 +1,194 @@
+"""``ferkit serve``: recognition for browsers and other programs."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+    from ferkit.web.settings import Settings
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="A network written by `ferkit export`; the shipped one if left out."),
+    ] = None,
+    detector: Annotated[str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")] = (
+        "haar"
+    ),
+    detector_model: Annotated[
+        Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
+    ] = None,
+    min_confidence: Annotated[
+        float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
+    ] = 0.0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes; one that dies is replaced.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Pictures a process reads at once; by default all cores.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option("--api-key-file", help="A key a line; requests need one of them.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A name the service answers to, behind a proxy; may be repeated."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", help="Another page that may use it, as https://example.org; may be repeated."),
+    ] = None,
+    waiting: Annotated[int, typer.Option("--waiting", min=0, help="Requests that may wait; the rest get 503.")] = 16,
+    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 32_000_000,
+    max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Of a picture.")] = 50_000_000,
+    max_images: Annotated[int, typer.Option("--max-images", min=1, help="Pictures a request.")] = 16,
+    max_streams: Annotated[int, typer.Option("--max-streams", min=0, help="Camera streams a process.")] = 16,
+    upload_seconds: Annotated[
+        float, typer.Option("--upload-seconds", min=0.1, help="Until the body of a request is there.")
+    ] = 20.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="From then until its answer.")] = 30.0,
+    per_minute: Annotated[
+        int, typer.Option("--per-minute", min=0, help="Requests of a client a minute and process; 0: any number.")
+    ] = 0,
+) -> None:
+    """Serve recognition: a page at /, REST at /v1, documentation at /docs.
+
+    Listens on this machine alone unless --host says otherwise. No picture is stored or logged. SIGTERM and Ctrl-C let
+    running requests finish.
+    """
+    import importlib.util
+
+    from ferkit.errors import MissingExtraError
+
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "swagger_ui_bundle"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "serve")
+    from ferkit.web.settings import Settings
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    settings = Settings(
+        model=model,
+        detector=detector,
+        detector_model=detector_model,
+        min_confidence=min_confidence,
+        api_key_file=api_key_file,
+        hosts=_hosts(host, allow_host or []),
+        origins=tuple(origin.rstrip("/") for origin in allow_origin or []),
+        threads=threads or max(1, cores // workers),
+        waiting=waiting,
+        streams=max_streams,
+        body_bytes=max_body,
+        pixels=max_pixels,
+        images=max_images,
+        upload_seconds=upload_seconds,
+        seconds=seconds,
+        per_minute=per_minute,
+    )
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(settings.pixels)  # the decoder itself obeys, whatever a head says
+    _check(settings)
+    _run(settings, _listen(host, port), workers)
+
+
+def _hosts(host: str, allowed: list[str]) -> tuple[str, ...]:
+    """Return the names to answer to: those of this machine and those asked for; any where it listens outside."""
+    named = tuple(f"[{name}]" if ":" in name else name.lower() for name in allowed)
+    if host in LOOPBACK or named:
+        return (*(f"[{name}]" if ":" in name else name for name in LOOPBACK), *named)
+    return ()
+
+
+def _check(settings: "Settings") -> None:
+    """Say here and in one line what would end every process of the service."""
+    from ferkit.inference.recognizer import Recognizer
+    from ferkit.web.settings import read_keys
+
+    if settings.api_key_file is not None:
+        read_keys(settings.api_key_file)
+    Recognizer(settings.model, detector=settings.detector, detector_model=settings.detector_model)
+
+
+def _listen(host: str, port: int) -> "socket.socket":
+    import socket
+
+    from ferkit.errors import ServiceError
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ServiceError(f"cannot listen on {host}:{port} ({error.strerror or error}); try another --port") from None
+    listening.set_inheritable(True)
+    return listening
+
+
+def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None:
+    import uvicorn
+
+    from ferkit.web.settings import to_environment
+
+    to_environment(settings)
+    config = uvicorn.Config(
+        "ferkit.web.app:create_app",
+        factory=True,
+        workers=workers,
+        log_config=_log_config(),
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_max_size=settings.body_bytes,
+        ws_max_queue=2,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=int(settings.seconds) + 5,
+    )
+    host, port = listening.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if workers == 1:
+        _Server(config, address).run(sockets=[listening])
+        return
+    import shutil
+    import tempfile
+
+    from uvicorn.supervisors import Multiprocess
+
+    shared = tempfile.mkdtemp(prefix="ferkit-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared  # counts of all processes, no picture
+    try:
+        typer.echo(f"ferkit serves on {address}, {workers} processes; Ctrl-C stops it", err=True)
+        Multiprocess(config, sockets=[listening]).run()
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+def _Server(config: Any, address: str) -> Any:  # noqa: N802 - uvicorn is loaded late
+    """Return uvicorn's server, which says where it listens as soon as it does."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                typer.echo(f"ferkit serves on {address}; Ctrl-C stops it", err=True)
+                sys.stderr.flush()
+
+    return Server(config)
+
+
+def _log_config() -> dict[str, Any]:
+    """Return a log of warnings and errors alone: neither addresses nor names of pictures enter it."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
+        "loggers": {
+            name: {"handlers": ["stderr"], "level": "WARNING", "propagate": False} for name in ("uvicorn", "ferkit.web")
+        },
+    }

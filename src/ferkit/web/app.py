@@ -1,0 +1,122 @@
+"""The service as one ASGI application."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import swagger_ui_bundle
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from ferkit import __version__
+from ferkit.web import refusals
+from ferkit.web.guard import Guard
+from ferkit.web.meters import Meters
+from ferkit.web.refusals import Kind, Refusal
+from ferkit.web.routes import router
+from ferkit.web.settings import Settings, from_environment, read_keys
+from ferkit.web.state import Service
+
+PAGE = Path(__file__).with_name("page")
+"""What the browser gets."""
+
+_LOG = logging.getLogger("ferkit.web")
+
+_ABOUT = """Faces in pictures to expressions, with calibrated probabilities. No picture is stored or logged.
+
+Where the service has API keys, send one in the header `X-API-Key`. Camera frames go over the WebSocket `/v1/stream`:
+binary messages with a picture each, a JSON text back for each that was read; frames that come too fast are dropped.
+What a refused request gets is `{"code": ..., "error": ...}`."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the service; the network is loaded when it starts.
+
+    Args:
+        settings: Limits and files; those left in the environment, or the defaults, if left out.
+
+    Raises:
+        ServiceError: The file of API keys cannot be used.
+    """
+    if settings is None:
+        settings = from_environment() if "FERKIT_SERVE" in os.environ else Settings()
+    keys = read_keys(settings.api_key_file) if settings.api_key_file else ()
+    meters = Meters()
+    app = FastAPI(
+        title="ferkit", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None, lifespan=_lifespan
+    )
+    app.state.settings, app.state.meters = settings, meters
+    app.state.guard = Guard(app, settings, keys, meters)  # for the streams, which check their keys themselves
+    app.include_router(router)
+    _add_pages(app)
+    _add_refusals(app)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["X-API-Key", "Authorization"],
+            expose_headers=["Retry-After"],
+        )
+    app.add_middleware(Guard, settings=settings, keys=keys, meters=meters)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    import cv2
+
+    cv2.setNumThreads(1)  # requests are read side by side instead
+    service = Service(app.state.settings, app.state.guard, app.state.meters)
+    service.reader.warm_up()
+    app.state.service = service
+    yield
+    service.desk.close()
+    app.state.meters.close()
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return FileResponse(PAGE / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> Response:
+        return FileResponse(PAGE / "docs.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+
+def _add_refusals(app: FastAPI) -> None:
+    """Give every answer that is not 200 the same form."""
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, refusal: Refusal) -> Response:
+        return JSONResponse(refusal.to_dict(), refusal.kind.status, refusal.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = " ".join(str(part) for part in first["loc"])
+        return await refused(_, Refusal(refusals.INVALID, f"{where}: {first['msg']}."))
+
+    @app.exception_handler(HTTPException)
+    async def unknown(_: Request, error: HTTPException) -> Response:
+        known = {404: refusals.NOT_FOUND, 405: refusals.NOT_ALLOWED}
+        kind = known.get(error.status_code, Kind(error.status_code, "http_error"))
+        response = await refused(_, Refusal(kind, f"{error.detail}."))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        _LOG.error("internal error: %s", type(error).__name__, exc_info=error)
+        return await refused(_, Refusal(refusals.FAILED, "The service failed at this request; its log says why."))

@@ -1,0 +1,209 @@
+"""What every request passes before anything else looks at it: who asks, from where, how much, how long.
+
+A middleware of plain ASGI, as it has to stand between the server and the body.
+"""
+
+import asyncio
+import hmac
+import time
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ferkit.web import refusals
+from ferkit.web.meters import Meters
+from ferkit.web.refusals import Refusal
+from ferkit.web.settings import Settings
+
+PROTECTED = ("/v1/", "/metrics")
+"""Beginnings of the paths that need the API key, where there is one."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content security policy of all answers: nothing from elsewhere, no inline script."""
+
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+_CLIENTS = 10_000  # whose requests are counted; beyond that the count begins anew
+
+
+class Guard:
+    """Refuses, counts and limits."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[bytes, ...], meters: Meters) -> None:
+        self.app, self.settings, self.keys, self.meters = app, settings, keys, meters
+        self._held = 0  # bytes of bodies
+        self._counts: dict[str, int] = {}
+        self._minute = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 500
+        body = _Body(self, receive)
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _complete(message, scope["path"], last=body.broken)
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self.app(scope, body.receive, answer)
+        except Refusal as refusal:
+            response = JSONResponse(refusal.to_dict(), refusal.kind.status, refusal.headers)
+            await response(scope, receive, answer)
+        finally:
+            body.let_go()
+            route = getattr(scope.get("route"), "path", "other")
+            self.meters.requests.labels(route, str(status)).inc()
+            self.meters.seconds.labels(route).observe(time.perf_counter() - began)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check_place(Headers(scope=scope))
+        except Refusal:
+            await receive()
+            await send({"type": "websocket.close", "code": 4403})
+            return
+        await self.app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        self._check_place(headers)
+        if scope["path"].startswith(PROTECTED) and scope["method"] != "OPTIONS":
+            self.check_key(given_key(headers))
+            self._check_rate(scope, headers)
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self.settings.body_bytes:
+            raise self.too_large()
+
+    def _check_place(self, headers: Headers) -> None:
+        """Refuse other names of this machine, and pages of other origins."""
+        host = headers.get("host", "")
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        if self.settings.hosts and name.lower() not in self.settings.hosts:
+            raise Refusal(refusals.WRONG_HOST, f"This service does not answer to the name {name[:80]!r}.")
+        origin = headers.get("origin")
+        if origin is None or origin in self.settings.origins:
+            return
+        if urlsplit(origin).netloc.lower() != host.lower():
+            raise Refusal(refusals.FORBIDDEN, f"Pages from {origin[:80]} may not use this service.")
+
+    def check_key(self, given: str) -> None:
+        """Refuse a key that is none of ours; the time it takes does not tell how near it is."""
+        same = [hmac.compare_digest(key, given.encode()) for key in self.keys]  # each is compared, whatever came before
+        if self.keys and not any(same):
+            raise Refusal(
+                refusals.UNAUTHORIZED,
+                "This service needs an API key in the header X-API-Key." if not given else "The API key is wrong.",
+            )
+
+    def _check_rate(self, scope: Scope, headers: Headers) -> None:
+        if not self.settings.per_minute:
+            return
+        now = time.monotonic()
+        if int(now // 60) != self._minute or len(self._counts) > _CLIENTS:
+            self._minute, self._counts = int(now // 60), {}
+        client = given_key(headers) if self.keys else (scope.get("client") or ("",))[0]
+        self._counts[client] = self._counts.get(client, 0) + 1
+        if self._counts[client] > self.settings.per_minute:
+            most = f"Expected at most {self.settings.per_minute} requests a minute."
+            raise Refusal(refusals.TOO_MANY_REQUESTS, most, max(1, round(60 - now % 60)))
+
+    def too_large(self) -> Refusal:
+        """Return how to say that a body is too large."""
+        return Refusal(refusals.BODY_TOO_LARGE, f"Expected a body of at most {self.settings.body_bytes:,} bytes.")
+
+    def hold(self, size: int) -> None:
+        """Take memory for a part of a body."""
+        if self._held + size > self.settings.held_bytes:
+            raise Refusal(refusals.BUSY, "The service is receiving too much at once; try again later.", 1)
+        self._held += size
+
+    def let_go(self, size: int) -> None:
+        """Give back what :meth:`hold` took."""
+        self._held -= size
+
+
+class _Body:
+    """The body of one request on its way in."""
+
+    def __init__(self, guard: Guard, receive: Receive) -> None:
+        self._guard, self._receive = guard, receive
+        self._size = 0
+        self._until = time.monotonic() + guard.settings.upload_seconds
+        self._whole = False
+        self.broken = False
+        """Whether what is left of it will never be read."""
+
+    async def receive(self) -> Message:
+        if self._whole:  # what comes now is the end of the connection
+            return await self._receive()
+        self.broken = True
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.001, self._until - time.monotonic()))
+        except TimeoutError:
+            seconds = self._guard.settings.upload_seconds
+            raise Refusal(
+                refusals.UPLOAD_TOO_SLOW, f"Expected the whole body within {seconds:g} seconds; try again."
+            ) from None
+        size = len(message.get("body", b""))
+        if self._size + size > self._guard.settings.body_bytes:
+            raise self._guard.too_large()
+        self._guard.hold(size)
+        self._size += size
+        self._whole = not message.get("more_body", False)
+        self.broken = not self._whole
+        return message
+
+    def let_go(self) -> None:
+        self._guard.let_go(self._size)
+        self._size = 0
+
+
+def given_key(headers: Headers) -> str:
+    """Return the API key of a request; empty if it has none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+
+
+def _complete(message: MutableMapping[str, Any], path: str, *, last: bool) -> None:
+    """Add the headers that all answers have."""
+    present = {name.lower() for name, _ in message["headers"]}
+    added = dict(HEADERS)
+    if path.startswith("/v1/"):
+        added["Cache-Control"] = "no-store"
+    if last:
+        added["Connection"] = "close"
+    message["headers"] = [
+        *message["headers"],
+        *(
+            (name.lower().encode(), value.encode())
+            for name, value in added.items()
+            if name.lower().encode() not in present
+        ),
+    ]

@@ -1,0 +1,106 @@
+"""What a service may take, and how much of it; every limit is here."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from ferkit.errors import ServiceError
+
+ENVIRONMENT = "FERKIT_SERVE"
+"""Variable that carries the settings, as JSON, to the processes of a service."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Settings:
+    """Of one service.
+
+    Raises:
+        pydantic.ValidationError: A setting is out of its range.
+    """
+
+    model: Path | None = None
+    """Written by ``ferkit export``; the shipped network if left out."""
+
+    detector: str = "haar"
+    """As :class:`ferkit.Recognizer` takes it."""
+
+    detector_model: Path | None = None
+    """The file that ``yunet`` needs."""
+
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Below it an expression is ``uncertain``, where a request says nothing else."""
+
+    api_key_file: Path | None = None
+    """One key a line; without it everybody who reaches the service may use it."""
+
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    """Names the service answers to; empty: any. So no page elsewhere reaches it under a name of its own."""
+
+    origins: tuple[str, ...] = ()
+    """Origins of other pages that may use the service from a browser, such as ``https://example.org``."""
+
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Pictures that are read at the same time, in each process."""
+
+    waiting: Annotated[int, Field(ge=0)] = 16
+    """Requests that may wait for a thread; further ones are answered 503."""
+
+    streams: Annotated[int, Field(ge=0)] = 16
+    """Camera streams at the same time, in each process."""
+
+    body_bytes: Annotated[int, Field(ge=1)] = 32_000_000
+    """Of the body of a request, or of a frame of a stream."""
+
+    held_bytes: Annotated[int, Field(ge=1)] = 256_000_000
+    """Of all bodies that are being received at the same time, in each process."""
+
+    pixels: Annotated[int, Field(ge=1)] = 50_000_000
+    """Of one picture."""
+
+    images: Annotated[int, Field(ge=1)] = 16
+    """Pictures a request."""
+
+    upload_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """Until the body of a request has arrived."""
+
+    seconds: Annotated[float, Field(gt=0)] = 30.0
+    """From then until its answer."""
+
+    per_minute: Annotated[int, Field(ge=0)] = 0
+    """Requests a client may make a minute in each process; 0: any number."""
+
+
+def to_environment(settings: Settings) -> None:
+    """Leave ``settings`` to the processes that are started from here on."""
+    os.environ[ENVIRONMENT] = TypeAdapter(Settings).dump_json(settings).decode()
+
+
+def from_environment() -> Settings:
+    """Return the settings that :func:`to_environment` left."""
+    return TypeAdapter(Settings).validate_json(os.environ[ENVIRONMENT])
+
+
+def read_keys(file: Path) -> tuple[bytes, ...]:
+    """Return the keys in ``file``: one a line, empty lines and those that begin with # left out.
+
+    Raises:
+        ServiceError: The file cannot be read, holds no key, or one shorter than 16 characters.
+    """
+    try:
+        lines = [line.strip() for line in file.read_bytes().splitlines()]
+    except OSError as error:
+        raise ServiceError(f"{file}: cannot be read ({error.strerror or error})") from None
+    keys = tuple(line for line in lines if line and not line.startswith(b"#"))
+    if not keys:
+        raise ServiceError(f"{file}: expected a key a line, got none")
+    for number, line in enumerate(lines, start=1):
+        if line in keys and len(line) < SHORTEST_KEY:
+            raise ServiceError(f"{file}:{number}: expected a key of at least {SHORTEST_KEY} characters")
+    return keys
+
+
+SHORTEST_KEY = 16
+"""Characters; shorter ones can be guessed."""

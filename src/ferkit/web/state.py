@@ -1,0 +1,56 @@
+"""What a running service consists of."""
+
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from starlette.requests import HTTPConnection
+
+from ferkit.inference.recognizer import Recognizer
+from ferkit.inference.weights import DEFAULT, file_sha256
+from ferkit.web.desk import Desk
+from ferkit.web.guard import Guard
+from ferkit.web.meters import Meters
+from ferkit.web.reading import Reader
+from ferkit.web.settings import Settings
+from ferkit.web.stream import Streams
+
+T = TypeVar("T")
+
+
+class Service:
+    """Network, threads and meters of one process."""
+
+    def __init__(self, settings: Settings, guard: Guard, meters: Meters) -> None:
+        """Load the network.
+
+        Raises:
+            FerkitError: As :class:`ferkit.Recognizer`.
+        """
+        self.settings, self.meters = settings, meters
+        recognizer = Recognizer(
+            settings.model,
+            detector=settings.detector,
+            detector_model=settings.detector_model,
+            max_pixels=settings.pixels,
+        )
+        sha256 = file_sha256(settings.model or DEFAULT)
+        self.reader = Reader(recognizer, sha256, settings.pixels, meters)
+        self.desk = Desk(settings.threads, settings.waiting, settings.seconds)
+        self.streams = Streams(self.reader, self.desk, guard, meters)
+        limits = {"body_bytes": settings.body_bytes, "pixels": settings.pixels, "images": settings.images}
+        self.card = {**json.loads(recognizer.card.to_json()), "sha256": sha256, "limits": limits}
+
+    @classmethod
+    def of(cls, connection: HTTPConnection) -> "Service":
+        """Return the service that a request reached."""
+        service: Service = connection.app.state.service
+        return service
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns in a thread, when its turn comes; see :meth:`Desk.do`."""
+        self.meters.taken.inc()
+        try:
+            return await self.desk.do(work)
+        finally:
+            self.meters.taken.dec()

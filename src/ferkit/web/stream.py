@@ -1,0 +1,150 @@
+"""A stream of camera frames over a WebSocket: always the latest frame is read, what came before it is dropped.
+
+The client sends pictures as binary messages and gets one JSON text for each that was read: faces with the numbers of
+their tracks and readings smoothed over time. Where the service has keys, the key comes in the header ``X-API-Key`` or,
+as browsers cannot set one, in a first text message ``{"api_key": "..."}``.
+"""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ferkit.inference.tracks import Tracker
+from ferkit.web.desk import Desk
+from ferkit.web.guard import Guard, given_key
+from ferkit.web.meters import Meters
+from ferkit.web.reading import Reader
+from ferkit.web.refusals import BUSY, INVALID, Refusal
+from ferkit.web.uploads import check_kind
+
+WRONG_KEY, TOO_MANY, INVALID_FRAME = 4401, 1013, 1008
+"""Codes with which a stream is closed."""
+
+IDLE_SECONDS = 60.0
+"""Without a frame, after which a stream is closed."""
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """The latest frame and what became of the others."""
+
+    content: bytes | None = None
+    seconds: float = 0.0
+    number: int = -1
+    dropped: int = 0
+
+
+class Streams:
+    """All streams of a process."""
+
+    def __init__(self, reader: Reader, desk: Desk, guard: Guard, meters: Meters) -> None:
+        self._reader, self._desk, self._guard, self._meters = reader, desk, guard, meters
+        self._open = 0
+
+    async def serve(self, socket: WebSocket, smoothing: float, least: float) -> None:
+        """Serve one stream to its end.
+
+        Args:
+            socket: Not accepted yet.
+            smoothing: Time constant of the probabilities, in seconds.
+            least: Confidence below which an expression is uncertain.
+        """
+        await socket.accept()
+        if self._open >= self._guard.settings.streams:
+            await socket.close(TOO_MANY, "too many streams")
+            return
+        self._open += 1
+        self._meters.streams.inc()
+        try:
+            if await self._knows_key(socket):
+                await self._read(socket, Tracker(smoothing, least))
+        except (WebSocketDisconnect, RuntimeError):  # the other side has gone, while we waited or while we wrote
+            pass
+        finally:
+            self._open -= 1
+            self._meters.streams.dec()
+
+    async def _knows_key(self, socket: WebSocket) -> bool:
+        given = given_key(socket.headers)
+        if self._guard.keys and not given:
+            try:
+                content = json.loads(await asyncio.wait_for(socket.receive_text(), IDLE_SECONDS))
+                given = str(content["api_key"])
+            except (ValueError, KeyError, TypeError, TimeoutError):
+                given = ""
+        try:
+            self._guard.check_key(given)
+        except Refusal as refusal:
+            await socket.send_json({"type": "error", **refusal.to_dict()})
+            await socket.close(WRONG_KEY, "API key missing or wrong")
+            return False
+        return True
+
+    async def _read(self, socket: WebSocket, tracker: Tracker) -> None:
+        inbox, news = _Inbox(), asyncio.Event()
+        listening = asyncio.create_task(self._listen(socket, inbox, news))
+        try:
+            while True:
+                waiting = asyncio.create_task(news.wait())
+                await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if not waiting.done():
+                    waiting.cancel()
+                    break
+                news.clear()
+                content, inbox.content = inbox.content, None
+                assert content is not None
+                await socket.send_json(await self._answer(content, inbox, tracker))
+        finally:
+            listening.cancel()
+        listening.result()  # raises what ended it
+
+    async def _answer(self, content: bytes, inbox: _Inbox, tracker: Tracker) -> dict[str, Any]:
+        number, seconds, began = inbox.number, inbox.seconds, time.perf_counter()
+        try:
+            check_kind(content, "frame")
+            picture, faces = await self._desk.do(lambda: self._reader.frame(content))
+        except Refusal as refusal:
+            if refusal.kind is BUSY:
+                inbox.dropped += 1
+                self._meters.dropped.inc()
+            return {"type": "error", "frame": number, **refusal.to_dict()}
+        readings = tracker.update(faces, seconds)
+        return {
+            "type": "reading",
+            "frame": number,
+            "seconds": round(seconds, 3),
+            "dropped": inbox.dropped,
+            "milliseconds": round(1000 * (time.perf_counter() - began), 2),
+            "width": picture.shape[1],
+            "height": picture.shape[0],
+            "faces": [reading.to_dict() for reading in readings],
+        }
+
+    async def _listen(self, socket: WebSocket, inbox: _Inbox, news: asyncio.Event) -> None:
+        start: float | None = None
+        while True:
+            try:
+                message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
+            except TimeoutError:
+                await socket.close(1000, "no frames")
+                return
+            if message["type"] == "websocket.disconnect":
+                return
+            content = message.get("bytes")
+            if content is None:
+                if '"api_key"' in (message.get("text") or ""):
+                    continue  # sent although none is needed, or again
+                refusal = Refusal(INVALID, "Expected frames as binary messages, got a text.")
+                await socket.send_json({"type": "error", **refusal.to_dict()})
+                continue
+            if inbox.content is not None:
+                inbox.dropped += 1
+                self._meters.dropped.inc()
+            now = time.monotonic()
+            start = now if start is None else start
+            inbox.content, inbox.seconds, inbox.number = content, now - start, inbox.number + 1
+            news.set()

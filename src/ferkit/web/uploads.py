@@ -1,0 +1,82 @@
+"""The pictures of a request: a multipart form to the bytes of its files, in memory, within the limits."""
+
+import re
+from dataclasses import dataclass
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from ferkit.web.refusals import INVALID, NOT_A_PICTURE, TOO_MANY_PICTURES, Refusal
+from ferkit.web.settings import Settings
+
+FIELD = "images"
+"""Name of the form's field."""
+
+_KINDS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM|II\*\x00|MM\x00\*", re.DOTALL)
+KINDS = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+"""What the service opens: fewer kinds than the command line, as anybody may send anything."""
+
+_PARTS = 64  # of a form, files and others
+_NAME = 120  # characters of a file's name that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file of a request."""
+
+    name: str
+    content: bytes
+
+
+async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+    """Return the pictures of a request; at least one.
+
+    Raises:
+        Refusal: There is none, there are too many, it is no form, or one is no picture.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+        raise Refusal(NOT_A_PICTURE, f"Expected multipart/form-data with pictures in the field {FIELD!r}.")
+    parser = _InMemory(
+        request.headers, request.stream(), max_files=settings.images + _PARTS, max_fields=_PARTS, max_part_size=10_000
+    )
+    parser.spool_max_size = settings.body_bytes + 1
+    try:
+        form = await parser.parse()
+    except (MultiPartException, ValueError, KeyError) as error:
+        raise Refusal(INVALID, f"Expected a whole multipart form: {_plain(error)}.") from None
+    try:
+        files = [value for name, value in form.multi_items() if name == FIELD and isinstance(value, UploadFile)]
+        if not files:
+            raise Refusal(INVALID, f"Expected at least one picture in the field {FIELD!r}, got none.")
+        if len(files) > settings.images:
+            raise Refusal(
+                TOO_MANY_PICTURES, f"Expected at most {settings.images} pictures a request, got {len(files)}."
+            )
+        uploads = [Upload(_shown(file.filename or "picture"), await file.read()) for file in files]
+    finally:
+        await form.close()
+    for upload in uploads:
+        check_kind(upload.content, upload.name)
+    return uploads
+
+
+def check_kind(content: bytes, name: str) -> None:
+    """Raise a Refusal unless ``content`` begins as a picture of a known kind does."""
+    if not content:
+        raise Refusal(NOT_A_PICTURE, f"{name}: expected a picture, got an empty file.")
+    if not _KINDS.match(content):
+        raise Refusal(NOT_A_PICTURE, f"{name}: expected {KINDS}, got something else.")
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, whatever their size: no picture is written to a disk, not even for a moment."""
+
+
+def _shown(name: str) -> str:
+    """Return a file's name without what does not belong into a line."""
+    return "".join(letter for letter in name if letter.isprintable())[:_NAME] or "picture"
+
+
+def _plain(error: Exception) -> str:
+    return (str(getattr(error, "message", error)) or type(error).__name__).rstrip(".")[:200]
