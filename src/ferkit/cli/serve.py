@@ -187,7 +187,7 @@ def _log_config() -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
+        "handlers": {"stderr": {"()": "ferkit.web.quiet.log_handler", "formatter": "plain"}},
         "loggers": {
             name: {"handlers": ["stderr"], "level": "WARNING", "propagate": False} for name in ("uvicorn", "ferkit.web")
         },

@@ -1,6 +1,5 @@
 """The service as one ASGI application."""
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,15 +18,14 @@ from ferkit import __version__
 from ferkit.web import refusals
 from ferkit.web.guard import Guard
 from ferkit.web.meters import Meters
+from ferkit.web.quiet import silence_libraries
 from ferkit.web.refusals import Kind, Refusal
 from ferkit.web.routes import router
-from ferkit.web.settings import Settings, from_environment, read_keys
+from ferkit.web.settings import ENVIRONMENT, Settings, from_environment, read_keys
 from ferkit.web.state import Service
 
 PAGE = Path(__file__).with_name("page")
 """What the browser gets."""
-
-_LOG = logging.getLogger("ferkit.web")
 
 _ABOUT = """Faces in pictures to expressions, with calibrated probabilities. No picture is stored or logged.
 
@@ -46,11 +44,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ServiceError: The file of API keys cannot be used.
     """
     if settings is None:
-        settings = from_environment() if "FERKIT_SERVE" in os.environ else Settings()
+        settings = from_environment() if ENVIRONMENT in os.environ else Settings()
     keys = read_keys(settings.api_key_file) if settings.api_key_file else ()
     meters = Meters()
     app = FastAPI(
-        title="ferkit", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None, lifespan=_lifespan
+        title="ferkit",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        # FastAPI makes traces and logs of every request, exception texts among them, and sends them on where the
+        # environment says so; what becomes of a picture is no business of others.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.settings, app.state.meters = settings, meters
     app.state.guard = Guard(app, settings, keys, meters)  # for the streams, which check their keys themselves
@@ -77,6 +89,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service = Service(app.state.settings, app.state.guard, app.state.meters)
     service.reader.warm_up()
     app.state.service = service
+    if ENVIRONMENT in os.environ:  # a process of `ferkit serve`, which has no other use for stderr
+        silence_libraries()
     yield
     service.desk.close()
     app.state.meters.close()
@@ -115,8 +129,3 @@ def _add_refusals(app: FastAPI) -> None:
         response = await refused(_, Refusal(kind, f"{error.detail}."))
         response.headers.update(error.headers or {})
         return response
-
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
-        _LOG.error("internal error: %s", type(error).__name__, exc_info=error)
-        return await refused(_, Refusal(refusals.FAILED, "The service failed at this request; its log says why."))

@@ -5,6 +5,7 @@ A middleware of plain ASGI, as it has to stand between the server and the body.
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -38,6 +39,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 
+_LOG = logging.getLogger("ferkit.web")
+
 _CLIENTS = 10_000  # whose requests are counted; beyond that the count begins anew
 
 
@@ -60,13 +63,13 @@ class Guard:
             await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, status = time.perf_counter(), 500
+        began, status, begun = time.perf_counter(), 500, False
         body = _Body(self, receive)
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 _complete(message, scope["path"], last=body.broken)
             await send(message)
 
@@ -74,8 +77,13 @@ class Guard:
             self._check(scope)
             await self.app(scope, body.receive, answer)
         except Refusal as refusal:
-            response = JSONResponse(refusal.to_dict(), refusal.kind.status, refusal.headers)
-            await response(scope, receive, answer)
+            await _refused(refusal)(scope, receive, answer)
+        except Exception as error:
+            if begun:
+                raise
+            _LOG.error("internal error: %s", type(error).__name__, exc_info=error)
+            sentence = "The service failed at this request; its log says why."
+            await _refused(Refusal(refusals.FAILED, sentence))(scope, receive, answer)
         finally:
             body.let_go()
             route = getattr(scope.get("route"), "path", "other")
@@ -183,6 +191,10 @@ class _Body:
     def let_go(self) -> None:
         self._guard.let_go(self._size)
         self._size = 0
+
+
+def _refused(refusal: Refusal) -> JSONResponse:
+    return JSONResponse(refusal.to_dict(), refusal.kind.status, refusal.headers)
 
 
 def given_key(headers: Headers) -> str:

@@ -1,0 +1,160 @@
+"""``ferkit serve`` as a process: starting, stopping, slow clients, killed workers, silence."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+import skimage
+
+from networks import write_network
+from service import picture, serving
+
+ASTRONAUT = (Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
+QUIET = Path(__file__).with_name("quiet_ferkit.py")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network") / "model.onnx")
+
+
+def test_it_starts_in_a_moment_reads_and_stops_when_asked():
+    began = time.monotonic()
+    with serving() as service:
+        started = time.monotonic() - began
+        (image,) = service.recognize(ASTRONAUT)["images"]
+        assert [face["expression"] for face in image["faces"]] == ["happy"]
+        service.process.terminate()
+        assert service.process.wait(10) in {0, -signal.SIGTERM}
+        assert service.process.stderr.read() == ""
+    assert started < 10  # under two seconds on a quiet machine
+
+
+def test_a_running_request_is_finished_when_the_service_stops(network):
+    with serving("--model", network, "--detector", "none") as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            content = picture()
+            head = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+            body = head + content + b"\r\n--x--\r\n"
+            request = (
+                b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+                + f"Content-Length: {len(body)}\r\n\r\n".encode()
+            )
+            client.sendall(request + body[:-10])
+            time.sleep(0.3)
+            service.process.terminate()
+            time.sleep(0.3)
+            client.sendall(body[-10:])
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        service.process.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--model", "missing.onnx"], "missing.onnx: expected the ONNX file", id="no network"),
+        pytest.param(["--detector", "harr"], "did you mean 'haar'?", id="a detector misspelt"),
+        pytest.param(["--api-key-file", "missing"], "missing: cannot be read", id="no keys"),
+        pytest.param(["--host", "203.0.113.1"], "cannot listen on 203.0.113.1", id="an address that is not ours"),
+    ],
+)
+def test_what_cannot_work_is_one_line(ferkit, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FERKIT_SERVE", raising=False)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1000000")  # restored after the test
+    code, output, error = ferkit("serve", "--port", "0", *arguments)
+    assert (code, output, error.count("\n")) == (1, "", 1)
+    assert words in error
+
+
+def test_a_port_that_is_taken_is_named(ferkit, monkeypatch):
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1000000")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, _, error = ferkit("serve", "--port", other.getsockname()[1])
+    assert code == 1
+    assert "another --port" in error
+
+
+def test_a_client_that_sends_a_byte_a_second_holds_nobody_up(network):
+    with serving(
+        "--model", network, "--detector", "none", "--threads", "1", "--waiting", "0", "--upload-seconds", "2"
+    ) as service:
+        clients = [socket.create_connection(("127.0.0.1", service.port), timeout=20) for _ in range(20)]
+        for client in clients:
+            client.sendall(
+                b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n-"
+            )
+        began = time.monotonic()
+        for _ in range(5):
+            service.recognize()
+        assert time.monotonic() - began < 1.5
+        answers = [client.recv(4000) for client in clients]
+        for client in clients:
+            client.close()
+    assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers), answers[0]
+    assert b"within 2 seconds" in answers[0]
+
+
+def test_what_does_not_fit_in_is_told_to_come_back(network):
+    with serving("--model", network, "--detector", "haar", "--threads", "1", "--waiting", "1") as service:
+        statuses, lock = [], threading.Lock()
+
+        def ask():
+            try:
+                service.recognize(ASTRONAUT)
+                found = 200
+            except urllib.error.HTTPError as error:
+                found = (error.code, json.loads(error.read())["code"], error.headers["Retry-After"].isdecimal())
+            with lock:
+                statuses.append(found)
+
+        threads = [threading.Thread(target=ask) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(statuses) == {200, (503, "busy", True)}
+
+
+def test_a_killed_worker_is_replaced_and_the_others_go_on(network):
+    with serving("--model", network, "--detector", "none", "--workers", "2") as service:
+        service.recognize()
+        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+        workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(workers) == 2
+        os.kill(int(workers[0]), signal.SIGKILL)
+        time.sleep(0.2)
+        for _ in range(20):
+            service.recognize()
+        lines = service.get("/metrics").decode().splitlines()
+        service.process.terminate()
+        service.process.wait(15)
+    counted = [line for line in lines if line.startswith('ferkit_requests_total{route="/v1/recognize",status="200"}')]
+    assert counted
+    assert float(counted[0].split()[-1]) >= 20  # of both processes together
+
+
+def test_nothing_is_attempted_nothing_written_and_nothing_logged(tmp_path):
+    notes, home = tmp_path / "notes", tmp_path / "home"
+    home.mkdir()
+    environment = {
+        "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TMPDIR": str(home),
+        "FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://example.invalid:4318",
+    }  # fmt: skip
+    with serving(command=(QUIET, notes), environment=environment) as service:
+        service.recognize(ASTRONAUT)
+        with pytest.raises(urllib.error.HTTPError):
+            service.recognize(b"no picture")
+        service.get("/docs")
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
+    assert "example" not in notes.read_text() if notes.exists() else True
+    assert [path for path in home.rglob("*") if path.is_file()] == []

@@ -1,0 +1,79 @@
+"""The bounded queue before the threads."""
+
+import asyncio
+import threading
+
+import pytest
+
+from ferkit.web.desk import Desk
+from ferkit.web.refusals import Refusal
+
+
+def run(desk, scenario):
+    async def all_of_it():
+        try:
+            return await scenario(desk)
+        finally:
+            await asyncio.to_thread(desk.close)
+
+    return asyncio.run(all_of_it())
+
+
+def test_work_is_done_and_its_errors_come_back():
+    async def scenario(desk):
+        assert await desk.do(lambda: 6 * 7) == 42
+        with pytest.raises(ZeroDivisionError):
+            await desk.do(lambda: 1 // 0)
+        await asyncio.sleep(0.01)
+        return desk.taken
+
+    assert run(Desk(1, 0, 5), scenario) == 0
+
+
+def test_who_does_not_fit_in_is_told_at_once_and_when_to_come_back():
+    async def scenario(desk):
+        gate = threading.Event()
+        first = [asyncio.create_task(desk.do(gate.wait)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refusal) as refused:
+            await desk.do(lambda: None)
+        gate.set()
+        assert await asyncio.gather(*first) == [True] * 3
+        await asyncio.sleep(0.05)
+        await desk.do(lambda: None)  # there is room again
+        return refused.value
+
+    refusal = run(Desk(1, 2, 5), scenario)
+    assert (refusal.kind.status, refusal.kind.code) == (503, "busy")
+    assert refusal.headers["Retry-After"].isdecimal()
+
+
+def test_work_that_takes_too_long_is_given_up_but_keeps_its_place_until_it_ends():
+    async def scenario(desk):
+        gate = threading.Event()
+        with pytest.raises(Refusal) as slow:
+            await desk.do(gate.wait)
+        taken = desk.taken
+        with pytest.raises(Refusal) as busy:
+            await desk.do(lambda: None)
+        gate.set()
+        await asyncio.sleep(0.05)
+        return slow.value.kind.code, taken, busy.value.kind.code, desk.taken
+
+    assert run(Desk(1, 0, 0.1), scenario) == ("too_slow", 1, "busy", 0)
+
+
+def test_work_that_waits_too_long_is_never_begun():
+    async def scenario(desk):
+        gate, begun = threading.Event(), []
+        first = asyncio.create_task(desk.do(lambda: gate.wait(5)))
+        await asyncio.sleep(0.02)
+        with pytest.raises(Refusal):
+            await desk.do(lambda: begun.append(1))
+        gate.set()
+        with pytest.raises(Refusal):
+            await first
+        await asyncio.sleep(0.05)
+        return begun, desk.taken
+
+    assert run(Desk(1, 1, 0.1), scenario) == ([], 0)

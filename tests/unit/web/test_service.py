@@ -1,0 +1,378 @@
+"""The REST interface: what it answers, and each way it says no."""
+
+import io
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+from PIL import Image
+from starlette.testclient import TestClient
+
+from ferkit import Recognizer
+from ferkit.errors import ServiceError
+from ferkit.labels import EXPRESSIONS
+from ferkit.web import Settings, create_app
+from ferkit.web.guard import POLICY
+from networks import write_network
+from service import KEY, picture
+
+ASTRONAUT = (Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network") / "model.onnx")
+
+
+@contextmanager
+def serving(network=None, **settings):
+    """Yield a client of a service in which every picture is one face, unless a detector is named."""
+    chosen = Settings(**{"model": network, "detector": "none", "hosts": (), **settings})
+    with TestClient(create_app(chosen), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(network):
+    with serving(network) as client:
+        yield client
+
+
+def upload(*contents, field="images"):
+    return [(field, (f"{number}.png", content, "image/png")) for number, content in enumerate(contents)]
+
+
+# --------------------------------------------------------------------------------------------------------- readings
+
+
+def test_a_picture_is_answered_with_its_faces(client):
+    answer = client.post("/v1/recognize", files=upload(picture("sad")))
+    assert answer.status_code == 200
+    (image,) = answer.json()["images"]
+    assert (image["name"], image["width"], image["height"]) == ("0.png", 60, 50)
+    (face,) = image["faces"]
+    assert face["expression"] == "sad"
+    assert set(face["probabilities"]) == set(EXPRESSIONS)
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert answer.json()["milliseconds"] > 0
+
+
+def test_several_pictures_are_answered_in_their_order(client):
+    names = ["happy", "angry", "surprise"]
+    answer = client.post("/v1/recognize", files=upload(*map(picture, names)))
+    assert [image["faces"][0]["expression"] for image in answer.json()["images"]] == names
+
+
+def test_the_answer_is_what_the_recognizer_says():
+    with serving(None, detector="haar") as client:
+        (image,) = client.post("/v1/recognize", files=upload(ASTRONAUT)).json()["images"]
+    assert image["faces"] == json.loads(json.dumps([face.to_dict() for face in Recognizer().recognize(ASTRONAUT)]))
+
+
+def test_no_face_is_an_empty_list():
+    with serving(None, detector="haar") as client:
+        answer = client.post("/v1/recognize", files=upload(picture()))
+    assert (answer.status_code, answer.json()["images"][0]["faces"]) == (200, [])
+
+
+def test_below_the_asked_confidence_the_answer_is_uncertain(client):
+    answer = client.post("/v1/recognize?min_confidence=1", files=upload(picture("sad")))
+    assert answer.json()["images"][0]["faces"][0]["expression"] == "uncertain"
+
+
+def test_the_services_own_least_confidence_holds_where_a_request_names_none(network):
+    with serving(network, min_confidence=1.0) as client:
+        assert client.post("/v1/recognize", files=upload(picture())).json()["images"][0]["faces"][0]["expression"] == (
+            "uncertain"
+        )
+        answer = client.post("/v1/recognize?min_confidence=0", files=upload(picture()))
+    assert answer.json()["images"][0]["faces"][0]["expression"] == "happy"
+
+
+def test_an_annotated_picture_is_a_png_with_the_face_marked(client):
+    answer = client.post("/v1/recognize/annotated", files=upload(picture("sad", (300, 300))))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    drawn = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+    assert drawn.shape == (300, 300, 3)
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 10
+
+
+def test_exif_rotation_is_applied(client):
+    content = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (80, 40), (9, 9, 9)).save(content, "JPEG", exif=exif)
+    (image,) = client.post("/v1/recognize", files=upload(content.getvalue())).json()["images"]
+    assert (image["width"], image["height"]) == (40, 80)
+
+
+def test_a_file_larger_than_a_megabyte_is_read_without_touching_the_disk(client, monkeypatch):
+    def refuse(self):
+        raise AssertionError("an uploaded picture went to the disk")
+
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", refuse)
+    noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, "BMP")
+    assert len(content.getvalue()) > 1_500_000
+    assert client.post("/v1/recognize", files=upload(content.getvalue())).status_code == 200
+
+
+# ----------------------------------------------------------------------------------------------------- other addresses
+
+
+def test_the_card_names_the_network_and_the_limits(client):
+    card = client.get("/v1/model").json()
+    assert card["classes"] == list(EXPRESSIONS)
+    assert len(card["sha256"]) == 64
+    assert card["limits"] == {"body_bytes": 32_000_000, "pixels": 50_000_000, "images": 16}
+
+
+def test_health_and_readiness(client):
+    assert client.get("/health").json() == {"status": "ok"}
+    assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_prometheus_counts_requests_pictures_and_faces(network):
+    with serving(network) as client:
+        client.post("/v1/recognize", files=upload(picture(), picture()))
+        client.post("/v1/recognize", files=upload(b"no picture"))
+        lines = client.get("/metrics").text.splitlines()
+    assert 'ferkit_requests_total{route="/v1/recognize",status="200"} 1.0' in lines
+    assert 'ferkit_requests_total{route="/v1/recognize",status="415"} 1.0' in lines
+    assert "ferkit_pictures_total 2.0" in lines
+    assert "ferkit_faces_total 2.0" in lines
+
+
+def test_the_documentation_comes_from_the_service_itself(client):
+    page = client.get("/docs").text
+    assert "http" not in page.replace("openapi", "")
+    for address in ("/docs/assets/swagger-ui.css", "/docs/assets/swagger-ui-bundle.js", "/page/docs.js"):
+        assert address in page
+        assert client.get(address).status_code == 200
+
+
+def test_the_openapi_document_has_examples_and_every_refusal(client):
+    document = client.get("/openapi.json").json()
+    operation = document["paths"]["/v1/recognize"]["post"]
+    assert {"401", "403", "408", "413", "415", "422", "429", "503"} <= set(operation["responses"])
+    assert "multipart/form-data" in operation["requestBody"]["content"]
+    assert document["components"]["schemas"]["FaceAnswer"]["properties"]["expression"]["examples"] == ["happy"]
+
+
+def test_every_answer_forbids_what_a_page_should_not_do(client):
+    for answer in (client.get("/"), client.get("/v1/model"), client.get("/nowhere"), client.post("/v1/recognize")):
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "unsafe" not in POLICY
+    assert client.get("/v1/model").headers["cache-control"] == "no-store"
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+def refused(answer, status, code):
+    assert answer.status_code == status, answer.text
+    content = answer.json()
+    assert set(content) == {"code", "error"}
+    assert content["code"] == code
+    assert content["error"].endswith(".")
+    return content["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code", "words"),
+    [
+        pytest.param(b"plain text", 415, "unsupported_media_type", "expected JPEG, PNG", id="a text"),
+        pytest.param(b"", 415, "unsupported_media_type", "empty file", id="an empty file"),
+        pytest.param(picture()[:40], 422, "bad_picture", "cut off", id="cut off"),
+        pytest.param(b"\xff\xd8\xff" + bytes(50), 422, "bad_picture", "0.png", id="damaged"),
+        pytest.param(b"#?RADIANCE\n", 415, "unsupported_media_type", "expected JPEG", id="a kind few need"),
+    ],
+)
+def test_what_is_no_picture_is_named(client, content, status, code, words):
+    assert words in refused(client.post("/v1/recognize", files=upload(content)), status, code)
+
+
+def test_one_bad_picture_refuses_the_request_and_is_named(client):
+    assert "1.png" in refused(
+        client.post("/v1/recognize", files=upload(picture(), b"x")), 415, "unsupported_media_type"
+    )
+
+
+def test_a_decompression_bomb_is_refused_by_its_head(network):
+    with serving(network, pixels=10_000) as client:
+        error = refused(client.post("/v1/recognize", files=upload(picture(size=(101, 100)))), 422, "bad_picture")
+    assert "10,000 pixels, got 101 x 100" in error
+
+
+def test_too_many_pictures_are_refused(network):
+    with serving(network, images=2) as client:
+        error = refused(client.post("/v1/recognize", files=upload(*[picture()] * 3)), 422, "too_many_pictures")
+        assert "at most 2 pictures a request, got 3" in error
+        refused(client.post("/v1/recognize", files=upload(*[picture()] * 300)), 422, "invalid_request")
+
+
+def test_two_pictures_cannot_be_annotated_at_once(client):
+    refused(client.post("/v1/recognize/annotated", files=upload(picture(), picture())), 422, "too_many_pictures")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        pytest.param(
+            {"content": b"{}", "headers": {"content-type": "application/json"}}, 415, "unsupported_media_type"
+        ),
+        pytest.param({}, 415, "unsupported_media_type"),
+        pytest.param({"content": b"", "headers": {"content-type": "multipart/form-data"}}, 422, "invalid_request"),
+        pytest.param(
+            {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            422,
+            "invalid_request",
+        ),
+        pytest.param({"files": upload(picture(), field="image")}, 422, "invalid_request"),
+        pytest.param({"data": {"images": "a text"}, "files": upload(b"", field="other")}, 422, "invalid_request"),
+    ],
+    ids=["json", "nothing", "no boundary", "a broken form", "another field", "a text in the field"],
+)
+def test_what_is_no_form_with_pictures_is_refused(client, request_, status, code):
+    refused(client.post("/v1/recognize", **request_), status, code)
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "much"])
+def test_a_confidence_out_of_range_is_refused(client, value):
+    error = refused(
+        client.post(f"/v1/recognize?min_confidence={value}", files=upload(picture())), 422, "invalid_request"
+    )
+    assert "min_confidence" in error
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(network):
+    with serving(network, body_bytes=1000) as client:
+        error = refused(client.post("/v1/recognize", files=upload(bytes(2000))), 413, "body_too_large")
+    assert "at most 1,000 bytes" in error
+
+
+def test_a_body_that_does_not_say_its_size_is_refused_when_it_becomes_too_large(network):
+    def parts():
+        yield b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
+        for _ in range(20):
+            yield bytes(100)
+
+    with serving(network, body_bytes=1000) as client:
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        refused(client.post("/v1/recognize", content=parts(), headers=headers), 413, "body_too_large")
+
+
+def test_bodies_that_are_too_large_together_are_refused(network):
+    with serving(network, held_bytes=1000) as client:
+        answer = client.post("/v1/recognize", files=upload(bytes(2000)))
+        refused(answer, 503, "busy")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert client.post("/v1/recognize", files=upload(picture())).status_code == 200  # what was held is let go
+
+
+def test_unknown_addresses_and_methods_are_answered_alike(client):
+    refused(client.get("/nowhere"), 404, "not_found")
+    answer = client.get("/v1/recognize")
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back(network):
+    with serving(network, per_minute=3) as client:
+        answers = [client.get("/v1/model") for _ in range(8)]  # a new minute may begin once in between
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 429
+    refused(answers[-1], 429, "too_many_requests")
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+
+
+# ------------------------------------------------------------------------------------------------------ who may ask
+
+
+@pytest.fixture
+def keyed(network, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"# of the tests\n\nanother key, long enough\n{KEY}\n")
+    with serving(network, api_key_file=file) as client:
+        yield client
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": f"Basic {KEY}"}, {"X-API-Key": "é"}])
+@pytest.mark.parametrize("address", ["/v1/model", "/metrics"])
+def test_without_the_key_nothing_is_answered(keyed, headers, address):
+    answer = keyed.get(address, headers={name: value.encode() for name, value in headers.items()})
+    refused(answer, 401, "unauthorized")
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}])
+def test_with_the_key_all_is_answered(keyed, headers):
+    assert keyed.get("/v1/model", headers=headers).status_code == 200
+    assert keyed.post("/v1/recognize", headers=headers, files=upload(picture())).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/", "/health", "/ready", "/docs", "/openapi.json"])
+def test_page_health_and_documentation_need_no_key(keyed, address):
+    assert keyed.get(address).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(None, "cannot be read", id="missing"),
+        pytest.param("# nothing\n", "got none", id="empty"),
+        pytest.param("long enough for a key\nshort\n", ":2: expected a key of at least 16", id="short"),
+    ],
+)
+def test_a_file_without_good_keys_ends_the_service_before_it_starts(tmp_path, content, words):
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ServiceError, match=words):
+        create_app(Settings(api_key_file=file))
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8000", ""])
+def test_other_names_of_this_machine_are_refused(network, host):
+    with serving(network, hosts=Settings().hosts) as client:
+        refused(client.get("/v1/model", headers={"host": host}), 421, "wrong_host")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:80", "[::1]:8000", "LOCALHOST"])
+def test_this_machines_own_names_are_answered(network, host):
+    with serving(network, hosts=Settings().hosts) as client:
+        assert client.get("/v1/model", headers={"host": host}).status_code == 200
+
+
+def test_pages_of_other_origins_are_refused(client):
+    answer = client.post("/v1/recognize", files=upload(picture()), headers={"origin": "https://evil.example"})
+    refused(answer, 403, "forbidden_origin")
+    assert "access-control-allow-origin" not in answer.headers
+    assert client.get("/v1/model", headers={"origin": "http://testserver"}).status_code == 200
+
+
+def test_named_origins_are_answered_as_browsers_want_it(network):
+    page = "https://page.example"
+    with serving(network, origins=(page,)) as client:
+        before = client.options("/v1/recognize", headers={"origin": page, "access-control-request-method": "POST"})
+        answer = client.post("/v1/recognize", files=upload(picture()), headers={"origin": page})
+        refused(client.get("/v1/model", headers={"origin": "https://other.example"}), 403, "forbidden_origin")
+    assert (before.status_code, before.headers["access-control-allow-origin"]) == (200, page)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
+
+
+def test_a_fault_of_ours_is_an_answer_too_and_tells_nothing_of_the_inside(client, monkeypatch, caplog):
+    from ferkit.web.reading import Reader
+
+    def fail(*_):
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(Reader, "answer", fail)
+    answer = client.post("/v1/recognize", files=upload(picture()))
+    assert "secret" not in refused(answer, 500, "internal_error")
+    assert answer.headers["content-security-policy"] == POLICY
+    assert "a secret" in caplog.text

@@ -1,0 +1,145 @@
+"""Camera frames over a WebSocket."""
+
+import time
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from ferkit.web import Settings, create_app
+from networks import write_network
+from service import KEY, picture
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network") / "model.onnx")
+
+
+@pytest.fixture
+def serve(network):
+    """Return a function that returns a client of a service with these settings."""
+    opened = []
+
+    def open_service(**settings):
+        chosen = Settings(**{"model": network, "detector": "none", "hosts": (), **settings})
+        client = TestClient(create_app(chosen))
+        opened.append(client)
+        return client.__enter__()
+
+    yield open_service
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+def test_each_frame_is_answered_with_a_track(serve):
+    with serve().websocket_connect("/v1/stream") as socket:
+        for number in range(3):
+            socket.send_bytes(picture("happy"))
+            answer = socket.receive_json()
+            assert (answer["type"], answer["frame"], answer["dropped"]) == ("reading", number, 0)
+            assert (answer["width"], answer["height"]) == (60, 50)
+            (face,) = answer["faces"]
+            assert (face["track"], face["looks"], face["expression"]) == (1, number + 1, "happy")
+    assert answer["seconds"] >= 0
+
+
+def test_readings_are_smoothed_over_time(serve):
+    with serve().websocket_connect("/v1/stream?smoothing=60") as socket:
+        socket.send_bytes(picture("happy"))
+        socket.receive_json()
+        socket.send_bytes(picture("sad"))
+        (face,) = socket.receive_json()["faces"]
+    assert (face["expression"], face["raw"]["expression"]) == ("happy", "sad")
+
+
+def test_who_sends_faster_than_is_read_loses_frames_but_always_gets_the_latest(serve, monkeypatch):
+    from ferkit.web.reading import Reader
+
+    frame = Reader.frame
+
+    def slow(self, content):
+        time.sleep(0.2)
+        return frame(self, content)
+
+    monkeypatch.setattr(Reader, "frame", slow)
+    sent = 20
+    with serve().websocket_connect("/v1/stream") as socket:
+        for _ in range(sent):
+            socket.send_bytes(picture("happy"))
+            time.sleep(0.02)
+        answers = [socket.receive_json()]
+        while answers[-1]["frame"] < sent - 1:
+            answers.append(socket.receive_json())
+    assert len(answers) <= 5
+    assert len(answers) + answers[-1]["dropped"] == sent
+
+
+@pytest.mark.parametrize("content", [b"no picture", b"", picture()[:50]], ids=["text", "empty", "cut off"])
+def test_a_bad_frame_is_answered_with_an_error_and_the_stream_goes_on(serve, content):
+    with serve().websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(content)
+        answer = socket.receive_json()
+        assert answer["type"] == "error"
+        assert answer["error"].endswith(".")
+        socket.send_text("what is this")
+        assert socket.receive_json()["code"] == "invalid_request"
+        socket.send_bytes(picture())
+        assert socket.receive_json()["type"] == "reading"
+
+
+def test_more_streams_than_allowed_are_closed(serve):
+    client = serve(streams=1)
+    with client.websocket_connect("/v1/stream") as first:
+        first.send_bytes(picture())
+        first.receive_json()
+        with client.websocket_connect("/v1/stream") as second, pytest.raises(WebSocketDisconnect) as closed:
+            second.receive_json()
+        assert closed.value.code == 1013
+    with client.websocket_connect("/v1/stream") as third:
+        third.send_bytes(picture())
+        assert third.receive_json()["type"] == "reading"
+
+
+def test_the_key_comes_in_the_header_or_in_the_first_text(serve, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(KEY)
+    client = serve(api_key_file=file)
+    with client.websocket_connect("/v1/stream", headers={"X-API-Key": KEY}) as socket:
+        socket.send_bytes(picture())
+        assert socket.receive_json()["type"] == "reading"
+    with client.websocket_connect("/v1/stream") as socket:
+        socket.send_json({"api_key": KEY})
+        socket.send_bytes(picture())
+        assert socket.receive_json()["type"] == "reading"
+    for first in ({"api_key": "wrong"}, {"key": KEY}, [], 3):
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_json(first)
+            assert socket.receive_json()["code"] == "unauthorized"
+            with pytest.raises(WebSocketDisconnect) as closed:
+                socket.receive_json()
+            assert closed.value.code == 4401
+
+
+def test_a_page_of_another_origin_gets_no_stream(serve):
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        serve().websocket_connect("/v1/stream", headers={"origin": "https://evil.example"}),
+    ):
+        pass
+    assert closed.value.code == 4403
+
+
+@pytest.mark.parametrize("query", ["smoothing=-1", "smoothing=nan", "min_confidence=2"])
+def test_parameters_out_of_range_get_no_stream(serve, query):
+    with pytest.raises(WebSocketDisconnect), serve().websocket_connect(f"/v1/stream?{query}"):
+        pass
+
+
+def test_noise_of_every_size_never_ends_the_stream(serve):
+    rng = np.random.default_rng(0)
+    with serve().websocket_connect("/v1/stream") as socket:
+        for size in (1, 3, 12, 200, 5000):
+            socket.send_bytes(b"\xff\xd8\xff" + rng.bytes(size))
+            assert socket.receive_json()["type"] == "error"
