@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any
 from ferkit.errors import DataError
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import get_recipe
+from others import cpu_seconds_of_others
 
 TARGET = 2.5
 """Ratio the project promises on two cores."""
@@ -134,13 +134,13 @@ def compare(model: str, data: Path, plan: Plan) -> dict[str, Any]:
     rounds: list[dict[str, Any]] = []
     how: dict[str, str] = {}
     for number in range(1, plan.rounds + 1):
-        began, others = time.perf_counter(), _cpu_seconds_of_others()
+        began, others = time.perf_counter(), cpu_seconds_of_others()
         values: dict[str, Any] = {}
         for side in SIDES:
             found = _in_fresh_process(side, model, data, plan)
             values[side], how[side] = round(found["faces_per_second"], 2), found["how"]
         values["ratio"] = round(values["ferkit"] / values["plain"], 3)
-        values["others"] = round((_cpu_seconds_of_others() - others) / (time.perf_counter() - began), 2)
+        values["others"] = round((cpu_seconds_of_others() - others) / (time.perf_counter() - began), 2)
         rounds.append(values)
         print(f"{model} round {number}:", *(f"{name} {value}" for name, value in values.items()), flush=True)
     return {
@@ -161,17 +161,6 @@ def _in_fresh_process(side: str, model: str, data: Path, plan: Plan) -> dict[str
     done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def _cpu_seconds_of_others() -> float:
-    """Return what all processes but this one and its children have used; not a number where the system does not say."""
-    try:
-        user, nice, system = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=4)[1:4]
-    except OSError:
-        return math.nan
-    everyone = (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
-    ours = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return everyone - sum(usage.ru_utime + usage.ru_stime for usage in ours)
 
 
 def _environment() -> dict[str, Any]:
