@@ -272,7 +272,7 @@ class Session {
     this.described = now;
     timeline.describe();
     const first = faces.length ? "" : "No face in sight. ";
-    state(`${first}${plural(this.answers.length, "reading")} a second, ${message.milliseconds.toFixed(0)} ms each.`);
+    if (!document.hidden) state(`${first}${plural(this.answers.length, "reading")} a second, ${message.milliseconds.toFixed(0)} ms each.`);
     const largest = faces.reduce((best, face) => (best && best.box.size >= face.box.size ? best : face), null);
     const text = largest ? named(largest, least).name : "No face in sight";
     if (text !== this.told.candidate) Object.assign(this.told, { candidate: text, since: now });

@@ -14,7 +14,8 @@ import { classesOf, named, paint, percent } from "./expressions.js";
 export function drawBoxes(layer, { width, height, faces }, least, { titles = [], mirrored = false } = {}) {
   while (layer.children.length > faces.length) layer.lastChild.remove();
   const scale = layer.clientWidth / width || 1; // pixels of the page for one of the picture
-  const crowded = faces.length > 1 && faces.some((face) => face.box.size * scale < 96); // labels would cover each other
+  const crowded = faces.some((a) => faces.some((b) => // labels would cover each other
+    a !== b && Math.abs(a.box.x - b.box.x) * scale < 120 && Math.abs(a.box.y - b.box.y) * scale < 30));
   faces.forEach((face, index) => {
     const element = layer.children[index] ?? layer.appendChild(make("div", { class: "box" }, make("span")));
     const { x, y, size } = face.box;
