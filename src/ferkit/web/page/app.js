@@ -1,0 +1,40 @@
+// The page of `ferkit serve`: wires the parts together. No build step, nothing from elsewhere.
+
+import * as camera from "./camera.js";
+import { find, make } from "./dom.js";
+import * as photos from "./photos.js";
+import { showModel } from "./model.js";
+import { request } from "./service.js";
+
+const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+
+function startConfidence() {
+  const slider = find("confidence");
+  const update = () => {
+    find("confidence-value").textContent = `${slider.value} %`;
+    slider.setAttribute("aria-valuetext", `${slider.value} percent`);
+    photos.setLeast(slider.value / 100);
+    camera.setLeast(slider.value / 100);
+  };
+  slider.addEventListener("input", update);
+  update();
+}
+
+async function loadModel() {
+  const place = find("model");
+  try {
+    const card = await (await request("/v1/model")).json();
+    find("class-count").textContent = NUMBERS[card.classes.length] ?? card.classes.length;
+    photos.setLargest((card.limits?.body_bytes ?? Infinity) - 10_000); // the form around the picture takes a little
+    camera.setClasses(card.classes);
+    showModel(place, card);
+  } catch (error) {
+    const again = make("button", { type: "button", click: () => { place.replaceChildren("Asking the server …"); loadModel(); } }, "Try again");
+    place.replaceChildren(make("p", { class: "notice bad" }, error.message), make("p", {}, again));
+  }
+}
+
+startConfidence();
+photos.startPhotos();
+camera.startCamera();
+loadModel();

@@ -1,0 +1,59 @@
+// The model's card in plain words.
+
+import { make } from "./dom.js";
+
+const CHOSEN = { standard: ["PrivateTest", "PublicTest"], report: ["PublicTest", "PrivateTest"] }; // the test first
+
+/** Fills `place` with what the server says of its network. */
+export function showModel(place, card) {
+  const test = (CHOSEN[card.protocol] ?? Object.keys(card.metrics ?? {})).find((name) => card.metrics?.[name]);
+  const all = test && card.metrics[test];
+  const measured = all?.without_copies ?? all;
+  place.replaceChildren(
+    make("p", {}, intro(card)),
+    ...(measured?.accuracy ? [facts(measured), make("p", {}, explained(measured, test, measured !== all))] : []),
+    details(card),
+  );
+}
+
+function intro(card) {
+  const size = card.parameters >= 1e6 ? `${(card.parameters / 1e6).toFixed(1)} million` : (card.parameters ?? 0).toLocaleString("en");
+  return `The network “${card.name}” looks at each face as a grey picture of 48 × 48 pixels and gives a probability to each of `
+    + `${card.classes.length} expressions: ${listed(card.classes)}. It has ${size} parameters and runs on this server’s processor.`;
+}
+
+const listed = (words) => `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+
+function facts({ accuracy, interval, accuracy_at_coverage: coverage, calibration_error: error }) {
+  const items = [[hundred(accuracy), `of 100 faces are named as their label has it${interval ? ` (95 % interval: ${hundred(interval[0])} to ${hundred(interval[1])})` : ""}`]];
+  if (coverage?.["60%"]) items.push([hundred(coverage["60%"]), "of 100 where it may be silent on the 40 % it is least sure of"]);
+  if (error !== undefined) items.push([`± ${(100 * error).toFixed(0)} %`, "is how far its confidence is from how often it is right, on average"]);
+  return make("dl", { class: "facts" }, ...items.map(([value, words]) => make("div", {}, make("dt", {}, value), make("dd", {}, words))));
+}
+
+const hundred = (share) => (100 * share).toFixed(0);
+
+const explained = ({ faces, macro_f1: f1 }, split, without) =>
+  `Measured on ${faces.toLocaleString("en")} faces of FER2013’s ${split} that it has not learnt from`
+  + `${without ? ", copies of learnt ones left out" : ""}.${f1 ? ` With every expression counting the same (macro F1) it reaches ${f1.toFixed(2)} of 1: rare ones are read worse.` : ""}`;
+
+function details(card) {
+  const head = ["Measured on", "Faces", "Accuracy", "95 % interval", "Macro F1", "Calibration error"];
+  const rows = Object.entries(card.metrics ?? {}).flatMap(([name, all]) =>
+    [[name, all], [`${name}, without copies`, all.without_copies]].filter(([, each]) => each?.accuracy));
+  const table = make("table", {},
+    make("caption", { class: "visually-hidden" }, "All measurements"),
+    make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each)))),
+    make("tbody", {}, ...rows.map(([name, each]) => make("tr", {}, make("th", { scope: "row" }, name),
+      ...[each.faces.toLocaleString("en"), fine(each.accuracy), each.interval ? each.interval.map(fine).join(" to ") : "", each.macro_f1?.toFixed(3) ?? "",
+        each.calibration_error === undefined ? "" : fine(each.calibration_error)].map((cell) => make("td", {}, cell))))));
+  const list = [
+    ["Protocol", card.protocol], ["Parameters", card.parameters?.toLocaleString("en")], ["Arithmetic", card.int8 ? "8-bit integers" : "32-bit floating point"],
+    ["Each face read", card.mirror ? "twice, once mirrored" : "once"], ["Temperature", card.temperature?.toFixed(3)], ["Made", card.created?.slice(0, 10)], ["SHA-256", card.sha256],
+  ].filter(([, value]) => value != null);
+  return make("details", {}, make("summary", {}, "All numbers"),
+    ...(rows.length ? [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All measurements" }, table)] : []),
+    make("dl", {}, ...list.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])));
+}
+
+const fine = (share) => `${(100 * share).toFixed(1)} %`;

@@ -1,0 +1,409 @@
+"""The page of ``ferkit serve`` in a real browser, in front of the real service."""
+
+import csv
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+data = pytest.importorskip("skimage.data", reason="needs scikit-image's portrait")
+
+pytestmark = pytest.mark.browser
+
+CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+USUAL = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+REFUSED = "Failed to load resource"  # what the browser's console says of an answer that is not 200
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "astronaut.jpg"
+    cv2.imwrite(str(path), data.astronaut()[:, :, ::-1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(portrait) -> Path:
+    """Return what the fake camera shows: the portrait, 640 x 480, as YUV4MPEG2."""
+    square = cv2.resize(cv2.imread(str(portrait)), (480, 480))
+    frame = cv2.copyMakeBorder(square, 0, 0, 80, 80, cv2.BORDER_REPLICATE)
+    planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).tobytes()
+    path = portrait.with_name("camera.y4m")
+    path.write_bytes(b"YUV4MPEG2 W640 H480 F15:1 Ip A1:1 C420jpeg\n" + 15 * (b"FRAME\n" + planes))
+    return path
+
+
+def serve(folder: Path, *options: str):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "service.log").open("wb") as log:
+        command = [sys.executable, "-m", "ferkit", "serve", "--port", str(port), *options]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{address}/ready", timeout=5):
+                    break
+            except (urllib.error.URLError, ConnectionError):
+                assert process.poll() is None, (folder / "service.log").read_text()
+                time.sleep(0.1)
+        else:
+            pytest.fail((folder / "service.log").read_text())
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    yield from serve(tmp_path_factory.mktemp("service"))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with playwright.sync_playwright() as started:
+        yield started.chromium
+
+
+@pytest.fixture(scope="module")
+def launch(engine):
+    path = os.environ.get("FERKIT_CHROMIUM") or next(filter(None, map(shutil.which, USUAL)), None)
+    opened = []
+
+    def start(*options: str):
+        if path is None and not Path(engine.executable_path).exists():
+            pytest.skip("no Chromium; FERKIT_CHROMIUM may name one")
+        opened.append(engine.launch(executable_path=path, args=["--no-sandbox", *options]))
+        return opened[-1]
+
+    yield start
+    for browser in opened:
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser(launch, film):
+    return launch(
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Return a function that opens the page; afterwards nothing may have gone elsewhere or failed in the page."""
+    contexts, hosts, complaints = [], set(), []
+
+    def opened(where=address, browser=browser, width=1280, scheme="light", **settings):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.on("websocket", lambda stream: hosts.add(urlsplit(stream.url).netloc))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
+        page.goto(where)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert {host for host in hosts if host} <= {urlsplit(address).netloc} | {
+        urlsplit(page_address).netloc for page_address in getattr(opened, "also", [])
+    }
+    assert [each for each in complaints if not each.startswith(REFUSED)] == []
+
+
+def in_page(page, kind: str, picture: Path, name: str) -> None:
+    """Drop or paste a picture, as an event that carries a file."""
+    page.evaluate(
+        """([kind, bytes, name]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
+            const event = kind === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+            document.getElementById("drop").dispatchEvent(event);
+        }""",
+        [kind, list(picture.read_bytes()), name],
+    )
+
+
+def live(page) -> None:
+    page.click("#camera-start")
+    page.wait_for_selector("#camera-faces .face", timeout=20_000)
+
+
+def test_a_chosen_photo_shows_a_happy_face_in_its_place(visit, portrait):
+    page = visit()
+    page.set_input_files("#files", portrait)
+    assert page.inner_text(".face strong") == "happy"
+    assert page.locator(".face .bars li").count() == len(CLASSES)
+    box, picture = page.locator(".box").bounding_box(), page.locator(".frame img").bounding_box()
+    middle = (box["x"] + box["width"] / 2 - picture["x"]) / picture["width"]
+    assert 0.38 < middle < 0.5  # where her face is
+    assert 0.1 < (box["y"] + box["height"] / 2 - picture["y"]) / picture["height"] < 0.35
+    assert re.match(r"astronaut.jpg: 1 face: happy \d+ %", page.get_attribute(".frame img", "alt"))
+    page.wait_for_selector("#status:has-text('Photo 1 of 1')", state="attached")
+
+
+def test_several_photos_are_read_and_one_that_is_none_stops_nobody(visit, portrait, tmp_path):
+    text, both = tmp_path / "text.jpg", tmp_path / "both.png"
+    text.write_text("this is no picture")
+    picture = cv2.imread(str(portrait))
+    cv2.imwrite(str(both), np.concatenate([picture, picture[:, ::-1]], axis=1))
+    page = visit()
+    page.set_input_files("#files", [portrait, text, both])
+    page.wait_for_selector(".photo:nth-child(3) .face:nth-child(2)")
+    assert page.inner_text(".photo:nth-child(2) .state.bad").startswith("text.jpg: expected JPEG")
+    assert page.inner_text("#photos-progress") == "3 photos, 3 faces, 1 could not be read"
+    page.click(".photo:nth-child(2) button:has-text('Remove')")
+    assert page.inner_text("#photos-progress") == "2 photos, 3 faces"
+    page.click("#photos-clear")
+    assert page.locator("#photos").is_hidden()
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("drop", "dropped.jpg"), ("paste", "dropped.jpg")], ids=["drop", "paste"])
+def test_a_photo_may_be_dropped_and_pasted(visit, portrait, kind, shown):
+    page = visit()
+    in_page(page, kind, portrait, "dropped.jpg")
+    assert page.inner_text(".face strong") == "happy"
+    assert page.inner_text(".photo h3") == shown
+
+
+def test_a_rotated_photo_has_its_square_on_the_face(visit, portrait, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    with image.open(portrait) as upright:
+        exif = upright.getexif()
+        exif[0x0112] = 6  # to be turned right by a quarter
+        upright.rotate(90, expand=True).crop((0, 0, 512, 400)).save(tmp_path / "turned.jpg", exif=exif)
+    page = visit()
+    page.set_input_files("#files", tmp_path / "turned.jpg")
+    box, picture = page.locator(".box").bounding_box(), page.locator(".frame img").bounding_box()
+    assert picture["height"] > picture["width"]
+    assert (box["y"] + box["height"] / 2 - picture["y"]) / picture["height"] < 0.35
+    assert page.inner_text(".face strong") == "happy"
+
+
+def test_confidence_below_what_is_asked_for_is_uncertain_at_once(visit, portrait):
+    page = visit()
+    page.set_input_files("#files", portrait)
+    assert page.inner_text(".face strong") == "happy"
+    page.focus("#confidence")
+    page.keyboard.press("End")
+    assert page.inner_text("#confidence-value") == "95 %"
+    assert page.inner_text(".face strong") == "uncertain"
+    page.keyboard.press("Home")
+    assert page.inner_text(".face strong") == "happy"
+
+
+def test_csv_and_annotated_png_hold_what_was_read(visit, portrait, tmp_path):
+    tricky = tmp_path / '=1+2, "me".jpg'
+    shutil.copy(portrait, tricky)
+    page = visit()
+    page.set_input_files("#files", tricky)
+    page.wait_for_selector(".face")
+    with page.expect_download() as csv_file:
+        page.click("#photos-csv")
+    content = Path(csv_file.value.path()).read_bytes().decode()
+    assert content.endswith("\r\n")
+    (row,) = csv.DictReader(io.StringIO(content, newline=""))
+    assert list(row) == ["file", "x", "y", "size", "expression", "confidence", *CLASSES]
+    assert row["file"] == "'" + tricky.name  # a spreadsheet shows it and does not compute it
+    assert row["expression"] == "happy"
+    assert float(row["happy"]) == float(row["confidence"])
+    assert sum(float(row[name]) for name in CLASSES) == pytest.approx(1, abs=1e-4)
+    with page.expect_download() as png_file:
+        page.click("button:has-text('Annotated PNG')")
+    drawn = cv2.imread(str(png_file.value.path()))
+    assert png_file.value.suggested_filename.endswith("-annotated.png")
+    assert drawn.shape == (512, 512, 3)
+    changed = np.abs(drawn.astype(int) - cv2.imread(str(portrait))).max(axis=2) > 60
+    y, x = int(row["y"]), int(row["x"])
+    assert changed[y : y + int(row["size"]), x - 1 : x + 2].mean() > 0.3  # the left edge of the square
+
+
+def test_the_camera_is_read_live_and_let_go(visit):
+    page = visit()
+    live(page)
+    assert page.inner_text("#camera-faces .face strong") == "happy"
+    page.wait_for_selector("#timeline-text:has-text('happy 100 % of the time')")
+    painted = page.evaluate(
+        """() => { const c = document.getElementById("timeline");
+                   const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data; let n = 0;
+                   for (let i = 0; i < d.length; i += 4) n += d[i] === 240 && d[i+1] === 228 && d[i+2] === 66;
+                   return n; }"""
+    )
+    assert painted > 100  # the yellow of happy
+    assert "happy" in page.get_attribute("#timeline", "aria-label")
+    page.evaluate("window.held = document.getElementById('video').srcObject.getTracks()")
+    page.click("#camera-stop")
+    assert page.evaluate("window.held.map((track) => track.readyState)") == ["ended"]
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+    assert "switched off" in page.inner_text("#camera-state")
+    with page.expect_download() as file:
+        page.click("#camera-csv")
+    rows = list(csv.DictReader(io.StringIO(Path(file.value.path()).read_bytes().decode(), newline="")))
+    assert list(rows[0]) == ["seconds", "track", "x", "y", "size", "expression", "confidence", *CLASSES]
+    seconds = [float(row["seconds"]) for row in rows]
+    assert len(rows) >= 3
+    assert seconds == sorted(seconds)
+    page.click("#camera-start")  # and once more
+    page.wait_for_selector("#camera-faces .face", timeout=20_000)
+
+
+def test_nothing_is_sent_while_the_tab_is_hidden(visit):
+    page = visit()
+    page.evaluate(
+        """() => { const send = WebSocket.prototype.send; window.sent = 0;
+                   WebSocket.prototype.send = function (data) { window.sent += 1; send.call(this, data); }; }"""
+    )
+    live(page)
+    hide = """(hidden) => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                            document.dispatchEvent(new Event("visibilitychange")); }"""
+    page.evaluate(hide, True)
+    page.wait_for_timeout(500)  # what was under way
+    before = page.evaluate("sent")
+    assert before > 0
+    page.wait_for_timeout(800)
+    assert page.evaluate("sent") == before
+    assert "Paused" in page.inner_text("#camera-state")
+    page.evaluate(hide, False)
+    page.wait_for_timeout(1500)
+    assert page.evaluate("sent") > before
+
+
+def test_a_denied_camera_is_a_sentence_that_says_what_to_do(visit, launch):
+    page = visit(browser=launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
+    page.click("#camera-start")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert re.search("camera.*(Allow it|Connect one).*choose photos", page.inner_text("#problem"))
+    assert page.locator("#camera-start").is_enabled()
+
+
+def test_a_key_is_asked_for_only_when_the_server_wants_one(visit, portrait, tmp_path):
+    (tmp_path / "keys").write_text("a-key-of-twenty-four-letters-or-more\n")
+    (tmp_path / "keys").chmod(0o600)
+    page = visit()
+    assert page.locator("#key-form").is_hidden()
+    for locked in serve(tmp_path, "--api-key-file", str(tmp_path / "keys")):
+        visit.also = [locked]
+        page = visit(locked)
+        page.wait_for_selector("#key-form:not([hidden])")
+        page.set_input_files("#files", portrait)
+        page.fill("#key", "wrong-key-of-twenty-four-letters-or-more")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#key-form:not([hidden])")
+        page.fill("#key", "a-key-of-twenty-four-letters-or-more")
+        page.keyboard.press("Enter")
+        assert page.inner_text(".face strong") == "happy"
+        page.wait_for_selector("#model dl")
+        live(page)
+
+
+def test_a_busy_server_is_asked_again_when_it_said(visit, portrait):
+    page = visit()
+    answers = []
+
+    def busy(route):
+        answers.append(time.monotonic())
+        if len(answers) > 1:
+            route.fallback()
+        else:
+            refusal = '{"code": "busy", "error": "Too much is waiting already."}'
+            route.fulfill(status=503, headers={"Retry-After": "1"}, content_type="application/json", body=refusal)
+
+    page.route("**/v1/recognize?*", busy)
+    page.set_input_files("#files", portrait)
+    assert page.inner_text(".face strong") == "happy"
+    assert answers[1] - answers[0] > 0.9
+
+
+def test_a_lost_server_is_a_sentence_and_can_be_tried_again(visit, portrait):
+    page = visit()
+    page.wait_for_selector("#model dl")
+    page.route("**/v1/recognize?*", lambda route: route.abort())
+    page.set_input_files("#files", portrait)
+    assert "cannot be reached" in page.inner_text(".state.bad")
+    page.unroute("**/v1/recognize?*")
+    page.click("button:has-text('Try again')")
+    assert page.inner_text(".face strong") == "happy"
+
+
+def test_a_keyboard_is_enough(visit, portrait):
+    page = visit()
+    page.wait_for_selector("#model dl")
+    seen = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        if seen[-1] == "choose":
+            break
+    assert seen[0] == "skip"
+    assert seen[-1] == "choose"
+    for key in ("Enter", "Space"):
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press(key)
+    chooser.value.set_files(portrait)
+    page.wait_for_selector(".face")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "camera-start"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#camera-faces .face", timeout=20_000)
+    assert page.evaluate("document.activeElement.id") == "camera-stop"
+    page.keyboard.press("Enter")
+    assert page.locator("#camera-stop").is_hidden()
+
+
+def test_dark_and_light_follow_the_system(visit):
+    shades = {}
+    for scheme in ("light", "dark"):
+        page = visit(scheme=scheme)
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        shades[scheme] = sum(map(int, re.findall(r"\d+", colour)[:3]))
+    assert shades["dark"] < 150 < 600 < shades["light"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_state_fits_and_is_accessible(visit, portrait, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+    # axe is put in by the test, against the page's own policy
+    page = visit(width=width, scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+
+    def check(state: str) -> None:
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{state}: {wide} px"
+        small = page.evaluate(
+            """[...document.querySelectorAll("button, select, input, summary, nav a")]
+               .filter((e) => e.offsetParent && (e.offsetHeight < 24 || e.offsetWidth < 24)).map((e) => e.outerHTML)"""
+        )
+        assert small == [], state
+        found = [v for v in axe.run(page).response["violations"] if v["impact"] in {"serious", "critical"}]
+        assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in found] == [], state
+
+    page.wait_for_selector("#model dl")
+    page.click("summary")
+    check("empty")
+    page.set_input_files("#files", portrait)
+    page.wait_for_selector(".face")
+    check("result")
+    live(page)
+    check("camera")
