@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import schemathesis
 import skimage
+from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -110,23 +111,32 @@ def test_thousands_of_mutated_pictures_and_bodies_end_nothing():
 
 
 @pytest.fixture(scope="module")
-def schema_of_the_service(tmp_path_factory):
+def operations(tmp_path_factory):
+    """Return every operation of the service's OpenAPI document, by its address."""
     network = write_network(tmp_path_factory.mktemp("network") / "model.onnx")
-    return schemathesis.openapi.from_asgi(
-        "/openapi.json", create_app(Settings(model=network, detector="none", hosts=(), pixels=1_000_000))
-    )
-
-
-schema = schemathesis.pytest.from_fixture("schema_of_the_service")
+    limits = Settings(model=network, detector="none", hosts=(), pixels=1_000_000)
+    found = schemathesis.openapi.from_asgi("/openapi.json", create_app(limits)).get_all_operations()
+    return {operation.path: operation for operation in (result.ok() for result in found)}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of schemathesis about its own data
-@schema.parametrize()
-def test_the_service_keeps_what_its_openapi_document_promises(case):
-    case.call_and_validate(
-        checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-    )
+@pytest.mark.parametrize(
+    "path", ["/v1/recognize", "/v1/recognize/annotated", "/v1/model", "/health", "/ready", "/metrics"]
+)
+def test_the_service_keeps_what_its_openapi_document_promises(operations, path):
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+    @given(case=operations[path].as_strategy())
+    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def check(case):
+        case.call_and_validate(checks=checks)
+
+    check()
+
+
+def test_these_are_all_operations(operations):
+    assert len(operations) == 6
 
 
 def test_the_mutations_do_change_pictures():
