@@ -10,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: demo train test lint format bench results clean
+.PHONY: demo train test test-browser lint format bench results clean
 
 demo: .venv-demo/.complete  ## recognise the faces in two portraits and write annotated copies to demo/
 	.venv-demo/bin/python examples/demo.py
@@ -20,6 +20,9 @@ train: $(STAMP)  ## train a network, evaluate it and write its report page; goes
 
 test: $(STAMP)  ## all tests; those on the real data need FER2013_CSV=path/to/fer2013.csv
 	$(BIN)/python -m pytest
+
+test-browser: $(STAMP)  ## the page of the service in Chromium: FERKIT_CHROMIUM, one that is installed, or playwright's own
+	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(STAMP)  ## formatting, lint, types, direction of imports, generated pages
 	$(BIN)/ruff format --check .

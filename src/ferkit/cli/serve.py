@@ -68,7 +68,7 @@ def serve(
 
     from ferkit.errors import MissingExtraError
 
-    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "swagger_ui_bundle"):
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "serve")
     from ferkit.web.settings import Settings

@@ -14,10 +14,10 @@ BATCH = 256
 """Faces a forward pass; a matter of memory and speed, not of results."""
 
 
-def network_input(grey_BHW: Tensor) -> Tensor:
-    """Return ``(B, 3, H, W)`` float32 in [0, 1], channels last, for ``(B, H, W)`` uint8 on the same device."""
+def network_input(grey_BHW: Tensor, planes: int = CHANNELS) -> Tensor:
+    """Return ``(B, planes, H, W)`` float32 in [0, 1], channels last, for ``(B, H, W)`` uint8 on the same device."""
     x_B1HW = scale(grey_BHW.float())[:, None]
-    return x_B1HW.expand(-1, CHANNELS, -1, -1).contiguous(memory_format=torch.channels_last)
+    return x_B1HW.expand(-1, planes, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

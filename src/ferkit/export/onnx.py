@@ -27,9 +27,11 @@ from ferkit.errors import DataError, ModelError
 from ferkit.evaluation import evaluate_predictions, network_input
 from ferkit.evaluation.calibration import COVERAGES, accuracy_at, calibration_error, fit_temperature
 from ferkit.files import replacing, write_text
+from ferkit.inference.preprocess import CHANNELS
 from ferkit.inference.session import BATCH, SIDE
 from ferkit.inference.weights import CARD_KEY, ModelCard, file_sha256
 from ferkit.labels import EXPRESSIONS
+from ferkit.models.compact import Compact
 from ferkit.training.folder import RunFolder, load_run
 
 CHECKED = 64
@@ -58,6 +60,7 @@ class _Recognition(nn.Module):
     def __init__(self, model: nn.Module, mirror: bool) -> None:
         super().__init__()
         self.model, self.mirror, self.temperature = model, mirror, 1.0
+        self.planes = 1 if isinstance(model, Compact) else CHANNELS  # it reads no other, and copies take their time
 
     def forward(self, faces_BHW: Tensor) -> Tensor:
         """Return probabilities ``(B, K)`` for uint8 ``(B, H, W)``."""
@@ -66,10 +69,10 @@ class _Recognition(nn.Module):
 
     def log_probs(self, faces_BHW: Tensor) -> Tensor:
         """Return log-probabilities ``(B, K)``, the mean over the face and its mirror image."""
-        x_B3HW = network_input(faces_BHW)
-        log_probs_BK: Tensor = self.model(x_B3HW)
+        x_BCHW = network_input(faces_BHW, self.planes)
+        log_probs_BK: Tensor = self.model(x_BCHW)
         if self.mirror:
-            log_probs_BK = (log_probs_BK + self.model(x_B3HW.flip(3))) / 2
+            log_probs_BK = (log_probs_BK + self.model(x_BCHW.flip(3))) / 2
         return log_probs_BK
 
 
