@@ -407,3 +407,18 @@ def test_every_state_fits_and_is_accessible(visit, portrait, scheme, width):
     check("result")
     live(page)
     check("camera")
+
+
+# ------------------------------------------------------------------------------------------------------ documentation
+
+
+def test_the_documentation_is_drawn_without_an_outside_address(browser, address):
+    page = browser.new_page()
+    problems, asked = [], []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/docs")
+    page.get_by_text("/v1/recognize/annotated").wait_for()
+    assert problems == []
+    assert all(url.startswith((address, "data:")) for url in asked)
+    page.close()

@@ -46,7 +46,7 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", help="Another page that may use it, as https://example.org; may be repeated."),
     ] = None,
-    waiting: Annotated[int, typer.Option("--waiting", min=0, help="Requests that may wait; the rest get 503.")] = 16,
+    waiting: Annotated[int, typer.Option("--waiting", min=0, help="Requests that may wait; the rest get 503.")] = 6,
     max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 32_000_000,
     max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Of a picture.")] = 50_000_000,
     max_images: Annotated[int, typer.Option("--max-images", min=1, help="Pictures a request.")] = 16,

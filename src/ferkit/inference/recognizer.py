@@ -133,9 +133,9 @@ class Recognizer:
         Args:
             crops: ``(N, H, W)`` grey or ``(N, H, W, 3)`` RGB, uint8; or a list of such pictures of different sizes.
         """
-        pictures = [read_image(crop, self._max_pixels) for crop in crops]
-        boxes = [Box(0, 0, min(picture.shape[:2])) for picture in pictures]
-        return self._faces([_resized(_grey(picture)) for picture in pictures], boxes)
+        greys = [_grey_of(crop, self._max_pixels) for crop in crops]
+        boxes = [Box(0, 0, min(grey.shape)) for grey in greys]
+        return self._faces([_resized(grey) for grey in greys], boxes)
 
     def _faces(self, crops: list[NDArray[np.uint8]], boxes: list[Box]) -> list[Face]:
         if not crops:
@@ -169,6 +169,13 @@ def _grey(picture: RGB) -> NDArray[np.uint8]:
     import cv2
 
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _grey_of(crop: Any, max_pixels: int) -> NDArray[np.uint8]:
+    """Return a crop as grey levels; one that is grey already is not turned into colours and back."""
+    if isinstance(crop, np.ndarray) and crop.ndim == 2 and crop.dtype == np.uint8 and crop.size:
+        return crop
+    return _grey(read_image(crop, max_pixels))
 
 
 def _resized(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -92,8 +92,10 @@ class Compact(nn.Module):
         self.log_softmax = nn.LogSoftmax(dim=1)
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
-        """Return log-probabilities ``(B, K)`` float32 for images ``(B, 3, 48, 48)`` in [0, 1], planes equal, or
-        ``(B, 1, 48, 48)``."""
+        """Return log-probabilities ``(B, K)`` float32 for images ``(B, 3, 48, 48)`` in [0, 1], planes equal.
+
+        One plane, ``(B, 1, 48, 48)``, does too.
+        """
         one_plane = x_B3HW if x_B3HW.shape[1] == 1 else x_B3HW[:, :1]
         x_BC = self.pool(self.features(one_plane))
         logits_BK = self.classifier(self.dropout(x_BC))

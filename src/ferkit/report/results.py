@@ -102,6 +102,39 @@ def draw_losses(results: Path, picture: Path, table: Table) -> Path | None:
     return picture
 
 
+def run_label(recipe: Mapping[str, Any]) -> str:
+    """Return the settings that tell a run apart from others of its network.
+
+    Example:
+        >>> run_label({"model": "compact", "options": {"stem": "full"}, "epochs": 60, "batch_size": 128, "mixup": 0.2})
+        'compact (stem full), 60 epochs, batch 128, mixup 0.2'
+    """
+    options = ", ".join(f"{name} {value}" for name, value in recipe.get("options", {}).items())
+    parts = [f"{recipe['model']}{f' ({options})' if options else ''}"]
+    parts += [f"{recipe['epochs']} epoch{'s' * (recipe['epochs'] > 1)}", f"batch {recipe['batch_size']}"]
+    parts += [f"{name.replace('_', ' ')} {recipe[name]:g}" for name in ("label_smoothing", "mixup") if recipe.get(name)]
+    if recipe.get("teachers"):
+        parts.append(f"taught by {', '.join(name[:8] for name in recipe['teachers'])}")
+    return ", ".join(parts)
+
+
+def draw_network(results: Path, picture: Path, model: str) -> Path | None:
+    """Draw the validation loss of the runs of one network that are no row of a table.
+
+    Returns:
+        ``picture``, or ``None`` where there is no such run of seed 0.
+    """
+    runs = [run for run in read_results(results / OTHER) if run.content["recipe"]["model"] == model and run.seed == 0]
+    if not runs:
+        return None
+    series = {
+        run_label(run.content["recipe"]).partition(",")[0]: [e["valid"]["loss"] for e in run.content["epochs"]]
+        for run in runs
+    }
+    figures.save(figures.losses(series), picture)
+    return picture
+
+
 def draw(results: Path, picture: Path, table: Table) -> Path | None:
     """Draw validation losses of the runs of ``table`` and the confusion matrix of the best of them on the test split.
 

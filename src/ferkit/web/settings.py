@@ -45,7 +45,7 @@ class Settings:
     threads: Annotated[int, Field(ge=1)] = 1
     """Pictures that are read at the same time, in each process."""
 
-    waiting: Annotated[int, Field(ge=0)] = 16
+    waiting: Annotated[int, Field(ge=0)] = 6
     """Requests that may wait for a thread; further ones are answered 503."""
 
     streams: Annotated[int, Field(ge=0)] = 16
