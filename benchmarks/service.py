@@ -170,7 +170,7 @@ def _load(address: str, photo: Path, faces: int, users: int, rate: float, second
     assert "served" in found, (list(found), done.stderr)
     served = found["served"]
     assert served["num_failures"] == 0, done.stderr
-    times = np.repeat(*zip(*((float(ms), count) for ms, count in served["response_times"].items()), strict=True))
+    times = np.repeat([float(ms) for ms in served["response_times"]], [*served["response_times"].values()])
     length = served["last_request_timestamp"] - served["start_time"]
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     p50, p95, p99 = np.percentile(times, [50, 95, 99])
