@@ -171,11 +171,10 @@ def _load(address: str, photo: Path, faces: int, users: int, rate: float, second
     served = found["served"]
     assert served["num_failures"] == 0, done.stderr
     times = np.repeat([float(ms) for ms in served["response_times"]], [*served["response_times"].values()])
-    length = served["last_request_timestamp"] - served["start_time"]
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     p50, p95, p99 = np.percentile(times, [50, 95, 99])
-    refused = found.get("refused", {"num_requests": 0})["num_requests"] / length
-    return Load(faces, users, rate, len(times) / length, refused, p50, p95, p99, used / took)
+    refused = found.get("refused", {"num_requests": 0})["num_requests"] / seconds
+    return Load(faces, users, rate, len(times) / seconds, refused, p50, p95, p99, used / took)
 
 
 def _text(report: dict[str, Any]) -> str:

@@ -196,9 +196,14 @@ def test_a_rotated_photo_has_its_square_on_the_face(visit, portrait, tmp_path):
         upright.rotate(90, expand=True).crop((0, 0, 512, 400)).save(tmp_path / "turned.jpg", exif=exif)
     page = visit()
     page.set_input_files("#files", tmp_path / "turned.jpg")
-    box, picture = page.locator(".box").bounding_box(), page.locator(".frame img").bounding_box()
-    assert picture["height"] > picture["width"]
-    assert (box["y"] + box["height"] / 2 - picture["y"]) / picture["height"] < 0.35
+    page.wait_for_function(
+        """() => {
+            const [box, picture] = [".box", ".frame img"].map((n) => document.querySelector(n)?.getBoundingClientRect());
+            return box && picture && picture.height > picture.width
+                && (box.y + box.height / 2 - picture.y) / picture.height < 0.35;
+        }""",
+        timeout=10_000,
+    )
     assert page.inner_text(".face strong") == "happy"
 
 
@@ -208,7 +213,7 @@ def test_confidence_below_what_is_asked_for_is_uncertain_at_once(visit, portrait
     assert page.inner_text(".face strong") == "happy"
     page.focus("#confidence")
     page.keyboard.press("End")
-    assert page.inner_text("#confidence-value") == "95 %"
+    assert page.inner_text("#confidence-value") == "99 %"
     assert page.inner_text(".face strong") == "uncertain"
     page.keyboard.press("Home")
     assert page.inner_text(".face strong") == "happy"
@@ -347,7 +352,21 @@ def test_a_lost_server_is_a_sentence_and_can_be_tried_again(visit, portrait):
     assert page.inner_text(".face strong") == "happy"
 
 
-def test_a_keyboard_is_enough(visit, portrait):
+def pressed_until_chosen(page, key, file):
+    """Press ``key`` until the file chooser opens: Chromium drops one now and then while it believes another is open."""
+    for attempt in range(4):
+        try:
+            with page.expect_file_chooser(timeout=4000) as chooser:
+                page.keyboard.press(key)
+        except playwright.TimeoutError:
+            assert attempt < 3, f"{key} never opened the file chooser"
+        else:
+            chooser.value.set_files(file)
+            return
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_a_keyboard_is_enough(visit, portrait, key):
     page = visit()
     page.wait_for_selector("#model dl")
     seen = []
@@ -358,10 +377,7 @@ def test_a_keyboard_is_enough(visit, portrait):
             break
     assert seen[0] == "skip"
     assert seen[-1] == "choose"
-    for key in ("Enter", "Space"):
-        with page.expect_file_chooser() as chooser:
-            page.keyboard.press(key)
-    chooser.value.set_files(portrait)
+    pressed_until_chosen(page, key, portrait)
     page.wait_for_selector(".face")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "camera-start"
