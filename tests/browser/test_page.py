@@ -198,7 +198,7 @@ def test_a_rotated_photo_has_its_square_on_the_face(visit, portrait, tmp_path):
     page.set_input_files("#files", tmp_path / "turned.jpg")
     page.wait_for_function(
         """() => {
-            const [box, picture] = [".box", ".frame img"].map((n) => document.querySelector(n)?.getBoundingClientRect());
+            const [box, picture] = [".box", ".frame img"].map(n => document.querySelector(n)?.getBoundingClientRect());
             return box && picture && picture.height > picture.width
                 && (box.y + box.height / 2 - picture.y) / picture.height < 0.35;
         }""",
