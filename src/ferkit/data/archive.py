@@ -57,11 +57,16 @@ def _tar_member_or(unpacked: gzip.GzipFile, path: Path) -> Iterator[IO[bytes]]:
         pass
 
 
+_ENCRYPTED = 0x1  # among a member's flags
+
+
 def _open_member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
     name = _choose(archive.namelist(), path)
+    if archive.getinfo(name).flag_bits & _ENCRYPTED:
+        raise DataError(f"{path}: {name} cannot be unpacked (it is encrypted, password required); unpack it by hand")
     try:
         return archive.open(name)
-    except RuntimeError as error:  # a password; its NotImplementedError: a compression zipfile does not know
+    except NotImplementedError as error:  # a compression zipfile does not know
         raise DataError(f"{path}: {name} cannot be unpacked ({error}); unpack it by hand") from None
 
 
