@@ -438,3 +438,12 @@ def test_the_documentation_is_drawn_without_an_outside_address(browser, address)
     assert problems == []
     assert all(url.startswith((address, "data:")) for url in asked)
     page.close()
+
+
+def test_the_slider_begins_at_the_services_own_confidence(browser, tmp_path):
+    for address in serve(tmp_path, "--min-confidence", "0.4"):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#model dl")
+        assert page.inner_text("#confidence-value") == "40 %"
+        page.close()

@@ -1,13 +1,11 @@
 """``ferkit recognize``: photos, folders, a video or a camera to faces and what they express."""
 
-import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -111,6 +109,8 @@ def recognize(
     if (videos or camera is not None) and len(sources or []) + (camera is not None) != 1:
         raise typer.BadParameter("a video or a camera is read alone, without other sources")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
+    from ferkit.inference.quiet import silent_libraries
+
     with silent_libraries():
         recognizer = _recognizer(model, detector, detector_model, min_confidence, max_pixels, threads)
         output = "json" if as_json else "csv" if as_csv else "table"
@@ -302,32 +302,3 @@ class _Progress:
     def _write(self, text: str) -> None:
         sys.stderr.write(f"\r\x1b[2K{text}")
         sys.stderr.flush()
-
-
-@contextmanager
-def silent_libraries() -> Iterator[None]:
-    """Keep what libjpeg and libpng print about damaged pictures from stderr; Python's own lines still go there.
-
-    They write to file descriptor 2 whatever OpenCV's log level is; our error says which picture is damaged.
-    """
-    try:
-        ours = sys.stderr.fileno() == 2
-        kept = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no stderr, or one that is no file
-        yield
-        return
-    python: Any = sys.stderr
-    sys.stderr.flush()
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    os.close(nothing)
-    if ours:
-        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, encoding=python.encoding, errors="backslashreplace")
-    try:
-        yield
-    finally:
-        if ours:
-            sys.stderr.close()
-            sys.stderr = python
-        os.dup2(kept, 2)
-        os.close(kept)

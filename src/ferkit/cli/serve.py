@@ -108,10 +108,9 @@ def _hosts(host: str, allowed: list[str]) -> tuple[str, ...]:
 def _check(settings: "Settings") -> None:
     """Say here and in one line what would end every process of the service."""
     from ferkit.inference.recognizer import Recognizer
-    from ferkit.web.settings import read_keys
+    from ferkit.web.keys import Keys
 
-    if settings.api_key_file is not None:
-        read_keys(settings.api_key_file)
+    Keys(settings.api_key_file)
     Recognizer(settings.model, detector=settings.detector, detector_model=settings.detector_model)
 
 
@@ -187,7 +186,7 @@ def _log_config() -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-        "handlers": {"stderr": {"()": "ferkit.web.quiet.log_handler", "formatter": "plain"}},
+        "handlers": {"stderr": {"()": "ferkit.web.log.log_handler", "formatter": "plain"}},
         "loggers": {
             name: {"handlers": ["stderr"], "level": "WARNING", "propagate": False} for name in ("uvicorn", "ferkit.web")
         },

@@ -74,6 +74,7 @@ class ModelAnswer(BaseModel):
     classes: list[str]
     metrics: dict[str, Any]
     limits: Limits
+    min_confidence: float = Field(description="Below it expressions are `uncertain` where a request says nothing else.")
 
 
 class Status(BaseModel):

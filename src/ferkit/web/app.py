@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import fastapi_offline
@@ -15,13 +15,14 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from ferkit import __version__
+from ferkit.inference.quiet import silent_libraries
 from ferkit.web import refusals
 from ferkit.web.guard import Guard
+from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters
-from ferkit.web.quiet import silence_libraries
 from ferkit.web.refusals import Kind, Refusal
 from ferkit.web.routes import router
-from ferkit.web.settings import ENVIRONMENT, Settings, from_environment, read_keys
+from ferkit.web.settings import ENVIRONMENT, Settings, from_environment
 from ferkit.web.state import Service
 
 PAGE = Path(__file__).with_name("page")
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     if settings is None:
         settings = from_environment() if ENVIRONMENT in os.environ else Settings()
-    keys = read_keys(settings.api_key_file) if settings.api_key_file else ()
+    keys = Keys(settings.api_key_file)
     meters = Meters()
     app = FastAPI(
         title="ferkit",
@@ -64,8 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "auto_configure": False,
         },
     )
-    app.state.settings, app.state.meters = settings, meters
-    app.state.guard = Guard(app, settings, keys, meters)  # for the streams, which check their keys themselves
+    app.state.settings, app.state.keys, app.state.meters = settings, keys, meters
     app.include_router(router)
     _add_pages(app)
     _add_refusals(app)
@@ -86,12 +86,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     import cv2
 
     cv2.setNumThreads(1)  # requests are read side by side instead
-    service = Service(app.state.settings, app.state.guard, app.state.meters)
+    service = Service(app.state.settings, app.state.keys, app.state.meters)
     service.reader.warm_up()
     app.state.service = service
-    if ENVIRONMENT in os.environ:  # a process of `ferkit serve`, which has no other use for stderr
-        silence_libraries()
-    yield
+    own = ENVIRONMENT in os.environ  # a process of `ferkit serve`, which has no other use for stderr
+    with silent_libraries() if own else nullcontext():
+        yield
     service.desk.close()
     app.state.meters.close()
 

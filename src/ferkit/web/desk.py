@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from statistics import median
 from typing import TypeVar
 
+from prometheus_client import Gauge
+
 from ferkit.web.refusals import BUSY, TOO_SLOW, Refusal
 
 T = TypeVar("T")
@@ -19,15 +21,17 @@ _REMEMBERED = 64  # pieces of work whose time is known
 class Desk:
     """Takes work as long as there is room; belongs to one event loop."""
 
-    def __init__(self, threads: int, waiting: int, seconds: float) -> None:
+    def __init__(self, threads: int, waiting: int, seconds: float, gauge: Gauge | None = None) -> None:
         """Open the desk.
 
         Args:
             threads: Pieces of work at the same time.
             waiting: Pieces that may wait besides.
+            gauge: Shows how many pieces there are.
             seconds: After which a piece is given up; one that has begun still runs to its end, in its place.
         """
         self.threads, self.waiting, self.seconds = threads, waiting, seconds
+        self._gauge = gauge
         self.taken = 0
         """Pieces that wait or are being done."""
         self._pool = ThreadPoolExecutor(threads, "recognize")
@@ -42,9 +46,9 @@ class Desk:
         if self.taken >= self.threads + self.waiting:
             raise Refusal(BUSY, "The service is busy; try again later.", self.retry_after())
         loop = asyncio.get_running_loop()
-        self.taken += 1
+        self._take(1)
         future = self._pool.submit(self._timed, work)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._take, -1))
         try:
             return await asyncio.wait_for(_result(future), self.seconds)
         except TimeoutError:
@@ -66,8 +70,10 @@ class Desk:
         finally:
             self._times.append(time.perf_counter() - began)
 
-    def _release(self) -> None:
-        self.taken -= 1
+    def _take(self, change: int) -> None:
+        self.taken += change
+        if self._gauge is not None:
+            self._gauge.inc(change)
 
 
 async def _result(future: "Future[T]") -> T:

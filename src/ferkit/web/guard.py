@@ -4,7 +4,6 @@ A middleware of plain ASGI, as it has to stand between the server and the body.
 """
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import MutableMapping
@@ -16,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ferkit.web import refusals
+from ferkit.web.keys import Keys, given_key
 from ferkit.web.meters import Meters
 from ferkit.web.refusals import Refusal
 from ferkit.web.settings import Settings
@@ -47,7 +47,7 @@ _CLIENTS = 10_000  # whose requests are counted; beyond that the count begins an
 class Guard:
     """Refuses, counts and limits."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[bytes, ...], meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, meters: Meters) -> None:
         self.app, self.settings, self.keys, self.meters = app, settings, keys, meters
         self._held = 0  # bytes of bodies
         self._counts: dict[str, int] = {}
@@ -103,7 +103,7 @@ class Guard:
         headers = Headers(scope=scope)
         self._check_place(headers)
         if scope["path"].startswith(PROTECTED) and scope["method"] != "OPTIONS":
-            self.check_key(given_key(headers))
+            self.keys.check(given_key(headers))
             self._check_rate(scope, headers)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.settings.body_bytes:
@@ -121,22 +121,13 @@ class Guard:
         if urlsplit(origin).netloc.lower() != host.lower():
             raise Refusal(refusals.FORBIDDEN, f"Pages from {origin[:80]} may not use this service.")
 
-    def check_key(self, given: str) -> None:
-        """Refuse a key that is none of ours; the time it takes does not tell how near it is."""
-        same = [hmac.compare_digest(key, given.encode()) for key in self.keys]  # each is compared, whatever came before
-        if self.keys and not any(same):
-            raise Refusal(
-                refusals.UNAUTHORIZED,
-                "This service needs an API key in the header X-API-Key." if not given else "The API key is wrong.",
-            )
-
     def _check_rate(self, scope: Scope, headers: Headers) -> None:
         if not self.settings.per_minute:
             return
         now = time.monotonic()
         if int(now // 60) != self._minute or len(self._counts) > _CLIENTS:
             self._minute, self._counts = int(now // 60), {}
-        client = given_key(headers) if self.keys else (scope.get("client") or ("",))[0]
+        client = given_key(headers) if self.keys.needed else (scope.get("client") or ("",))[0]
         self._counts[client] = self._counts.get(client, 0) + 1
         if self._counts[client] > self.settings.per_minute:
             most = f"Expected at most {self.settings.per_minute} requests a minute."
@@ -195,12 +186,6 @@ class _Body:
 
 def _refused(refusal: Refusal) -> JSONResponse:
     return JSONResponse(refusal.to_dict(), refusal.kind.status, refusal.headers)
-
-
-def given_key(headers: Headers) -> str:
-    """Return the API key of a request; empty if it has none."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
 
 
 def _complete(message: MutableMapping[str, Any], path: str, *, last: bool) -> None:

@@ -46,7 +46,7 @@ async def recognize(request: Request, min_confidence: MinConfidence = None) -> R
     uploads = await read_uploads(request, service.settings)
     began = time.perf_counter()
     least = service.settings.min_confidence if min_confidence is None else min_confidence
-    return JSONResponse(await service.do(lambda: service.reader.answer(uploads, least, began)))
+    return JSONResponse(await service.desk.do(lambda: service.reader.answer(uploads, least, began)))
 
 
 @router.post(
@@ -62,7 +62,7 @@ async def annotated(request: Request, min_confidence: MinConfidence = None) -> R
     if len(uploads) != 1:
         raise Refusal(TOO_MANY_PICTURES, f"Expected one picture, got {len(uploads)}.")
     least = service.settings.min_confidence if min_confidence is None else min_confidence
-    return Response(await service.do(lambda: service.reader.drawn(uploads[0], least)), media_type="image/png")
+    return Response(await service.desk.do(lambda: service.reader.drawn(uploads[0], least)), media_type="image/png")
 
 
 @router.get("/v1/model", response_model=ModelAnswer, responses=KEYED)

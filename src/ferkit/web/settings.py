@@ -7,8 +7,6 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from ferkit.errors import ServiceError
-
 ENVIRONMENT = "FERKIT_SERVE"
 """Variable that carries the settings, as JSON, to the processes of a service."""
 
@@ -81,26 +79,3 @@ def to_environment(settings: Settings) -> None:
 def from_environment() -> Settings:
     """Return the settings that :func:`to_environment` left."""
     return TypeAdapter(Settings).validate_json(os.environ[ENVIRONMENT])
-
-
-def read_keys(file: Path) -> tuple[bytes, ...]:
-    """Return the keys in ``file``: one a line, empty lines and those that begin with # left out.
-
-    Raises:
-        ServiceError: The file cannot be read, holds no key, or one shorter than 16 characters.
-    """
-    try:
-        lines = [line.strip() for line in file.read_bytes().splitlines()]
-    except OSError as error:
-        raise ServiceError(f"{file}: cannot be read ({error.strerror or error})") from None
-    keys = tuple(line for line in lines if line and not line.startswith(b"#"))
-    if not keys:
-        raise ServiceError(f"{file}: expected a key a line, got none")
-    for number, line in enumerate(lines, start=1):
-        if line in keys and len(line) < SHORTEST_KEY:
-            raise ServiceError(f"{file}:{number}: expected a key of at least {SHORTEST_KEY} characters")
-    return keys
-
-
-SHORTEST_KEY = 16
-"""Characters; shorter ones can be guessed."""

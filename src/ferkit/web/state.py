@@ -1,27 +1,23 @@
 """What a running service consists of."""
 
 import json
-from collections.abc import Callable
-from typing import TypeVar
 
 from starlette.requests import HTTPConnection
 
 from ferkit.inference.recognizer import Recognizer
 from ferkit.inference.weights import DEFAULT, file_sha256
 from ferkit.web.desk import Desk
-from ferkit.web.guard import Guard
+from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters
 from ferkit.web.reading import Reader
 from ferkit.web.settings import Settings
 from ferkit.web.stream import Streams
 
-T = TypeVar("T")
-
 
 class Service:
     """Network, threads and meters of one process."""
 
-    def __init__(self, settings: Settings, guard: Guard, meters: Meters) -> None:
+    def __init__(self, settings: Settings, keys: Keys, meters: Meters) -> None:
         """Load the network.
 
         Raises:
@@ -36,21 +32,18 @@ class Service:
         )
         sha256 = file_sha256(settings.model or DEFAULT)
         self.reader = Reader(recognizer, sha256, settings.pixels, meters)
-        self.desk = Desk(settings.threads, settings.waiting, settings.seconds)
-        self.streams = Streams(self.reader, self.desk, guard, meters)
+        self.desk = Desk(settings.threads, settings.waiting, settings.seconds, meters.taken)
+        self.streams = Streams(self.reader, self.desk, keys, settings.streams, meters)
         limits = {"body_bytes": settings.body_bytes, "pixels": settings.pixels, "images": settings.images}
-        self.card = {**json.loads(recognizer.card.to_json()), "sha256": sha256, "limits": limits}
+        self.card = {
+            **json.loads(recognizer.card.to_json()),
+            "sha256": sha256,
+            "limits": limits,
+            "min_confidence": settings.min_confidence,
+        }
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> "Service":
         """Return the service that a request reached."""
         service: Service = connection.app.state.service
         return service
-
-    async def do(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns in a thread, when its turn comes; see :meth:`Desk.do`."""
-        self.meters.taken.inc()
-        try:
-            return await self.desk.do(work)
-        finally:
-            self.meters.taken.dec()

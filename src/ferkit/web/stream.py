@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ferkit.inference.tracks import Tracker
 from ferkit.web.desk import Desk
-from ferkit.web.guard import Guard, given_key
+from ferkit.web.keys import Keys, given_key
 from ferkit.web.meters import Meters
 from ferkit.web.reading import Reader
 from ferkit.web.refusals import BUSY, INVALID, Refusal
@@ -41,8 +41,8 @@ class _Inbox:
 class Streams:
     """All streams of a process."""
 
-    def __init__(self, reader: Reader, desk: Desk, guard: Guard, meters: Meters) -> None:
-        self._reader, self._desk, self._guard, self._meters = reader, desk, guard, meters
+    def __init__(self, reader: Reader, desk: Desk, keys: Keys, most: int, meters: Meters) -> None:
+        self._reader, self._desk, self._keys, self._most, self._meters = reader, desk, keys, most, meters
         self._open = 0
 
     async def serve(self, socket: WebSocket, smoothing: float, least: float) -> None:
@@ -54,7 +54,7 @@ class Streams:
             least: Confidence below which an expression is uncertain.
         """
         await socket.accept()
-        if self._open >= self._guard.settings.streams:
+        if self._open >= self._most:
             await socket.close(TOO_MANY, "too many streams")
             return
         self._open += 1
@@ -70,14 +70,14 @@ class Streams:
 
     async def _knows_key(self, socket: WebSocket) -> bool:
         given = given_key(socket.headers)
-        if self._guard.keys and not given:
+        if self._keys.needed and not given:
             try:
                 content = json.loads(await asyncio.wait_for(socket.receive_text(), IDLE_SECONDS))
                 given = str(content["api_key"])
             except (ValueError, KeyError, TypeError, TimeoutError):
                 given = ""
         try:
-            self._guard.check_key(given)
+            self._keys.check(given)
         except Refusal as refusal:
             await socket.send_json({"type": "error", **refusal.to_dict()})
             await socket.close(WRONG_KEY, "API key missing or wrong")

@@ -37,10 +37,10 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise Refusal(NOT_A_PICTURE, f"Expected multipart/form-data with pictures in the field {FIELD!r}.")
-    parser = _InMemory(
+    parser = MultiPartParser(
         request.headers, request.stream(), max_files=settings.images + _PARTS, max_fields=_PARTS, max_part_size=10_000
     )
-    parser.spool_max_size = settings.body_bytes + 1
+    parser.spool_max_size = settings.body_bytes + 1  # no picture is written to a disk, not even for a moment
     try:
         form = await parser.parse()
     except (MultiPartException, ValueError, KeyError) as error:
@@ -67,10 +67,6 @@ def check_kind(content: bytes, name: str) -> None:
         raise Refusal(NOT_A_PICTURE, f"{name}: expected a picture, got an empty file.")
     if not _KINDS.match(content):
         raise Refusal(NOT_A_PICTURE, f"{name}: expected {KINDS}, got something else.")
-
-
-class _InMemory(MultiPartParser):
-    """Keeps files in memory, whatever their size: no picture is written to a disk, not even for a moment."""
 
 
 def _shown(name: str) -> str:

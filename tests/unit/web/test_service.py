@@ -128,6 +128,7 @@ def test_the_card_names_the_network_and_the_limits(client):
     card = client.get("/v1/model").json()
     assert card["classes"] == list(EXPRESSIONS)
     assert len(card["sha256"]) == 64
+    assert card["min_confidence"] == 0
     assert card["limits"] == {"body_bytes": 32_000_000, "pixels": 50_000_000, "images": 16}
 
 

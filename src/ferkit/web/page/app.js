@@ -16,25 +16,31 @@ function startConfidence() {
     photos.setLeast(slider.value / 100);
     camera.setLeast(slider.value / 100);
   };
-  slider.addEventListener("input", update);
+  slider.addEventListener("input", () => { slider.dataset.chosen = "yes"; update(); });
   update();
+  return (least) => { // the service's own, unless a person has chosen already
+    if (slider.dataset.chosen) return;
+    slider.value = Math.round(100 * least);
+    update();
+  };
 }
 
-async function loadModel() {
+async function loadModel(setLeast) {
   const place = find("model");
   try {
     const card = await (await request("/v1/model")).json();
     find("class-count").textContent = NUMBERS[card.classes.length] ?? card.classes.length;
     photos.setLargest((card.limits?.body_bytes ?? Infinity) - 10_000); // the form around the picture takes a little
     camera.setClasses(card.classes);
+    setLeast(card.min_confidence ?? 0);
     showModel(place, card);
   } catch (error) {
-    const again = make("button", { type: "button", click: () => { place.replaceChildren("Asking the server …"); loadModel(); } }, "Try again");
+    const again = make("button", { type: "button", click: () => { place.replaceChildren("Asking the server …"); loadModel(setLeast); } }, "Try again");
     place.replaceChildren(make("p", { class: "notice bad" }, error.message), make("p", {}, again));
   }
 }
 
-startConfidence();
+const setLeast = startConfidence();
 photos.startPhotos();
 camera.startCamera();
-loadModel();
+loadModel(setLeast);

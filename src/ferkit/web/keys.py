@@ -1,0 +1,56 @@
+"""API keys: where they come from, where a request has its own, and whether it is one of them."""
+
+import hmac
+from pathlib import Path
+
+from starlette.datastructures import Headers
+
+from ferkit.errors import ServiceError
+from ferkit.web.refusals import UNAUTHORIZED, Refusal
+
+SHORTEST = 16
+"""Characters of a key; shorter ones can be guessed."""
+
+
+class Keys:
+    """The keys of a service; without any, everybody may use it."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Read the keys in ``file``: one a line, empty lines and those that begin with # left out.
+
+        Raises:
+            ServiceError: The file cannot be read, holds no key, or one that is too short.
+        """
+        self._keys = () if file is None else _read(file)
+
+    @property
+    def needed(self) -> bool:
+        """Whether a request needs one."""
+        return bool(self._keys)
+
+    def check(self, given: str) -> None:
+        """Refuse a key that is none of ours; the time it takes does not tell how near it is."""
+        same = [hmac.compare_digest(key, given.encode()) for key in self._keys]  # every one is compared
+        if self._keys and not any(same):
+            missing = "This service needs an API key in the header X-API-Key."
+            raise Refusal(UNAUTHORIZED, "The API key is wrong." if given else missing)
+
+
+def given_key(headers: Headers) -> str:
+    """Return the API key of a request; empty if it has none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+
+
+def _read(file: Path) -> tuple[bytes, ...]:
+    try:
+        lines = [line.strip() for line in file.read_bytes().splitlines()]
+    except OSError as error:
+        raise ServiceError(f"{file}: cannot be read ({error.strerror or error})") from None
+    keys = {number: line for number, line in enumerate(lines, start=1) if line and not line.startswith(b"#")}
+    if not keys:
+        raise ServiceError(f"{file}: expected a key a line, got none")
+    for number, key in keys.items():
+        if len(key) < SHORTEST:
+            raise ServiceError(f"{file}:{number}: expected a key of at least {SHORTEST} characters")
+    return tuple(keys.values())
