@@ -102,6 +102,21 @@ def test_a_client_that_sends_a_byte_a_second_holds_nobody_up(network):
     assert b"within 2 seconds" in answers[0]
 
 
+def test_clients_that_go_away_in_the_middle_are_no_fault_and_leave_the_log_empty(network):
+    with serving("--model", network, "--detector", "none") as service:
+        for _ in range(300):  # each of them would be a traceback of some kilobytes, and nobody reads the log here
+            with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+                client.sendall(
+                    b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+                    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+                )
+        service.recognize()
+        assert 'status="499"' in service.get("/metrics").decode()
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
+
+
 def test_what_does_not_fit_in_is_told_to_come_back(network):
     with serving("--model", network, "--detector", "haar", "--threads", "1", "--waiting", "1") as service:
         statuses, lock = [], threading.Lock()

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,6 +41,9 @@ HEADERS = {
 }
 
 _LOG = logging.getLogger("ferkit.web")
+
+GONE = 499
+"""Status under which a client that went away before its request was whole is counted."""
 
 _CLIENTS = 10_000  # whose requests are counted; beyond that the count begins anew
 
@@ -78,6 +82,8 @@ class Guard:
             await self.app(scope, body.receive, answer)
         except Refusal as refusal:
             await _refused(refusal)(scope, receive, answer)
+        except ClientDisconnect:
+            status = GONE  # there is nobody to answer, and nothing went wrong here
         except Exception as error:
             if begun:
                 raise
