@@ -156,6 +156,36 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(network):
     assert float(counted[0].split()[-1]) >= 20  # of both processes together
 
 
+def test_a_killed_worker_takes_no_more_than_its_own_requests_with_it(network):
+    clients, each = 4, 60
+    with serving("--model", network, "--detector", "none", "--workers", "2") as service:
+        service.recognize()
+        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+        workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        lost, lock, killed = [], threading.Lock(), threading.Event()
+
+        def ask():
+            for number in range(each):
+                if number == each // 3 and not killed.is_set():
+                    killed.set()
+                    os.kill(int(workers[0]), signal.SIGKILL)
+                try:
+                    service.recognize()
+                except (urllib.error.URLError, ConnectionError) as error:
+                    with lock:
+                        lost.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        service.process.terminate()
+        service.process.wait(15)
+    assert killed.is_set()
+    assert len(lost) <= clients, lost  # what the killed process had in hand or was about to take: one a client
+
+
 def test_nothing_is_attempted_nothing_written_and_nothing_logged(tmp_path):
     notes, home = tmp_path / "notes", tmp_path / "home"
     home.mkdir()
