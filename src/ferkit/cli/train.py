@@ -54,6 +54,9 @@ def train(
         list[Path] | None,
         typer.Option("--teacher", metavar="RUN", help="A finished run to learn from beside the labels; repeatable."),
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="RUN", help="A finished run whose weights to begin with.")
+    ] = None,
     augment_backend: Annotated[
         str | None,
         typer.Option("--augment-backend", metavar="NAME", help="auto, albumentations or batched: short for --set."),
@@ -72,7 +75,7 @@ def train(
     from ferkit.data import Split, read_fer2013
     from ferkit.report.page import write_page
     from ferkit.training.compiled import Compiled
-    from ferkit.training.folder import RunFolder
+    from ferkit.training.folder import RunFolder, load_run
     from ferkit.training.loop import Step
     from ferkit.training.run import Finished, Started, Stopped
     from ferkit.training.run import train as run
@@ -89,6 +92,10 @@ def train(
         chosen = replace(chosen, teachers=lesson.teachers)
     elif teacher:
         chosen = replace(chosen, teachers=teacher_names(teacher))
+    weights = None
+    if init:
+        weights = load_run(init)[1].state_dict()
+        chosen = replace(chosen, init=RunFolder(init).network())
     events = run(
         chosen,
         faces,
@@ -100,6 +107,7 @@ def train(
         save_seconds=save_seconds,
         compiling=compiling,
         lesson=lesson,
+        weights=weights,
     )
     view = _View()
     try:

@@ -31,7 +31,7 @@ from torch import nn
 from ferkit.errors import RunError
 from ferkit.files import remove_abandoned, replacing, write_text
 from ferkit.models import build_model
-from ferkit.training.recipe import Recipe, recipe_from_toml
+from ferkit.training.recipe import WEIGHTS_DIGITS, Recipe, recipe_from_toml
 from ferkit.training.state import Epoch
 
 SCHEMA = 1
@@ -112,6 +112,14 @@ class RunFolder:
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise RunError(f"{self.result}: expected the result of a run, schema {SCHEMA}, got another file")
         return content
+
+    def network(self) -> str:
+        """Return how a recipe names the network of this run.
+
+        Raises:
+            RunError: The run is not finished, or its result is damaged.
+        """
+        return str(self.read_result()["weights_sha256"])[:WEIGHTS_DIGITS]
 
     def write_predictions(self, log_probs: dict[str, NDArray[np.float32]]) -> None:
         """Write ``(N, K)`` log-probabilities; the keys are ``validation`` and ``test``."""

@@ -60,6 +60,14 @@ class Recipe:
         float, Field(ge=0, description="alpha of the Beta distribution by which pairs of faces are mixed; 0: none")
     ] = 0.0
 
+    init: Annotated[
+        str,
+        Field(
+            description="network whose weights the run begins with: the first digits of their SHA-256; "
+            "`ferkit train --init RUN` writes them; drawn from the seed if left out"
+        ),
+    ] = ""
+
     teachers: Annotated[
         tuple[str, ...],
         Field(
@@ -198,8 +206,8 @@ class Recipe:
         return tomli_w.dumps(self.to_dict())
 
 
-TEACHER_DIGITS = 16
-"""Hexadecimal digits of the SHA-256 of a teacher's weights that name it."""
+WEIGHTS_DIGITS = 16
+"""Hexadecimal digits of the SHA-256 of a run's weights that name its network."""
 
 _NOT_IN_KEY = {"seed", "device", "augment_backend", "loss", "options", "protocol", "weight_decay"}
 """Fields that do not enter the key, or enter it in a form of their own."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_training, faces_digest
-from ferkit.errors import DataError, RecipeError, TrainingError
+from ferkit.errors import DataError, RecipeError, RunError, TrainingError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_text
 from ferkit.models import build_model
@@ -126,6 +126,7 @@ def train(
     save_seconds: float = SAVE_SECONDS,
     compiling: str = "auto",
     lesson: Lesson | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Event]:
     """Train, evaluate and write the run folder; everything happens while the events are consumed.
 
@@ -139,6 +140,7 @@ def train(
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
         lesson: What the recipe's teachers say of Training; kept in ``out``, so a run that goes on needs it no more.
+        weights: Of the network that the recipe's ``init`` names; kept in the run's first checkpoint.
         compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
     Yields:
@@ -146,7 +148,8 @@ def train(
         pass, at last :class:`Finished` or :class:`Stopped`. Only the first process yields.
 
     Raises:
-        RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one.
+        RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; or the weights it is to
+            begin with are missing or of another network.
         DataError: A split the protocol needs is empty.
         UnknownNameError: There is no such choice of ``compiling``.
         TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
@@ -172,7 +175,7 @@ def train(
             write_lesson(folder, lesson)
     fabric.barrier()
     with _logged(folder, active=first) as log, _told_plainly(recipe, folder), StopRequest(max_minutes) as stop:
-        run = _Run(recipe, data, folder, fabric, log, device, precision)
+        run = _Run(recipe, data, folder, fabric, log, device, precision, weights)
         workers = default_workers(fabric.device) if workers is None else workers
         with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
             for event in run.events(stop, reason, workers, save_seconds, compiling):
@@ -196,6 +199,7 @@ class _Run:
         log: logging.Logger,
         device: str,
         precision: str,
+        weights: Mapping[str, Tensor] | None,
     ) -> None:
         self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
         self.device, self.precision = device, precision
@@ -213,7 +217,9 @@ class _Run:
             self.taught = read_lesson(folder, recipe.teachers, len(self.train)).probabilities
         if self.steps == 0:
             raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
-        self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric))
+        if recipe.init and weights is None and not folder.last.exists():
+            raise RunError(f"{folder.path}: these settings begin with {recipe.init}; name its run with --init")
+        self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric), weights)
         self.identity = {
             "recipe": recipe.key(),
             "seed": recipe.seed,
@@ -223,6 +229,8 @@ class _Run:
         }
         if folder.last.exists():
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
+        elif recipe.init:
+            self.save()  # from here on the run needs the other one no more
 
     def events(
         self, stop: StopRequest, reason: str, workers: int, save_seconds: float, compiling: str

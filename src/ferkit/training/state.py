@@ -1,5 +1,6 @@
 """Everything a run changes as it goes: weights, optimizer, schedule, position and counts."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ferkit.errors import RunError
 from ferkit.evaluation.metrics import Metrics, metrics_of
 from ferkit.labels import NUM_CLASSES
 from ferkit.models import build_model
@@ -115,7 +117,13 @@ class TrainState:
         return max(self.history, key=lambda epoch: epoch.valid.accuracy, default=None)
 
 
-def new_state(recipe: Recipe, steps: int, device: torch.device, model: nn.Module | None = None) -> TrainState:
+def new_state(
+    recipe: Recipe,
+    steps: int,
+    device: torch.device,
+    model: nn.Module | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> TrainState:
     """Return the state before the first batch.
 
     Args:
@@ -123,9 +131,19 @@ def new_state(recipe: Recipe, steps: int, device: torch.device, model: nn.Module
         steps: Batches an epoch.
         device: Where the counts are kept and the weights go.
         model: Trained instead of the recipe's network, for experiments with others.
+        weights: The network begins with them, as ``state_dict`` writes them.
+
+    Raises:
+        RunError: The weights are of another network.
     """
     torch.manual_seed(recipe.seed)
     model = model if model is not None else build_model(recipe.model, **recipe.options)
+    if weights is not None:
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            problem = " ".join(str(error).split("\n")[1:2]).strip()
+            raise RunError(f"expected initial weights of {recipe.model}, got others: {problem}") from None
     model = model.to(device)
     optimizer = build_optimizer(model, recipe)
     average = None

@@ -21,7 +21,6 @@ from ferkit.errors import RunError
 from ferkit.evaluation import predict
 from ferkit.files import replacing
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import TEACHER_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def teacher_names(runs: Sequence[Path]) -> tuple[str, ...]:
     Raises:
         RunError: A run is not finished.
     """
-    return tuple(sorted(str(RunFolder(run).read_result()["weights_sha256"])[:TEACHER_DIGITS] for run in runs))
+    return tuple(sorted(RunFolder(run).network() for run in runs))
 
 
 def write_lesson(folder: RunFolder, lesson: Lesson) -> None:

@@ -251,6 +251,7 @@ OTHERS = {
     "loss": "cross_entropy",
     "label_smoothing": 0.1,
     "mixup": 0.2,
+    "init": "0123456789abcdef",
     "teachers": ("0123456789abcdef",),
     "distill": 0.7,
     "average": 0.9,
