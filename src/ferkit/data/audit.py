@@ -94,6 +94,12 @@ def copies_of_training(data: Fer2013, split: Split) -> NDArray[np.bool_]:
     return np.array([key in training for key in _keys(data.split(split).images)], bool)
 
 
+def copies_of_tests(data: Fer2013) -> NDArray[np.bool_]:
+    """Return which Training faces also stand, pixel for pixel, in PublicTest or PrivateTest: ``(N,)`` bool."""
+    tests = {key for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST) for key in _keys(data.split(split).images)}
+    return np.array([key in tests for key in _keys(data.split(Split.TRAINING).images)], bool)
+
+
 def content_digest(data: Fer2013) -> str:
     """Return a SHA-256 of images, labels and splits in their order, however the source was written."""
     digest = _sha256(data.faces)

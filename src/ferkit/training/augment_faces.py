@@ -11,6 +11,7 @@ Letters: N faces, H height, W width.
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -34,6 +35,8 @@ ERASED_SIDE = (0.15, 0.5)
 """... and the range of its height and its width, shares of the side."""
 
 _WORDS = 4  # of 64 bits: 16 fields a face
+_MIRROR = 2  # the field that decides about the mirror image, which it does below ...
+_HALF = 32768
 
 
 def augment_faces(images_NHW: Tensor, fields_N16: Tensor) -> Tensor:
@@ -52,10 +55,21 @@ def augment_faces(images_NHW: Tensor, fields_N16: Tensor) -> Tensor:
     return covered.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def draw_faces(seed: int, epochs_N: Tensor, samples_N: Tensor) -> Tensor:
-    """Return ``(N, 16)`` int32 in 0..65535, on the CPU; ``epochs_N`` and ``samples_N`` are ``(N,)`` int64."""
-    keys = random_words(random_words(random_words(torch.tensor(0), torch.tensor(seed)), epochs_N), samples_N)
-    return random_fields(keys, 0, _WORDS)
+def draw_faces(
+    seed: int, epochs_N: Tensor, samples_N: Tensor, mirror: Literal["random", "alternating"] = "random"
+) -> Tensor:
+    """Return ``(N, 16)`` int32 in 0..65535, on the CPU; ``epochs_N`` and ``samples_N`` are ``(N,)`` int64.
+
+    With ``alternating`` mirror images, chance decides for each face about the first epoch alone, and every other epoch
+    shows it the other way round. Source: https://arxiv.org/abs/2404.00498.
+    """
+    first = random_words(torch.tensor(0), torch.tensor(seed))
+    fields_N16 = random_fields(random_words(random_words(first, epochs_N), samples_N), 0, _WORDS)
+    if mirror == "alternating":
+        start_N = random_fields(random_words(random_words(first, torch.zeros_like(epochs_N)), samples_N), 0, _WORDS)
+        mirrored_N = (start_N[:, _MIRROR] < _HALF) ^ (epochs_N % 2 == 1)
+        fields_N16[:, _MIRROR] = torch.where(mirrored_N, 0, _HALF)
+    return fields_N16
 
 
 def _moved(images_NHW: Tensor, u: Tensor) -> Tensor:

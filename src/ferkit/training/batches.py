@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ferkit.data.faces import Faces
+from ferkit.labels import NUM_CLASSES
 from ferkit.training.augment import Augment, build_augmentation
 from ferkit.training.augment_batched import Draws, augment_batch, draw
 from ferkit.training.augment_faces import augment_faces, draw_faces
@@ -76,6 +77,10 @@ class TrainingBatches(Dataset[Batch]):
         self.share = len(range(rank, recipe.batch_size, processes))
         """Faces of a full batch that are this process's."""
         self.augment: Augment | None = None
+        frequency = np.bincount(faces.labels, minlength=NUM_CLASSES)[faces.labels].astype(np.float64)
+        odds = frequency**-recipe.balance
+        self._odds = odds / odds.sum()
+        self._drawn: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return self.recipe.epochs * self.steps
@@ -91,9 +96,18 @@ class TrainingBatches(Dataset[Batch]):
     def rows(self, index: int) -> tuple[int, NDArray[np.int64], int]:
         """Return the epoch of a batch, from 0, the positions of this process's faces, and how many all have."""
         epoch, step = divmod(index, self.steps)
-        order = _order(self.recipe.seed, epoch, len(self.faces))
+        order = self.order(epoch)
         rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
         return epoch, rows[self.rank :: self.processes], len(rows)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the positions of an epoch's faces, in their order: each once, or rare classes more often."""
+        if self.recipe.balance == 0:
+            return _order(self.recipe.seed, epoch, len(self.faces))
+        if self._drawn[0] != epoch:
+            rng = np.random.default_rng([self.recipe.seed, epoch])
+            self._drawn = epoch, rng.choice(len(self.faces), len(self.faces), p=self._odds)
+        return self._drawn[1]
 
 
 def load_batches(dataset: TrainingBatches, start: int, workers: int, device: torch.device) -> Iterator[Batch]:
@@ -128,7 +142,8 @@ def resident_batches(dataset: TrainingBatches, start: int, device: torch.device)
         images = images_NHW[there]
         epochs = torch.tensor([epoch for epoch, _, _ in parts]).repeat_interleave(torch.tensor(sizes))
         if dataset.recipe.augmentation == "faces":
-            images = augment_faces(images, send(draw_faces(dataset.recipe.seed, epochs, rows), device))
+            fields = draw_faces(dataset.recipe.seed, epochs, rows, dataset.recipe.mirror)
+            images = augment_faces(images, send(fields, device))
         if dataset.recipe.augmentation == "report":
             draws = draw(dataset.recipe.seed, epochs, rows)
             images = augment_batch(images, Draws(*(send(part, device) for part in draws)))

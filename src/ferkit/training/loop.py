@@ -21,12 +21,13 @@ from ferkit.data.faces import Faces
 from ferkit.errors import TrainingError
 from ferkit.evaluation.metrics import Metrics
 from ferkit.evaluation.score import BATCH, network_input
-from ferkit.training.batches import TrainingBatches, load_batches, resident_batches
+from ferkit.training.batches import Batch, TrainingBatches, load_batches, resident_batches
 from ferkit.training.compiled import Compiled, SteadyBatches
 from ferkit.training.environment import choose_augment_backend
-from ferkit.training.mixing import draw_mix
+from ferkit.training.mixing import Mix, draw_mix
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import build_criterion, soft_cross_entropy, steps_each_batch
+from ferkit.training.sharpness import Sharpness
 from ferkit.training.state import Counts, Epoch, TrainState
 
 GPU_CHECK = 50
@@ -90,21 +91,21 @@ def fit(
     if steady:
         yield steady.warm_up(fabric, model)
     criterion = build_criterion(recipe)
+    sharpness = Sharpness(state.model, recipe.sam) if recipe.sam > 0 else None
     seen = _on_device(fabric, valid)
     watch = _LossWatch(fabric.device)
     while state.epoch < recipe.epochs:
         began = time.perf_counter() - state.seconds
         model.train()
         while state.step < dataset.steps:
-            images_BHW, labels_B, total, taught_BK = next(batches)
-            torch.manual_seed(_seed(recipe.seed, state.epoch, state.step, fabric.global_rank))
-            mix = draw_mix(recipe.mixup, _seed(recipe.seed, state.epoch, state.step, fabric.global_rank, "mixup"))
-            log_probs_BK = model(mix.faces(network_input(images_BHW)))
-            loss = mix.loss(criterion, log_probs_BK, labels_B)
-            if taught_BK is not None:
-                loss = loss.lerp(mix.loss(soft_cross_entropy, log_probs_BK, taught_BK), recipe.distill)
-            # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
-            fabric.backward(loss * (len(labels_B) * fabric.world_size / total))
+            batch = next(batches)
+            position = recipe.seed, state.epoch, state.step, fabric.global_rank
+            mix = draw_mix(recipe.mixup, recipe.cutmix, batch.images.shape[1], _seed(*position, "mixup"))
+            loss, log_probs_BK = _descend(fabric, model, criterion, recipe, batch, mix, _seed(*position))
+            if sharpness:
+                sharpness.climb()
+                _descend(fabric, model, criterion, recipe, batch, mix, _seed(*position))
+                sharpness.descend()
             optimizer.step()
             optimizer.zero_grad()
             if state.average:
@@ -112,7 +113,7 @@ def fit(
             state.lr = state.optimizer.param_groups[0]["lr"]
             if state.scheduler and steps_each_batch(recipe):
                 state.scheduler.step()
-            state.counts.add(log_probs_BK, mix.main_labels(labels_B))
+            state.counts.add(log_probs_BK.detach(), mix.main_labels(batch.labels))
             state.step += 1
             state.seconds = time.perf_counter() - began
             watch.look(loss, state, last=state.step == dataset.steps)
@@ -141,6 +142,20 @@ def reduced(fabric: Fabric, counts: Counts) -> Counts:
     total.loss_sum = cast("Tensor", fabric.all_reduce(counts.loss_sum.clone(), reduce_op="sum"))
     total.confusion = cast("Tensor", fabric.all_reduce(counts.confusion.clone(), reduce_op="sum"))
     return total
+
+
+def _descend(
+    fabric: Fabric, model: nn.Module, criterion: nn.Module, recipe: Recipe, batch: Batch, mix: Mix, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of ``batch`` to those of the network; return its loss and log-probabilities ``(B, K)``."""
+    torch.manual_seed(seed)
+    log_probs_BK = model(mix.faces(network_input(batch.images)))
+    loss = mix.loss(criterion, log_probs_BK, batch.labels)
+    if batch.taught is not None:
+        loss = loss.lerp(mix.loss(soft_cross_entropy, log_probs_BK, batch.taught), recipe.distill)
+    # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
+    fabric.backward(loss * (len(batch.labels) * fabric.world_size / batch.total))
+    return loss, log_probs_BK
 
 
 def _on_device(fabric: Fabric, faces: Faces) -> tuple[Tensor, Tensor]:

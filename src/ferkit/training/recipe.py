@@ -30,10 +30,11 @@ class Recipe:
     ] = Field(default_factory=dict)
 
     optimizer: Annotated[
-        Literal["sgd", "nesterov", "adam", "adamw"],
+        Literal["sgd", "nesterov", "adam", "adamw", "muon"],
         Field(
             description="update rule; sgd has momentum 0.9 (OneCycleLR moves it, see scheduler), nesterov is sgd with "
-            "Nesterov's momentum, adamw is adam with decoupled weight decay"
+            "Nesterov's momentum, adamw is adam with decoupled weight decay, muon orthogonalises what momentum "
+            "gathered for each convolution and leaves all else to nesterov"
         ),
     ] = "sgd"
 
@@ -43,13 +44,17 @@ class Recipe:
         float | None,
         Field(
             ge=0,
-            description="L2 penalty; if left out 0.0009 with sgd, 0.0005 with nesterov, 0 with adam, 0.05 with adamw",
+            description="L2 penalty; if left out 0.0009 with sgd, 0.0005 with nesterov, 0 with adam, 0.05 with adamw, "
+            "0.01 with muon",
         ),
     ] = None
 
     loss: Annotated[
-        Literal["nll", "cross_entropy"],
-        Field(description="criterion; on log-probabilities, which all networks return, the two are the same function"),
+        Literal["nll", "cross_entropy", "gce"],
+        Field(
+            description="criterion; on log-probabilities, which all networks return, nll and cross_entropy are the "
+            "same function; gce is the generalised cross entropy (q = 0.7), which wrong labels sway less"
+        ),
     ] = "nll"
 
     label_smoothing: Annotated[
@@ -59,6 +64,39 @@ class Recipe:
     mixup: Annotated[
         float, Field(ge=0, description="alpha of the Beta distribution by which pairs of faces are mixed; 0: none")
     ] = 0.0
+
+    cutmix: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="as mixup, but a rectangle of one face is put into the other; where both are set, each batch "
+            "gets one of them at even odds; 0: none",
+        ),
+    ] = 0.0
+
+    sam: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="how far sharpness-aware minimisation climbs before each step, in the length of the gradient's "
+            "direction; doubles the cost; 0: none",
+        ),
+    ] = 0.0
+
+    balance: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="how far rare classes are drawn more often: a face is drawn in proportion to the frequency of "
+            "its class to the power of minus this; 0: an epoch shows each face once, 1: all classes alike",
+        ),
+    ] = 0.0
+
+    drop_copies: Annotated[
+        bool,
+        Field(strict=True, description="leave out Training faces that also stand, pixel for pixel, in another split"),
+    ] = False
 
     init: Annotated[
         str,
@@ -91,9 +129,10 @@ class Recipe:
     ] = 0.0
 
     scheduler: Annotated[
-        Literal["onecycle", "cosine", "none"],
+        Literal["onecycle", "warmup", "cosine", "none"],
         Field(
             description="onecycle: a step a batch, momentum from 0.95 to 0.85 and back, as is torch's default; "
+            "warmup: a step a batch, up over the first 5 % of them, then down to 0 along a cosine; "
             "cosine: a step an epoch, down to 0; none: a constant rate"
         ),
     ] = "onecycle"
@@ -111,6 +150,13 @@ class Recipe:
             "rotation, mirror image, light and a covered part, batched only"
         ),
     ] = "report"
+
+    mirror: Annotated[
+        Literal["random", "alternating"],
+        Field(
+            description="when augmentation faces mirrors a face: by chance, or every other epoch, half of them in each"
+        ),
+    ] = "random"
 
     augment_backend: Annotated[
         Literal["auto", "albumentations", "batched"],
@@ -153,6 +199,14 @@ class Recipe:
     def _faces_are_batched(self) -> "Recipe":
         if self.augmentation == "faces" and self.augment_backend == "albumentations":
             raise ValueError("augmentation faces has no Albumentations backend; leave augment_backend at auto")
+        if self.mirror == "alternating" and self.augmentation != "faces":
+            raise ValueError(f"mirror alternating belongs to augmentation faces, got augmentation {self.augmentation}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _one_way_with_labels(self) -> "Recipe":
+        if self.loss == "gce" and self.label_smoothing > 0:
+            raise ValueError("loss gce takes labels as they are; set label_smoothing to 0")
         return self
 
     @property
@@ -160,7 +214,7 @@ class Recipe:
         """The weight decay in force."""
         if self.weight_decay is not None:
             return self.weight_decay
-        return {"sgd": 9e-4, "nesterov": 5e-4, "adam": 0.0, "adamw": 0.05}[self.optimizer]
+        return {"sgd": 9e-4, "nesterov": 5e-4, "adam": 0.0, "adamw": 0.05, "muon": 0.01}[self.optimizer]
 
     def key(self) -> str:
         """Return 16 hexadecimal digits that name what is trained, whatever the seed and the device.
@@ -182,6 +236,8 @@ class Recipe:
         changed = {
             name: value for name, value in settings.items() if name not in _NOT_IN_KEY and value != defaults[name]
         }
+        if self.loss == "gce":
+            changed["loss"] = self.loss
         changed["protocol"] = self.protocol.value
         changed["weight_decay"] = self.decay
         known = model_options(self.model)

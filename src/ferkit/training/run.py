@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferkit.data import Faces, Fer2013, Split
-from ferkit.data.audit import copies_of_training, faces_digest
+from ferkit.data.audit import copies_of_tests, copies_of_training, faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_text
@@ -204,17 +204,21 @@ class _Run:
         self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
         self.device, self.precision = device, precision
         self.backend = choose_augment_backend(recipe, device)
-        self.flops = flops_per_face(recipe.model, recipe.options)
+        self.flops = flops_per_face(recipe.model, recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
         self.train = data.split(Split.TRAINING)
         self.valid = data.split(recipe.protocol.validation)
         needed = 2 * fabric.world_size
         if recipe.batch_size < needed:
             raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
-        self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
         self.taught: NDArray[np.float32] | None = None
         if recipe.teachers:
             self.taught = read_lesson(folder, recipe.teachers, len(self.train)).probabilities
+        if recipe.drop_copies:
+            own = ~copies_of_tests(data)
+            self.train = self.train[own]
+            self.taught = None if self.taught is None else self.taught[own]
+        self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
         if self.steps == 0:
             raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
         if recipe.init and weights is None and not folder.last.exists():

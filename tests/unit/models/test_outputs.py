@@ -11,6 +11,12 @@ SMALL = [
     pytest.param("model2", {}, id="model2"),
     pytest.param("model3", {"width": 1 / 32}, id="model3"),
     pytest.param("compact", {"width": 0.25}, id="compact"),
+    pytest.param("residual", {"width": 0.125}, id="residual"),
+    pytest.param(
+        "residual",
+        {"width": 0.125, "side": 64, "squeeze": True, "blur": True, "drop_path": 0.2},
+        id="residual with everything",
+    ),
     pytest.param("layers", {"depth": 4}, id="layers, depth 4"),
     pytest.param("layers", {"depth": 7}, id="layers, depth 7"),
 ]

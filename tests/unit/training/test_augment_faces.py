@@ -92,3 +92,23 @@ def test_a_part_is_covered_as_often_and_as_large_as_the_settings_say():
     assert covered.min() > (low - 0.03) ** 2
     assert covered.max() < (high + 0.03) ** 2
     assert abs(covered.mean() - ((low + high) / 2) ** 2) < 0.01
+
+
+def test_alternating_mirror_images_turn_every_face_round_every_epoch_half_of_them_in_each():
+    samples = torch.arange(2000)
+
+    def mirrored(epoch):
+        return draw_faces(0, torch.full_like(samples, epoch), samples, "alternating")[:, 2] < 1 << 15
+
+    first = mirrored(0)
+    assert 0.45 < first.float().mean() < 0.55
+    assert torch.equal(mirrored(1), ~first)
+    assert torch.equal(mirrored(2), first)
+
+
+def test_alternating_mirror_images_leave_the_other_draws_as_they_are():
+    samples = torch.arange(50)
+    epochs = torch.full_like(samples, 3)
+    random, alternating = (draw_faces(7, epochs, samples, mirror) for mirror in ("random", "alternating"))
+    others = [n for n in range(16) if n != 2]
+    assert torch.equal(random[:, others], alternating[:, others])

@@ -239,3 +239,30 @@ def test_a_last_batch_counts_if_every_process_gets_two_faces(faces, batch_size, 
 def test_the_number_of_workers_follows_the_device_and_the_cores(monkeypatch, device, cores, workers):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert default_workers(torch.device(device)) == workers
+
+
+# --------------------------------------------------------------------------------------------------- rare classes
+
+
+def test_balanced_batches_show_all_classes_alike_and_plain_ones_as_they_are():
+    labels = np.repeat(np.arange(7), [400, 20, 300, 100, 60, 50, 70])
+    faces = Faces(np.zeros((1000, 48, 48), np.uint8), labels)
+
+    def shares(balance):
+        dataset = TrainingBatches(faces, plain(balance=balance, batch_size=100, epochs=20))
+        shown = np.concatenate([labels[dataset.rows(index)[1]] for index in range(len(dataset))])
+        return np.bincount(shown, minlength=7) / len(shown)
+
+    np.testing.assert_allclose(shares(0.0), np.bincount(labels) / 1000)
+    np.testing.assert_allclose(shares(1.0), np.full(7, 1 / 7), atol=0.01)
+    expected = np.sqrt(np.bincount(labels))
+    np.testing.assert_allclose(shares(0.5), expected / expected.sum(), atol=0.01)
+
+
+def test_balanced_batches_are_a_function_of_seed_and_epoch():
+    def drawn(seed, index):
+        return TrainingBatches(numbered_faces(40), plain(balance=1.0, seed=seed)).rows(index)[1].tolist()
+
+    assert drawn(0, 7) == drawn(0, 7)
+    assert drawn(0, 0) != drawn(0, 5)
+    assert drawn(0, 0) != drawn(1, 0)

@@ -306,3 +306,47 @@ def test_a_folder_that_is_not_a_finished_run_is_refused(tmp_path, finished, miss
     (folder / missing).unlink()
     with pytest.raises(RunError):
         load_run(folder)
+
+
+# ---------------------------------------------------------------------------------------------------- ways of training
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cutmix": 1.0, "mixup": 0.2},
+        {"sam": 0.05},
+        {"balance": 1.0},
+        {"augmentation": "faces", "mirror": "alternating"},
+        {"optimizer": "muon", "scheduler": "warmup"},
+        {"loss": "gce"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_each_way_learns_and_goes_on_to_the_same_weights(settings, data, tmp_path):
+    recipe = replace(RECIPE, **settings)
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    *_, finished = train(recipe, data, whole, workers=0)
+    losses = [epoch["train"]["loss"] for epoch in finished.result["epochs"]]
+    assert losses[-1] < losses[0]
+    *_, stopped = train(recipe, data, parted, workers=0, max_minutes=0)
+    assert isinstance(stopped, Stopped)
+    list(train(recipe, data, parted, workers=0, resume=True))
+    assert (whole / "weights.safetensors").read_bytes() == (parted / "weights.safetensors").read_bytes()
+
+
+def test_without_copies_no_training_face_stands_in_a_test(tmp_path):
+    data = make_data()
+    images = data.faces.images.copy()
+    images[5] = images[100]  # Training 5 is PublicTest 4
+    images[7] = images[140]
+    copied = Fer2013(faces=Faces(images, data.faces.labels), splits=data.splits, source="made by a test")
+    *_, all_of_them = train(replace(RECIPE, epochs=1), copied, tmp_path / "all", workers=0)
+    *_, fewer = train(replace(RECIPE, epochs=1, drop_copies=True), copied, tmp_path / "fewer", workers=0)
+    assert all_of_them.result["data"]["training"] == 96
+    assert fewer.result["data"]["training"] == 94
+
+
+def test_sharpness_aware_steps_count_twice(finished, data, tmp_path):
+    *_, twice = train(replace(RECIPE, epochs=1, sam=0.05), data, tmp_path / "run", workers=0)
+    assert twice.result["flops_per_face"] == 2 * finished[1][-1].result["flops_per_face"]

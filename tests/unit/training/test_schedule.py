@@ -175,3 +175,37 @@ def test_they_differ_where_a_network_returns_no_log_probabilities():
     logits, labels = torch.tensor([[1.0, 2.0]]), torch.tensor([0])
     values = [build_criterion(recipe_with(loss=loss))(logits, labels) for loss in ("nll", "cross_entropy")]
     assert abs(values[0] - values[1]) > 1
+
+
+def test_the_generalised_cross_entropy_lies_between_cross_entropy_and_error_rate():
+    log_probs = torch.log_softmax(torch.randn(6, 7, generator=torch.Generator().manual_seed(0)), 1)
+    labels = torch.tensor([0, 1, 2, 3, 4, 5])
+    p = log_probs.exp()[range(6), labels]
+    expected = ((1 - p**0.7) / 0.7).mean()
+    torch.testing.assert_close(build_criterion(recipe_with(loss="gce"))(log_probs, labels), expected)
+    assert (1 - p).mean() < expected < nn.NLLLoss()(log_probs, labels)
+
+
+def test_a_label_that_the_network_rules_out_has_little_gradient_in_it():
+    logits = torch.tensor([[9.0, 0, 0, 0, 0, 0, 0]] * 2, requires_grad=True)
+    labels = torch.tensor([1, 1])
+    sizes = []
+    for loss in ("gce", "nll"):
+        build_criterion(recipe_with(loss=loss))(torch.log_softmax(logits, 1), labels).backward()
+        sizes.append(logits.grad.abs().sum().item())
+        logits.grad = None
+    assert sizes[0] < 0.01 * sizes[1]
+
+
+@pytest.mark.parametrize("optimizer", ["nesterov", "adamw", "muon"])
+def test_warmup_rises_over_a_twentieth_and_falls_to_almost_nothing_momentum_untouched(optimizer):
+    groups, last = run(recipe_with(scheduler="warmup", optimizer=optimizer, epochs=10))
+    rates = [group["lr"] for group in groups]
+    peak = rates.index(max(rates))
+    assert 4 <= peak <= 5
+    assert max(rates) == pytest.approx(0.02)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert last["lr"] < 1e-4
+    name = "betas" if optimizer == "adamw" else "momentum"
+    assert len({group[name] for group in groups}) == 1
