@@ -9,7 +9,7 @@ import typer
 
 from ferkit.cli.reproduce import Spread, run
 from ferkit.errors import FerkitError
-from ferkit.report.table import Row, Table
+from ferkit.report.table import Ensemble, Row, Table
 from ferkit.training.recipe import Recipe
 
 BASE = Recipe(
@@ -35,6 +35,20 @@ TABLES = {
         table("slow", slow=SLOW, slower=replace(SLOW, lr=0.011)),
     )
 }
+STUDENT = replace(BASE, lr=0.02)
+TABLES["taught"] = Table(
+    name="taught",
+    title="Teachers and a student",
+    source="made by a test",
+    unclear=(),
+    rows=(
+        Row(slug="student", label="Student", recipe=STUDENT, accuracy=None, loss=None, taught_by=("teacher",)),
+        Row(slug="teacher", label="Teacher", recipe=replace(BASE, lr=0.015), accuracy=None, loss=None),
+    ),
+    ensembles=(Ensemble(slug="both", label="Both", members=("teacher", "student")),),
+    published=(),
+)
+TABLES["ways"] = replace(table("ways", base=replace(BASE, lr=0.03), other=replace(BASE, lr=0.04)), baseline="base")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -162,6 +162,27 @@ def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_student_is_trained_once_its_teachers_are_and_then_they_are_measured_together(tmp_path, start):
+    code, out, err = end(start("taught", "--seeds", 2, "--jobs", 2))
+    assert code == 0, err
+    assert re.findall(r"^begins: taught, (\w+), seed", err, re.MULTILINE) == ["Teacher"] * 2 + ["Student"] * 2
+    student = json.loads((tmp_path / "results/taught/student/seed-1.json").read_text())
+    teachers = [json.loads((tmp_path / f"results/taught/teacher/seed-{n}.json").read_text()) for n in (0, 1)]
+    assert student["recipe"]["teachers"] == sorted(teacher["weights_sha256"][:16] for teacher in teachers)
+    together = json.loads((tmp_path / "results/taught/both/ensemble.json").read_text())
+    assert len(together["members"]) == 4
+    assert "measured together: results/taught/both/ensemble.json" in out
+    code, out, err = end(start("taught", "--seeds", 2))
+    assert (code, "begins" in err, "measured" in out) == (0, False, False)
+
+
+def test_runs_that_choose_have_no_test_result(tmp_path, start):
+    assert end(start("ways"))[0] == 0
+    for path in (tmp_path / "results/ways").glob("*/seed-0.json"):
+        assert set(json.loads(path.read_text())["evaluation"]) == {"validation"}
+    assert len(list((tmp_path / "results/ways").glob("*/seed-0.json"))) == 2
+
+
 def test_an_unknown_target_gets_its_near_match(ferkit, csv):
     code, _, err = ferkit("reproduce", "tabel-1", "--data", csv)
     assert (code, err.strip()) == (1, "error: unknown target 'tabel-1'; did you mean 'table-1'?")

@@ -10,7 +10,9 @@ from ferkit.cli.terminal import notice
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A folder written by `ferkit train`.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders written by `ferkit train`; several answer together.")
+    ],
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="standard or report; the run's own if left out.")
@@ -18,63 +20,80 @@ def evaluate(
     split: Annotated[
         str, typer.Option("--split", help="test, validation, or Training, PublicTest, PrivateTest.")
     ] = "test",
+    views: Annotated[
+        str,
+        typer.Option(
+            "--views", help="Besides each face: mirror, its mirror image; shifts, it moved; or mirror,shifts."
+        ),
+    ] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for confusion matrix and page; the run's own if left out.")
+        Path | None,
+        typer.Option("--out", help="Folder for the confusion matrix; the run's own, with its page, if left out."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate a run in float32: loss, accuracy with its interval, each class, confusion matrix, page.
 
     The split is read whole and, where it is not Training, once more without the faces that also stand in Training.
+    Several runs are an ensemble: the mean of their probabilities. So are the --views of each face. A page of the run is
+    written only for the face as it is.
     """
-    notice(f"evaluating {run}")
+    notice(f"evaluating {', '.join(map(str, runs))}")
     from ferkit.data import Protocol, Split, read_fer2013
-    from ferkit.data.audit import copies_of_training
-    from ferkit.errors import DataError, UnknownNameError
-    from ferkit.evaluation import evaluate_predictions, predict
+    from ferkit.errors import RunError, UnknownNameError
     from ferkit.report import figures
+    from ferkit.report.ensembles import evaluate_together
     from ferkit.report.page import write_page
-    from ferkit.training.folder import RunFolder, load_run
+    from ferkit.training.folder import RunFolder
 
     if protocol is not None and protocol not in list(Protocol):
         raise UnknownNameError("protocol", protocol, list(Protocol))
-    recipe, model = load_run(run)
-    named = Protocol(protocol) if protocol else recipe.protocol
+    recipes = [RunFolder(run).read_recipe() for run in runs]
+    protocols = {recipe.protocol for recipe in recipes}
+    if protocol is None and len(protocols) > 1:
+        raise RunError(
+            f"the runs have different protocols ({', '.join(sorted(protocols))}); choose one with --protocol"
+        )
+    named = Protocol(protocol) if protocol else recipes[0].protocol
     splits = {"test": named.test, "validation": named.validation, **{s.value: s for s in Split}}
     if split not in splits:
         raise UnknownNameError("split", split, splits)
     chosen = splits[split]
+    seen = tuple(name.strip() for name in views.split(",") if name.strip())
     faces = read_fer2013(data)
-    part = faces.split(chosen)
-    if not len(part):
-        raise DataError(f"{data}: expected faces in {chosen}, got none")
-    log_probs = predict(model, part.images)
-    found = {"all": evaluate_predictions(log_probs, part.labels)}
-    alone = ~copies_of_training(faces, chosen)
-    if chosen is not Split.TRAINING and alone.any():
-        found["without_copies"] = evaluate_predictions(log_probs[alone], part.labels[alone])
-    folder = out or run
-    picture = folder / f"confusion-{chosen.value}.png"
-    figures.save(figures.confusion(found["all"].confusion, f"{recipe.model} on {chosen.value}"), picture)
+    together = evaluate_together(runs, faces, chosen, seen)
+    found = {"all": together.evaluation}
+    if together.without_copies is not None:
+        found["without_copies"] = together.without_copies
+    plain = len(runs) == 1 and not seen
+    title = ", ".join(dict.fromkeys(recipe.model for recipe in recipes))
+    title += f", {len(runs)} networks" if len(runs) > 1 else ""
+    title += f", views {', '.join(seen)}" if seen else ""
+    picture = None
+    if plain or out is not None:
+        picture = (out or runs[0]) / f"confusion-{chosen.value}.png"
+        figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
     if as_json:
         typer.echo(
             json.dumps(
                 {
-                    "run": str(run),
-                    "model": recipe.model,
+                    **({"run": str(runs[0])} if len(runs) == 1 else {"runs": [str(run) for run in runs]}),
+                    "model": title,
+                    "views": list(seen),
                     "protocol": named.value,
                     "split": chosen.value,
-                    "confusion_png": str(picture),
+                    "confusion_png": None if picture is None else str(picture),
                     **{name: evaluation.to_dict() for name, evaluation in found.items()},
                 },
                 indent=1,
             )
         )
         return
-    _print(found, f"{recipe.model}, protocol {named.value}", chosen.value)
-    typer.echo(f"\nconfusion matrix: {picture}")
-    if RunFolder(run).result.exists() and out is None:
-        typer.echo(f"report: {write_page(run, faces)}")
+    _print(found, f"{title}, protocol {named.value}", chosen.value)
+    if picture is not None:
+        typer.echo(f"\nconfusion matrix: {picture}")
+    if plain and out is None:
+        typer.echo(f"report: {write_page(runs[0], faces)}")
 
 
 def _print(found: dict[str, Any], title: str, split: str) -> None:

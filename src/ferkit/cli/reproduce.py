@@ -39,7 +39,10 @@ class Spread(StrEnum):
 
 def reproduce(
     targets: Annotated[
-        list[str], typer.Argument(help="table-1, table-2, ...; final; figures, of a finished run; or all.")
+        list[str],
+        typer.Argument(
+            help="table-1, table-2, ...; final; figures, of a finished run; all of these; champion; ablations."
+        ),
     ],
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs a row, with seeds 0, 1, ...")] = 1,
@@ -118,46 +121,64 @@ def run(
         typer.Exit: Not everything is done: a run failed, or it was stopped.
     """
     from ferkit.data import read_fer2013
+    from ferkit.report.ensembles import take_up_ensembles
     from ferkit.report.processes import cores
-    from ferkit.report.runs import plan
+    from ferkit.report.runs import State, plan
     from ferkit.report.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
 
     began = time.monotonic()
     names, draw = _chosen(targets, tables)
     threads = max(1, cores() // jobs) if jobs > 1 else None
-    if names:
-        faces = read_fer2013(data)
-        planned = plan(
-            [tables[name] for name in names],
+    chosen = [tables[name] for name in names]
+
+    def planned_now() -> "list[PlannedRun]":
+        return plan(
+            chosen,
             seeds,
-            faces,
+            read_fer2013(data),
             results=results,
             runs=runs,
             device=device.value,
             threads=threads,
             variations=variations,
         )
-        del faces  # the runs have their own
-        _print_plan(planned, jobs, beside=executor is Spread.LOCAL and choose_device(planned[0].recipe) == "cpu")
+
+    if names:
+        planned = planned_now()
+        where = choose_device(planned[0].recipe)
+        _print_plan(planned, jobs, beside=executor is Spread.LOCAL and where == "cpu")
         if dry_run:
             return
-        events = train_all(
-            planned,
-            data,
-            _executor(executor, jobs, ray_address, device),
-            tables.values(),
-            results=results,
-            runs=runs,
-            threads=threads,
-            max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
-        )
-        view = _View(planned)
+        view = _View()
         try:
-            for event in events:
-                view.show(event)
+            while True:
+                view.plan(planned)
+                for event in train_all(
+                    planned,
+                    data,
+                    _executor(executor, jobs, ray_address, device),
+                    tables.values(),
+                    results=results,
+                    runs=runs,
+                    threads=threads,
+                    max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
+                ):
+                    view.show(event)
+                if view.stopped or not any(run.state is State.WAITS for run in planned):
+                    break
+                # some that waited may have all their teachers now; what failed is not tried again
+                planned = [run for run in planned_now() if run.name not in view.failed]
+                if not any(run.state in {State.NEW, State.BEGUN} for run in planned):
+                    break
         finally:
             view.close()
+        if not view.stopped:
+            for table in chosen:
+                for path in take_up_ensembles(
+                    table, seeds, read_fer2013(data), results=results, runs=runs, device=where
+                ):
+                    typer.echo(f"measured together: {path}")
         view.summarise()
     if draw and not dry_run:
         keys = [row.recipe.key() for row in tables[FINAL].rows] if FINAL in tables else []
@@ -182,7 +203,8 @@ def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list
     for target in targets:
         if target not in {*tables, FIGURES, ALL}:
             raise UnknownNameError("target", target, [*tables, FIGURES, ALL])
-    names = [name for name in tables if ALL in targets or name in targets]
+    of_the_report = [name for name, table in tables.items() if not table.published and not table.baseline]
+    names = [name for name in tables if name in targets or (ALL in targets and name in of_the_report)]
     return names, FIGURES in targets or ALL in targets
 
 
@@ -258,18 +280,31 @@ def _left(run: "PlannedRun") -> str:
 class _View:
     """Shows runs: a line when one begins or ends and, on a terminal, a bar for each that runs; all on stderr."""
 
-    def __init__(self, planned: "Sequence[PlannedRun]") -> None:
+    def __init__(self) -> None:
         from rich.console import Console
-
-        from ferkit.report.runs import State
 
         self._console = Console(stderr=True, highlight=False)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._total = sum(run.state is not State.DONE or not run.taken_up for run in planned)
-        self._done = 0
-        self._failed: list[str] = []
+        self._total = self._done = self._left_out = 0
+        self._lines: list[str] = []
         self._ended: Any = None
+        self.failed: set[str] = set()
+        """Names of runs."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop before its end."""
+        return bool(self._ended and self._ended.reason)
+
+    def plan(self, planned: "Sequence[PlannedRun]") -> None:
+        """Take in what is to be done now, after what was done before."""
+        from ferkit.report.runs import State
+
+        self._left_out = len(self.failed)
+        self._total = (
+            self._done + self._left_out + sum(run.state is not State.DONE or not run.taken_up for run in planned)
+        )
 
     def show(self, event: "Event") -> None:
         from ferkit.report.runs import Advanced, Begun, Done, Ended, Halted
@@ -290,7 +325,8 @@ class _View:
                 self._end(event.run)
                 line = f"{event.run.label}: {event.reason}"
                 if event.kind == "failed":
-                    self._failed.append(line)
+                    self._lines.append(line)
+                    self.failed.add(event.run.name)
                 word = "tried again later" if event.kind == "again" else event.kind
                 self._print(f"{word}: {line}")
             case Ended():
@@ -304,13 +340,14 @@ class _View:
     def summarise(self) -> None:
         """Say what came of it all, and leave with an exit code where something is left."""
         ended = self._ended
-        for line in self._failed:
+        for line in self._lines:
             self._print(f"failed: {line}")
-        if ended.left:
+        left = ended.left + self._left_out
+        if left:
             why = f"stopped ({ended.reason}): " if ended.reason else ""
             again = shlex.join(["ferkit", *sys.argv[1:]])
-            self._print(f"{why}{ended.left} of {self._total} runs are left; go on with: {again}")
-            raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._failed)))
+            self._print(f"{why}{left} of {self._total} runs are left; go on with: {again}")
+            raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._lines)))
         typer.echo("every run is done; set them beside the report's numbers with: ferkit results")
 
     def _begin(self, run: "PlannedRun") -> None:

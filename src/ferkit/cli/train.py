@@ -13,12 +13,16 @@ from ferkit.cli.terminal import notice
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from torch import Tensor
 
+    from ferkit.data import Fer2013
     from ferkit.evaluation import Evaluation
     from ferkit.training.compiled import Compiled
     from ferkit.training.loop import Step
+    from ferkit.training.recipe import Recipe
     from ferkit.training.run import Started
     from ferkit.training.state import Epoch
+    from ferkit.training.teaching import Lesson
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -72,30 +76,18 @@ def train(
     ends with the same numbers as if it had never stopped.
     """
     notice(f"reading {data}")
-    from ferkit.data import Split, read_fer2013
+    from ferkit.data import read_fer2013
     from ferkit.report.page import write_page
     from ferkit.training.compiled import Compiled
-    from ferkit.training.folder import RunFolder, load_run
     from ferkit.training.loop import Step
     from ferkit.training.run import Finished, Started, Stopped
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
-    from ferkit.training.teaching import ask_teachers, teacher_names
 
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
     faces = read_fer2013(data)
-    lesson = None
-    if teacher and not RunFolder(out).lesson.exists():
-        notice(f"asking {len(teacher)} teacher{'s' if len(teacher) > 1 else ''} about every Training face")
-        lesson = ask_teachers(teacher, faces.split(Split.TRAINING))
-        chosen = replace(chosen, teachers=lesson.teachers)
-    elif teacher:
-        chosen = replace(chosen, teachers=teacher_names(teacher))
-    weights = None
-    if init:
-        weights = load_run(init)[1].state_dict()
-        chosen = replace(chosen, init=RunFolder(init).network())
+    chosen, lesson, weights = _begin_with(chosen, faces, out, teacher or [], init)
     events = run(
         chosen,
         faces,
@@ -180,6 +172,27 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
     if resume and RunFolder(out).recipe.exists():
         return with_settings(RunFolder(out).read_recipe(), settings)
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
+
+
+def _begin_with(
+    recipe: "Recipe", faces: "Fer2013", out: Path, teachers: list[Path], init: Path | None
+) -> "tuple[Recipe, Lesson | None, Mapping[str, Tensor] | None]":
+    """Return the recipe with the names of other networks in it, what its teachers say, and its first weights."""
+    from ferkit.data import Split
+    from ferkit.training.folder import RunFolder, load_run
+    from ferkit.training.teaching import ask_teachers, teacher_names
+
+    lesson = weights = None
+    if teachers and not RunFolder(out).lesson.exists():
+        notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
+        lesson = ask_teachers(teachers, faces.split(Split.TRAINING))
+        recipe = replace(recipe, teachers=lesson.teachers)
+    elif teachers:
+        recipe = replace(recipe, teachers=teacher_names(teachers))
+    if init:
+        weights = load_run(init)[1].state_dict()
+        recipe = replace(recipe, init=RunFolder(init).network())
+    return recipe, lesson, weights
 
 
 def _row(epoch: "Epoch") -> str:

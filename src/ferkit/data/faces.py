@@ -1,6 +1,6 @@
 """Labelled face crops, held in memory and checked once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,11 @@ class Fer2013:
 
     def __len__(self) -> int:
         return len(self.faces)
+
+    def without(self, split: Split) -> "Fer2013":
+        """Return the data set with that split empty, so that nothing can read it."""
+        kept = self.splits != SPLITS.index(split)
+        return replace(self, faces=self.faces[kept], splits=self.splits[kept])
 
     def split(self, split: Split) -> Faces:
         """Return the faces of one split, in the order of the source; possibly none."""

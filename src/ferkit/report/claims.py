@@ -63,6 +63,32 @@ def decide(claim: Claim, table: Table, runs: Mapping[str, Sequence[Scored]]) -> 
     return _test(claim, differences)
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What runs of one row reach beside those of another with the same seeds, in points."""
+
+    mean: float
+    interval: tuple[float, float] | None
+    """95 %; ``None`` with one seed."""
+
+    verdict: Literal["better", "worse", "not decidable with these runs"]
+
+
+def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str) -> Comparison | None:
+    """Return how much higher the accuracy of ``ones`` is; ``None`` where no seed has a run of both."""
+    other = {run.seed: run.score(part, "") for run in others}
+    differences = [run.score(part, "") - other[run.seed] for run in ones if run.seed in other]
+    if not differences:
+        return None
+    if len(differences) < 2:
+        return Comparison(differences[0], None, "not decidable with these runs")
+    low, high = _interval(differences)
+    verdict: Literal["better", "worse", "not decidable with these runs"] = "not decidable with these runs"
+    if low > 0 or high < 0:
+        verdict = "better" if low > 0 else "worse"
+    return Comparison(mean(differences), (low, high), verdict)
+
+
 def _differences(claim: Claim, part: str, runs: Mapping[str, Sequence[Scored]]) -> list[float]:
     """Return one number a seed that has every run: the mean, or the least, of its differences in points."""
 

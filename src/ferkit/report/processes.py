@@ -35,6 +35,24 @@ class Job:
     """The run folder; absolute, made if it is missing."""
     threads: int | None
     """Of the run on a processor; as PyTorch chooses if ``None``."""
+    teachers: tuple[Path, ...] = ()
+    """Run folders of its teachers; absolute."""
+    init: Path | None = None
+    """Run folder whose weights it begins with; absolute."""
+    tested: bool = True
+    """Whether it may read the test split."""
+
+    def request(self) -> str:
+        """Return the line of JSON that a process which trains it reads."""
+        return json.dumps(
+            {
+                "recipe": self.recipe,
+                "data": str(self.data),
+                "teachers": [str(folder) for folder in self.teachers],
+                "init": str(self.init or ""),
+                "tested": self.tested,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +130,7 @@ class Child:
         self._last: dict[str, Any] = {}
         self._asked = False
         with suppress(BrokenPipeError):  # it is dead already; poll() will say why
-            request = {"recipe": job.recipe, "data": str(job.data)}
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.write(job.request().encode() + b"\n")
             self._process.stdin.flush()
 
     @property

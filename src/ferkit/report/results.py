@@ -5,7 +5,7 @@ A run belongs to a row by the key of its recipe, so a row whose settings change 
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 from ferkit.errors import RecipeError, RunError, UnknownNameError
 from ferkit.files import replacing, write_text
 from ferkit.report import figures
-from ferkit.report.table import Table
+from ferkit.report.table import Row, Table
 from ferkit.training.folder import SCHEMA, RunFolder
-from ferkit.training.recipe import make_recipe
+from ferkit.training.recipe import WEIGHTS_DIGITS, make_recipe
 
 OTHER = "other"
 """Folder of runs that are no row of a table."""
@@ -34,6 +34,25 @@ class Run:
     def seed(self) -> int:
         """Its seed."""
         return int(self.content["seed"])
+
+    @property
+    def network(self) -> str:
+        """How a recipe names its network."""
+        return str(self.content["weights_sha256"])[:WEIGHTS_DIGITS]
+
+    @property
+    def teachers(self) -> frozenset[str]:
+        """Names of the networks it learnt from."""
+        return frozenset(self.content["recipe"].get("teachers", ()))
+
+    @property
+    def init(self) -> str:
+        """Name of the network it began with; empty if none."""
+        return str(self.content["recipe"].get("init", ""))
+
+    def own_key(self) -> str:
+        """Return the key of its recipe without the names of other networks."""
+        return make_recipe({**self.content["recipe"], "teachers": (), "init": ""}).key()
 
     def score(self, part: str, of_class: str = "") -> float:
         """Return the accuracy, or the F1 of a class, on ``part`` in percent."""
@@ -68,6 +87,31 @@ def read_results(folder: Path) -> list[Run]:
     return list(runs.values())
 
 
+def runs_of(row: Row, table: Table, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that are runs of ``row``.
+
+    A run with teachers, or that began with the weights of another, belongs to a row if it would without them, and they
+    are runs of the rows that teach it and begin it.
+    """
+    key = row.recipe.key()
+    if not row.before:
+        return [run for run in runs if run.key == key]
+    names = {
+        other.slug: {run.network for run in runs_of(other, table, runs)}
+        for other in table.every
+        if other.slug in row.before
+    }
+    teaching = {name for slug in row.taught_by for name in names[slug]}
+    return [
+        run
+        for run in runs
+        if bool(run.teachers) == bool(row.taught_by)
+        and run.teachers <= teaching
+        and (run.init in names[row.begun_by] if row.begun_by else not run.init)
+        and run.own_key() == key
+    ]
+
+
 def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     """Copy the result of a finished run to its place below ``results``, and return that place.
 
@@ -75,7 +119,8 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
         RunError: The run is not finished.
     """
     content, key = RunFolder(run).read_result(), RunFolder(run).read_recipe().key()
-    places = [Path(t.name, row.slug) for t in tables for row in t.every if row.recipe.key() == key]
+    known = [*read_results(results), Run(RunFolder(run).result, key, content)]
+    places = [Path(t.name, row.slug) for t in tables for row in t.every if known[-1] in runs_of(row, t, known)]
     place = places[0] if places else Path(OTHER, f"{content['recipe']['model']}-{key}")
     target = results / place / f"seed-{content['seed']}.json"
     with replacing(target) as part:
@@ -94,7 +139,7 @@ def draw_losses(results: Path, picture: Path, table: Table) -> Path | None:
         row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]]
         for row in table.rows
         for run in runs
-        if run.key == row.recipe.key() and run.seed == 0
+        if run in runs_of(row, table, runs) and run.seed == 0
     }
     if not series:
         return None
@@ -118,19 +163,20 @@ def run_label(recipe: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def draw_network(results: Path, picture: Path, model: str) -> Path | None:
-    """Draw the validation loss of the runs of one network that are no row of a table.
+def draw_network(results: Path, picture: Path, table: Table, model: str) -> Path | None:
+    """Draw the validation loss of the runs of one network, the first seed of each row of ``table``.
 
     Returns:
-        ``picture``, or ``None`` where there is no such run of seed 0.
+        ``picture``, or ``None`` where there is no such run.
     """
-    runs = [run for run in read_results(results / OTHER) if run.content["recipe"]["model"] == model and run.seed == 0]
-    if not runs:
+    runs = read_results(results)
+    series = {}
+    for row in table.every:
+        mine = sorted(runs_of(row, table, runs), key=lambda run: run.seed)
+        if row.recipe.model == model and mine:
+            series[row.label] = [epoch["valid"]["loss"] for epoch in mine[0].content["epochs"]]
+    if not series:
         return None
-    series = {
-        run_label(run.content["recipe"]).partition(",")[0]: [e["valid"]["loss"] for e in run.content["epochs"]]
-        for run in runs
-    }
     figures.save(figures.losses(series), picture)
     return picture
 
@@ -142,7 +188,7 @@ def draw(results: Path, picture: Path, table: Table) -> Path | None:
         ``picture``, or ``None`` where the table has no run.
     """
     runs = read_results(results)
-    firsts = [(row, run) for row in table.every for run in runs if run.key == row.recipe.key() and run.seed == 0]
+    firsts = [(row, run) for row in table.every for run in runs_of(row, table, runs) if run.seed == 0]
     if not firsts:
         return None
     series = {row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]] for row, run in firsts}

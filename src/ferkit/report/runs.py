@@ -21,7 +21,7 @@ from ferkit.errors import RunError
 from ferkit.files import write_text
 from ferkit.report.estimate import Estimate, Estimates, Machine
 from ferkit.report.processes import Executor, Job, Outcome, Progress
-from ferkit.report.results import Run, add_run, read_results
+from ferkit.report.results import Run, add_run, read_results, runs_of
 from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_device, choose_precision, describe
 from ferkit.training.folder import RunFolder
@@ -39,6 +39,7 @@ class State(StrEnum):
     DONE = "done"
     BEGUN = "part done"
     NEW = "to do"
+    WAITS = "waits for other runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,12 @@ class PlannedRun:
     """Epochs that are done."""
     left: Estimate | None
     """Time to its end; ``None`` where no finished run says it, or where nothing is left."""
+    teachers: tuple[str, ...] = ()
+    """Names of the run folders of its teachers."""
+    init: str = ""
+    """Name of the run folder whose weights it begins with."""
+    tested: bool = True
+    """Whether it may read the test split."""
 
     @property
     def name(self) -> str:
@@ -102,7 +109,8 @@ def plan(
     """Return the runs of ``tables`` in the order in which they are to run.
 
     Every setting with seed 0 comes before any with seed 1; of one seed, those that were begun come first, then the
-    cheapest.
+    cheapest, last those that wait for other
+    runs: plan again when these are done.
 
     Args:
         tables: Whose rows are to run.
@@ -121,19 +129,61 @@ def plan(
     finished = finished_runs(results)
     done = {(run.key, run.seed) for run in finished}
     wanted: dict[str, list[tuple[str, Row]]] = {}
+    taught: list[tuple[Table, Row]] = []
+    choosing: set[str] = set()
     for table in tables:
         for row in table.every if variations else table.rows:
+            if row.before:
+                taught.append((table, row))
+                continue
             wanted.setdefault(row.recipe.key(), []).append((table.name, row))
+            if table.baseline:
+                choosing.add(row.recipe.key())
     here = choose_device(Recipe(model="layers", device=device))
     machine = _machine(here, threads)
     estimates = Estimates(finished, machine, len(data.split(Split.TRAINING)))
     planned = []
     for seed in range(seeds):
-        for rows in wanted.values():
+        for key, rows in wanted.items():
             recipe = replace(rows[0][1].recipe, seed=seed, device=device)
             taken_up = (recipe.key(), seed) in done
-            planned.append(_planned(recipe, tuple(rows), RunFolder(runs / run_name(recipe)), estimates, taken_up, here))
-    return sorted(planned, key=lambda run: (run.recipe.seed, run.state is not State.BEGUN, estimates.work(run.recipe)))
+            run = _planned(recipe, tuple(rows), RunFolder(runs / run_name(recipe)), estimates, taken_up, here)
+            planned.append(replace(run, tested=key not in choosing))
+        for table, row in taught:
+            before = _before(row, table, finished, seeds)
+            names = {slug: [run.network for run in runs_before] for slug, runs_before in before.items()}
+            recipe = replace(
+                row.recipe,
+                seed=seed,
+                device=device,
+                teachers=tuple(sorted(name for slug in row.taught_by for name in names.get(slug, ()))),
+                init=names[row.begun_by][0] if row.begun_by in names else "",
+            )
+            taken_up = any(run.seed == seed for run in runs_of(row, table, finished))
+            folder = RunFolder(runs / run_name(recipe))
+            run = _planned(recipe, ((table.name, row),), folder, estimates, taken_up, here)
+            if not before and run.state is not State.DONE:
+                run = replace(run, state=State.WAITS)
+            folders = {
+                slug: [run_name(make_recipe(each.content["recipe"])) for each in before[slug]] for slug in before
+            }
+            teachers = tuple(name for slug in row.taught_by for name in folders.get(slug, ()))
+            planned.append(replace(run, teachers=teachers, init="".join(folders.get(row.begun_by, [])[:1])))
+    rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.WAITS: 2}
+    return sorted(planned, key=lambda run: (run.recipe.seed, rank[run.state], estimates.work(run.recipe)))
+
+
+def _before(row: Row, table: Table, finished: Sequence[Run], seeds: int) -> dict[str, list[Run]]:
+    """Return the runs that ``row`` needs, by slug and in the order of seeds; nothing where one is not finished."""
+    found: dict[str, list[Run]] = {}
+    for other in table.every:
+        if other.slug in row.before:
+            by_seed = {run.seed: run for run in runs_of(other, table, finished)}
+            wanted = range(seeds) if other.slug in row.taught_by else range(1)
+            if not set(wanted) <= set(by_seed):
+                return {}
+            found[other.slug] = [by_seed[seed] for seed in wanted]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +255,7 @@ def reproduce(
     once.
 
     Args:
-        planned: What :func:`plan` returned, in order.
+        planned: What :func:`plan` returned, in order; runs that wait for others are left.
         data: The data set.
         executor: Where to run; closed at the end.
         tables: All tables; a result goes to the folder of the first row it belongs to.
@@ -230,10 +280,10 @@ def reproduce(
             if run.state is State.DONE and not run.taken_up:  # killed between the end of a run and this
                 content = RunFolder(runs / run.name).read_result()
                 yield Done(run=run, result=content, path=_take_up(runs / run.name, content, results, tables))
-        waiting = deque(run for run in planned if run.state is not State.DONE)
+        waiting = deque(run for run in planned if run.state in {State.NEW, State.BEGUN})
         running: dict[str, PlannedRun] = {}
         killed: set[str] = set()
-        left, asked = len(waiting), False
+        left, asked = sum(run.state is not State.DONE for run in planned), False
         while running or (waiting and not stop.reason):
             while waiting and len(running) < executor.slots and not stop.reason:
                 run = waiting.popleft()
@@ -335,6 +385,9 @@ def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None) -> Job:
         data=data.expanduser().resolve(),
         folder=(runs / run.name).resolve(),
         threads=threads,
+        teachers=tuple((runs / name).resolve() for name in run.teachers),
+        init=(runs / run.init).resolve() if run.init else None,
+        tested=run.tested,
     )
 
 

@@ -1,4 +1,4 @@
-"""A table of the report as a value: rows of settings, the numbers the report gives for them, what it concludes."""
+"""A table as a value: rows of settings, what the report or others reach with them, what the report concludes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +25,54 @@ class Row:
 
     loss: float | None
     """The report's loss; ``None`` where it gives none."""
+
+    taught_by: tuple[str, ...] = ()
+    """Slugs of rows of the same table: all their runs are the teachers of each run of this one."""
+
+    begun_by: str = ""
+    """Slug of a row of the same table: each run begins with the weights of its run with seed 0."""
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Slugs of the rows that must be finished before this one can begin."""
+        return (*self.taught_by, self.begun_by) if self.begun_by else self.taught_by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensemble:
+    """Networks that answer together: the mean of their probabilities."""
+
+    slug: str
+    """Name of its folder in ``results/<table>/``."""
+
+    label: str
+
+    members: tuple[str, ...]
+    """Slugs of rows of the same table; all their runs are members."""
+
+    views: tuple[str, ...] = ()
+    """What each member sees besides the face as it is: names of :mod:`ferkit.evaluation.views`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What others report on FER2013."""
+
+    label: str
+    networks: int
+    accuracy: float
+    """In percent."""
+
+    split: str
+    """What it was measured on."""
+
+    outside: str
+    """Images or weights from elsewhere; empty if none."""
+
+    source: str
+    """Authors, year, and where to read it."""
+
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +123,18 @@ class Table:
     remarks: tuple[str, ...] = ()
     """Why ours differs where it does, without numbers of ours; a sentence or two each."""
 
+    ensembles: tuple[Ensemble, ...] = ()
+    """Of its rows' runs."""
+
+    published: tuple[Published, ...] = ()
+    """What its rows stand beside, where that is not the report."""
+
+    baseline: str = ""
+    """Slug of the row that all others differ from in one thing, where the table asks what each thing brings.
+
+    Such a table is for choosing: its runs never read the test split.
+    """
+
     variations: tuple[Row, ...] = ()
     """Rows the report does not have, run to find out why; their reported numbers are those of the row they vary."""
 
@@ -82,6 +142,11 @@ class Table:
         slugs = [row.slug for row in self.every]
         if len(set(slugs)) != len(slugs):
             raise RuntimeError(f"{self.name} repeats a row")
+        named = {slug for row in self.every for slug in row.before}
+        named |= {slug for ensemble in self.ensembles for slug in ensemble.members}
+        named |= {self.baseline} - {""}
+        if not named <= set(slugs):
+            raise RuntimeError(f"{self.name} names rows that are not there: {sorted(named - set(slugs))}")
         named = {side.partition(":")[0] for claim in self.claims for pair in claim.pairs for side in pair}
         if not named <= set(slugs):
             raise RuntimeError(f"{self.name}: a claim names rows that are not there: {sorted(named - set(slugs))}")

@@ -18,6 +18,8 @@ MODEL1 = Recipe(model="model1")
 
 SHIPPED = [pytest.param(recipe, id=name) for name, (_, recipe) in RECIPES.items()]
 
+OURS = ["compact", "teacher", "champion", "ensemble", "speedrun"]
+
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
@@ -29,6 +31,9 @@ SHIPPED = [pytest.param(recipe, id=name) for name, (_, recipe) in RECIPES.items(
         pytest.param("final", 82_309_184, id="Figure 11 with doubled widths"),
         pytest.param("compact", 1_597_543, id="ours"),
         pytest.param("teacher", 1_603_919, id="the one before it"),
+        pytest.param("champion", 11_347_511, id="with everything"),
+        pytest.param("ensemble", 17_725_507, id="wider"),
+        pytest.param("speedrun", 4_900_551, id="shallow"),
     ],
 )
 def test_a_shipped_recipe_builds_its_network(name, parameters):
@@ -39,16 +44,16 @@ def test_a_shipped_recipe_builds_its_network(name, parameters):
 
 
 def test_every_shipped_recipe_is_known_to_these_tests():
-    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "compact", "teacher", "final"}
+    assert set(RECIPES) == {"model1", "model2", "model3", "layers", "final"} | set(OURS)
 
 
-@pytest.mark.parametrize("recipe", [param for param in SHIPPED if param.id not in {"compact", "teacher"}])
+@pytest.mark.parametrize("recipe", [param for param in SHIPPED if param.id not in OURS])
 def test_a_recipe_of_the_report_follows_it_and_keeps_the_last_epoch(recipe):
     assert (recipe.protocol, recipe.keep, recipe.augmentation) == (Protocol.REPORT, "last", "report")
     assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
 
 
-@pytest.mark.parametrize("name", ["compact", "teacher"])
+@pytest.mark.parametrize("name", OURS)
 def test_our_own_recipes_select_on_public_test(name):
     recipe = get_recipe(name)
     assert (recipe.protocol, recipe.keep) == (Protocol.STANDARD, "best")
@@ -215,9 +220,11 @@ def test_an_unknown_setting_gets_a_near_match(setting, message):
         pytest.param("batch_size=1", r"^batch_size: .* equal to 2, got 1$", id="batch of one"),
         pytest.param("seed=-1", r"^seed: .* equal to 0, got -1$", id="negative seed"),
         pytest.param("seed=2147483648", r"^seed: .* less than 2147483648, got", id="seed of 32 bits"),
-        pytest.param("optimizer=lion", r"^optimizer: .*'adam' or 'adamw', got 'lion'$", id="optimizer"),
-        pytest.param("loss=mse", r"^loss: .*'nll' or 'cross_entropy', got 'mse'$", id="loss"),
-        pytest.param("scheduler=step", r"^scheduler: .*'onecycle', 'cosine' or 'none', got 'step'$", id="scheduler"),
+        pytest.param("optimizer=lion", r"^optimizer: .*'adamw' or 'muon', got 'lion'$", id="optimizer"),
+        pytest.param("loss=mse", r"^loss: .*'nll', 'cross_entropy' or 'gce', got 'mse'$", id="loss"),
+        pytest.param(
+            "scheduler=step", r"^scheduler: .*'onecycle', 'warmup', 'cosine' or 'none', got 'step'$", id="scheduler"
+        ),
         pytest.param("precision=fp16", r"^precision: .*'auto', 'float32' or 'bf16', got 'fp16'$", id="precision"),
         pytest.param("protocol=mine", r"^protocol: .*'standard' or 'report', got 'mine'$", id="protocol"),
         pytest.param("kernel=4", r"^model1: kernel: .* 3 or 5, got 4$", id="option"),
@@ -262,7 +269,7 @@ OTHERS = {
     "scheduler": "cosine",
     "batch_size": 65,
     "epochs": 11,
-    "augmentation": "none",
+    "augmentation": "faces",
     "mirror": "alternating",
     "augment_backend": "batched",
     "protocol": Protocol.REPORT,

@@ -1,0 +1,52 @@
+"""What each way to train brings, alone: the compact network for a few epochs, changed in one thing at a time.
+
+Run:      ferkit reproduce ablations --data CSV --seeds 3
+Costs:    about ten minutes a run on one core; with sharpness-aware steps, full-size stem or more blocks twice that.
+Expected: nothing; PublicTest decides, and the test split is never read.
+Unclear:  see TABLE.unclear.
+"""
+
+from dataclasses import replace
+
+from ferkit.report.table import Row, Table
+from ferkit.training.recipe import Recipe
+from ferkit.training.recipes import COMPACT
+
+BASE = replace(COMPACT, epochs=8)
+
+_WAYS: dict[str, tuple[str, Recipe]] = {
+    "base": ("the recipe `compact` without a teacher, 8 epochs", BASE),
+    "no-augmentation": ("no augmentation", replace(BASE, augmentation="none")),
+    "report-augmentation": (
+        "the report's augmentation",
+        replace(BASE, augmentation="report", augment_backend="batched"),
+    ),
+    "alternating": ("alternating mirror images", replace(BASE, mirror="alternating")),
+    "label-smoothing": ("label smoothing 0.1", replace(BASE, label_smoothing=0.1)),
+    "mixup": ("mixup 0.2", replace(BASE, mixup=0.2)),
+    "cutmix": ("CutMix 1.0", replace(BASE, cutmix=1.0)),
+    "gce": ("generalised cross entropy", replace(BASE, loss="gce")),
+    "balance": ("square-root balanced classes", replace(BASE, balance=0.5)),
+    "no-average": ("no average of the weights", replace(BASE, average=0.0)),
+    "sam": ("sharpness-aware steps, 0.05", replace(BASE, sam=0.05)),
+    "adamw": ("AdamW, rate 0.003", replace(BASE, optimizer="adamw", lr=0.003)),
+    "muon": ("Muon, rate 0.02", replace(BASE, optimizer="muon", lr=0.02)),
+    "warmup": ("warm-up and cosine", replace(BASE, scheduler="warmup")),
+    "drop-copies": ("without copies of the tests", replace(BASE, drop_copies=True)),
+    "full-stem": ("first layer at full size", replace(BASE, options={"stem": "full"})),
+    "wider": ("half as wide again", replace(BASE, options={"width": 1.5})),
+}
+
+TABLE = Table(
+    name="ablations",
+    title="What each way to train brings",
+    source="ferkit",
+    unclear=(
+        "Every row is the first one changed in one thing. Eight epochs are a short run: what holds a network back from",
+        "learning by heart (mixup, CutMix, smoothing) can cost here and pay in a long run.",
+    ),
+    rows=tuple(
+        Row(slug=slug, label=label, recipe=recipe, accuracy=None, loss=None) for slug, (label, recipe) in _WAYS.items()
+    ),
+    baseline="base",
+)

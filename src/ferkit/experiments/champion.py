@@ -1,0 +1,100 @@
+"""The best networks: one, an ensemble, a small one taught by it, and the quickest to train.
+
+Run:      ferkit reproduce champion --data CSV --seeds 3
+Costs:    minutes a run on a GPU, but for the small network days on two cores.
+Expected: aims, no results: 75 % with one network, 77 % with the ensemble, 74 % with the small one, 72 % with the quick.
+Unclear:  see TABLE.unclear.
+"""
+
+from dataclasses import replace
+
+from ferkit.report.table import Ensemble, Published, Row, Table
+from ferkit.training.recipes import CHAMPION, COMPACT, ENSEMBLE, SPEEDRUN, TEACHER
+
+_VGG = "Pramerdorfer and Kampel, 2016, https://arxiv.org/abs/1612.02903"
+_RMN = "Pham et al., 2020, https://github.com/phamquiluan/ResidualMaskingNetwork"
+
+TABLE = Table(
+    name="champion",
+    title="The best networks on FER2013",
+    source="ferkit",
+    part="test",
+    unclear=(
+        "Protocol `standard`: Training alone is trained on (by `champion`, `ensemble` and `speedrun` without the faces",
+        "that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, read once for each",
+        "network. No images and no weights from elsewhere. Rows that say *two cores* were trained on a processor.",
+    ),
+    rows=(
+        Row(slug="cpu-teacher", label="compact's teacher, two cores", recipe=TEACHER, accuracy=None, loss=None),
+        Row(
+            slug="cpu-compact",
+            label="compact, two cores",
+            recipe=COMPACT,
+            accuracy=None,
+            loss=None,
+            taught_by=("cpu-teacher",),
+        ),
+        Row(slug="champion", label="champion", recipe=CHAMPION, accuracy=None, loss=None),
+        Row(
+            slug="member",
+            label="ensemble's members",
+            recipe=ENSEMBLE,
+            accuracy=None,
+            loss=None,
+            taught_by=("champion",),
+        ),
+        Row(
+            slug="compact",
+            label="compact, distilled",
+            recipe=replace(COMPACT, epochs=200, drop_copies=True),
+            accuracy=None,
+            loss=None,
+            taught_by=("champion", "member"),
+        ),
+        Row(slug="speedrun", label="speedrun", recipe=SPEEDRUN, accuracy=None, loss=None),
+    ),
+    ensembles=(
+        Ensemble(slug="ensemble", label="ensemble", members=("champion", "member")),
+        Ensemble(
+            slug="ensemble-mirror", label="ensemble, two views", members=("champion", "member"), views=("mirror",)
+        ),
+    ),
+    published=(
+        Published(
+            label="VGG",
+            networks=1,
+            accuracy=72.7,
+            split="PrivateTest",
+            outside="",
+            source=_VGG,
+        ),
+        Published(
+            label="VGG, Inception, ResNet", networks=8, accuracy=75.2, split="PrivateTest", outside="", source=_VGG
+        ),
+        Published(
+            label="Residual Masking Network",
+            networks=1,
+            accuracy=74.1,
+            split="PrivateTest",
+            outside="ImageNet weights",
+            source=_RMN,
+        ),
+        Published(
+            label="Residual Masking Network and six others",
+            networks=7,
+            accuracy=76.8,
+            split="PrivateTest",
+            outside="ImageNet weights",
+            source=_RMN,
+        ),
+        Published(
+            label="VGGNet, tuned",
+            networks=1,
+            accuracy=73.3,
+            split="PublicTest",
+            outside="",
+            source="Khaireddin and Chen, 2021, https://arxiv.org/abs/2105.03588",
+            remark="often quoted beside the others, but measured on PublicTest.",
+        ),
+    ),
+)

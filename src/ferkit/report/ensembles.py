@@ -1,0 +1,178 @@
+"""Networks that answer together, measured and kept: ``results/<table>/<ensemble>/ensemble.json``.
+
+An ensemble is the mean of its members' probabilities. It is made of finished runs, so it costs an evaluation and no
+training; it is measured once its members are there, and again only if they are others.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.data import Fer2013, Protocol, Split
+from ferkit.data.audit import copies_of_training
+from ferkit.errors import DataError, RunError
+from ferkit.evaluation import Evaluation, evaluate_predictions
+from ferkit.evaluation.views import check_views, mean_of, predict_views
+from ferkit.files import write_text
+from ferkit.report.results import Run, read_results, runs_of
+from ferkit.report.table import Ensemble, Table
+from ferkit.training.environment import describe
+from ferkit.training.folder import RunFolder, load_run
+
+SCHEMA = 1
+
+FILE = "ensemble.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What several networks say of the faces of a split."""
+
+    evaluation: Evaluation
+    without_copies: Evaluation | None
+    """Without the faces that also stand in Training; ``None`` for Training, or where none is left."""
+
+
+def evaluate_together(
+    runs: Sequence[Path], data: Fer2013, split: Split, views: Sequence[str] = (), device: str = "cpu"
+) -> Together:
+    """Return what the networks of finished runs do together, each with the given views, in float32.
+
+    Args:
+        runs: At least one folder of a finished run.
+        data: The data set.
+        split: Of ``data``.
+        views: Names of :mod:`ferkit.evaluation.views`.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        RunError: A run is not finished, or damaged.
+        DataError: The split has no faces.
+        UnknownNameError: There is no such view.
+    """
+    check_views(views)
+    faces = data.split(split)
+    if not len(faces):
+        raise DataError(f"{data.source}: expected faces in {split}, got none")
+    each: list[NDArray[np.float32]] = []
+    for run in runs:
+        _, model = load_run(run)
+        each.append(predict_views(model.to(device), faces.images, views, device))
+    log_probs = mean_of(each)
+    alone = ~copies_of_training(data, split)
+    own = None
+    if split is not Split.TRAINING and alone.any():
+        own = evaluate_predictions(log_probs[alone], faces.labels[alone])
+    return Together(evaluate_predictions(log_probs, faces.labels), own)
+
+
+def take_up_ensembles(
+    table: Table, seeds: int, data: Fer2013, *, results: Path, runs: Path, device: str = "cpu"
+) -> list[Path]:
+    """Measure the ensembles of ``table`` whose members are finished, and return the files that were written.
+
+    Args:
+        table: Whose ensembles are meant.
+        seeds: Members are the runs of its rows with seeds 0 to ``seeds - 1``.
+        data: The data set.
+        results: Folder of result files.
+        runs: Folder of run folders; an ensemble with a member that has none there, as its result came from another
+            machine, is left as it is.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        RunError: A result or a run is damaged.
+    """
+    finished = read_results(results)
+    folders = _folders(runs)
+    written = []
+    for ensemble in table.ensembles:
+        members = _members(ensemble, table, finished, seeds)
+        if not members or not {run.network for run in members} <= set(folders):
+            continue
+        path = results / table.name / ensemble.slug / FILE
+        networks = sorted(run.network for run in members)
+        if path.exists() and read_ensemble(path)["members"] == networks:
+            continue
+        where = [folders[name] for name in networks]
+        protocol = Protocol(members[0].content["protocol"])
+        content = {
+            "schema": SCHEMA,
+            "members": networks,
+            "views": list(ensemble.views),
+            "protocol": protocol.value,
+            "parameters": sum(int(run.content["parameters"]) for run in members),
+            "seconds": sum(float(run.content["seconds"]) for run in members),
+            "evaluation": _evaluation(where, data, protocol, ensemble.views, device),
+            **describe(device),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_text(path, json.dumps(content, indent=1) + "\n")
+        written.append(path)
+    return written
+
+
+def read_ensemble(path: Path) -> dict[str, Any]:
+    """Return what :func:`take_up_ensembles` wrote.
+
+    Raises:
+        RunError: It is something else, or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise RunError(f"{path}: expected schema {SCHEMA}, got {content['schema']}")
+        found: dict[str, Any] = {**content, "members": [str(name) for name in content["members"]]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: not the result of an ensemble ({type(error).__name__}: {error})") from None
+    return found
+
+
+def read_ensembles(results: Path, tables: Mapping[str, Table]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return every ensemble that was measured, by names of table and ensemble.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    places = {
+        (table.name, ensemble.slug): results / table.name / ensemble.slug / FILE
+        for table in tables.values()
+        for ensemble in table.ensembles
+    }
+    return {place: read_ensemble(path) for place, path in places.items() if path.exists()}
+
+
+def _members(ensemble: Ensemble, table: Table, finished: Sequence[Run], seeds: int) -> list[Run]:
+    """Return the members; none where one is not finished."""
+    found: list[Run] = []
+    for row in table.every:
+        if row.slug in ensemble.members:
+            mine = [run for run in runs_of(row, table, finished) if run.seed < seeds]
+            if {run.seed for run in mine} != set(range(seeds)):
+                return []
+            found += mine
+    return found
+
+
+def _folders(runs: Path) -> dict[str, Path]:
+    """Return the finished run folders below ``runs`` that have their weights, by the name of the network."""
+    folders = (RunFolder(path.parent) for path in sorted(runs.glob("*/result.json")))
+    return {folder.network(): folder.path for folder in folders if folder.weights.exists()}
+
+
+def _evaluation(
+    runs: Sequence[Path], data: Fer2013, protocol: Protocol, views: Sequence[str], device: str
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, split in (("validation", protocol.validation), ("test", protocol.test)):
+        together = evaluate_together(runs, data, split, views, device)
+        found[name] = {"split": split.value, **together.evaluation.to_dict()}
+        if name == "test" and together.without_copies is not None:
+            found["test_without_copies"] = {"split": split.value, **together.without_copies.to_dict()}
+    return found

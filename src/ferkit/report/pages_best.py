@@ -1,0 +1,151 @@
+"""Pages of the tables that are ours: what was reached beside what others published, and what each way brings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from ferkit.report.claims import compare
+from ferkit.report.pages_parts import GENERATED, grid, interval, number, runs_table, spread, values
+from ferkit.report.results import Run, runs_of
+from ferkit.report.table import Ensemble, Published, Row, Table
+
+
+def contest_page(table: Table, runs: Sequence[Run], ensembles: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
+    """Return the page of a table whose rows stand beside published ones.
+
+    Args:
+        table: With published rows.
+        runs: Every finished run.
+        ensembles: What was measured of them, by names of table and ensemble.
+    """
+    owned = {row.slug: runs_of(row, table, runs) for row in table.every}
+    rows = [_single(row, owned[row.slug]) for row in table.every]
+    rows += [_together(ensemble, ensembles.get((table.name, ensemble.slug))) for ensemble in table.ensembles]
+    ours = ("row", "settings", "networks", "test", "95 % interval", "test without copies", "validation", "runs")
+    lines = [
+        f"# {table.title}",
+        "",
+        GENERATED,
+        "",
+        *(f"{sentence}" for sentence in table.unclear),
+        "",
+        "Accuracy in percent, the mean over runs with different seeds, ± their standard deviation. The interval is",
+        "the 95 % Wilson interval for that many faces; the spread between runs is not in it. *Without copies* leaves",
+        "out test faces that also stand, pixel for pixel, in Training. *Minutes* are those of training: of one run, or",
+        "of all members together. A row without a run shows dashes.",
+        "",
+        "## Ours",
+        "",
+        *grid((*ours, "million parameters", "minutes"), rows, left=2),
+        "",
+        "## Published",
+        "",
+        *grid(
+            ("network", "outside images or weights", "source", "measured on", "networks", "accuracy"),
+            (_published(row) for row in table.published),
+            left=4,
+        ),
+        "",
+        *(f"- {row.label}: {row.remark}" for row in table.published if row.remark),
+        "",
+        "## The runs",
+        "",
+        *runs_table((row.label, run) for row in table.every for run in owned[row.slug]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def ablation_page(table: Table, runs: Sequence[Run]) -> str:
+    """Return the page of a table that says what each way brings, by the paired test over seeds."""
+    owned = {row.slug: runs_of(row, table, runs) for row in table.every}
+    base = owned[table.baseline]
+    lines = [
+        f"# {table.title}",
+        "",
+        GENERATED,
+        "",
+        *(f"{sentence}" for sentence in table.unclear),
+        "",
+        "Accuracy and macro F1 in percent on the validation split, the mean over seeds, ± their standard deviation;",
+        "the difference is that of pairs of runs with one seed, with its 95 % interval where there are several.",
+        "*Minutes* are those of one run. A row without a run shows dashes.",
+        "",
+        *grid(
+            ("way", "accuracy", "difference", "95 % interval", "verdict", "macro F1", "runs", "minutes"),
+            _ways(table, owned, base),
+        ),
+        "",
+        "## The runs",
+        "",
+        *runs_table((row.label, run) for row in table.every for run in owned[row.slug]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ways(table: Table, owned: Mapping[str, Sequence[Run]], base: Sequence[Run]) -> Iterator[list[str]]:
+    for row in table.every:
+        mine = owned[row.slug]
+        cells = [row.label, spread(values(mine, "validation"))]
+        if row.slug == table.baseline:
+            cells += ["", "", "the others differ from this in one thing"]
+        else:
+            found = compare(mine, base, "validation")
+            cells += [
+                "-" if found is None else f"{found.mean:+.1f}",
+                "-" if found is None or found.interval is None else "{:+.1f} to {:+.1f}".format(*found.interval),
+                "-" if found is None else found.verdict,
+            ]
+        scores = [
+            100 * float(run.content["evaluation"]["validation"]["classes"]["macro avg"]["f1-score"]) for run in mine
+        ]
+        minutes = [run.content["seconds"] / 60 for run in mine]
+        yield [*cells, spread(scores), str(len(mine)), f"{mean(minutes):.1f}" if minutes else "-"]
+
+
+def _single(row: Row, runs: Sequence[Run]) -> list[str]:
+    minutes = [run.content["seconds"] / 60 for run in runs]
+    parameters = f"{runs[0].content['parameters'] / 1e6:.1f}" if runs else "-"
+    return [
+        row.label,
+        _settings(row),
+        "1",
+        spread(values(runs, "test")),
+        interval(runs, "test"),
+        spread(values(runs, "test_without_copies")),
+        spread(values(runs, "validation")),
+        str(len(runs)),
+        parameters,
+        f"{mean(minutes):.1f}" if minutes else "-",
+    ]
+
+
+def _settings(row: Row) -> str:
+    recipe = row.recipe
+    begun = f", begun with {row.begun_by}" if row.begun_by else ""
+    taught = f", taught by all {' and '.join(row.taught_by)}" if row.taught_by else ""
+    return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}"
+
+
+def _together(ensemble: Ensemble, content: Mapping[str, Any] | None) -> list[str]:
+    views = f", each face with {' and '.join(ensemble.views)}" if ensemble.views else ""
+    settings = f"all {' and '.join(ensemble.members)}{views}"
+    if content is None:
+        return [ensemble.label, settings, *"-" * 8]
+    test = content["evaluation"]["test"]
+    parts = [content["evaluation"].get(name) for name in ("test_without_copies", "validation")]
+    low, high = test["interval"]
+    return [
+        ensemble.label,
+        settings,
+        str(len(content["members"])),
+        number(100 * test["accuracy"]),
+        f"{100 * low:.1f} to {100 * high:.1f}",
+        *(number(None if part is None else 100 * part["accuracy"]) for part in parts),
+        "1",
+        f"{content['parameters'] / 1e6:.1f}",
+        f"{content['seconds'] / 60:.1f}",
+    ]
+
+
+def _published(row: Published) -> list[str]:
+    return [row.label, row.outside or "none", row.source, row.split, str(row.networks), f"{row.accuracy:.1f}"]

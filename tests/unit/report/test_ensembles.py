@@ -1,0 +1,146 @@
+"""Networks that answer together: what they say, when they are measured, and rows that others teach."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import make_data
+from ferkit.data import Split
+from ferkit.errors import DataError, RunError
+from ferkit.evaluation import evaluate_predictions
+from ferkit.report.ensembles import evaluate_together, read_ensembles, take_up_ensembles
+from ferkit.report.results import add_run, read_results, runs_of
+from ferkit.report.runs import State, plan, run_name
+from ferkit.report.table import Ensemble, Row, Table
+from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.recipe import Recipe
+from ferkit.training.run import train
+from ferkit.training.teaching import ask_teachers
+
+TEACHER = Recipe(
+    model="layers",
+    optimizer="adam",
+    lr=0.01,
+    epochs=1,
+    batch_size=16,
+    precision="float32",
+    device="cpu",
+    augmentation="none",
+)
+STUDENT = replace(TEACHER, lr=0.02)
+
+
+def row(slug, recipe, **more):
+    return Row(slug=slug, label=slug, recipe=recipe, accuracy=None, loss=None, **more)
+
+
+TABLE = Table(
+    name="contest",
+    title="A contest",
+    source="made by a test",
+    unclear=(),
+    rows=(
+        row("teacher", TEACHER),
+        row("student", STUDENT, taught_by=("teacher",)),
+        row("alone", STUDENT),
+        row("tuned", replace(STUDENT, lr=0.001), begun_by="alone"),
+    ),
+    ensembles=(Ensemble(slug="both", label="both", members=("teacher",), views=("mirror",)),),
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, data):
+    """Return folders of results and runs in which the teachers of two seeds are finished."""
+    home = tmp_path_factory.mktemp("contest")
+    for seed in (0, 1):
+        folder = home / "runs" / run_name(replace(TEACHER, seed=seed))
+        list(train(replace(TEACHER, seed=seed), data, folder, workers=0))
+        add_run(folder, home / "results", [TABLE])
+    return {"results": home / "results", "runs": home / "runs"}
+
+
+def test_together_is_the_mean_of_the_probabilities(places, data):
+    runs = sorted(places["runs"].iterdir())
+    mean = np.mean([np.exp(RunFolder(run).read_predictions("validation")) for run in runs], axis=0)
+    expected = evaluate_predictions(np.log(mean), data.split(Split.PUBLIC_TEST).labels)
+    found = evaluate_together(runs, data, Split.PUBLIC_TEST).evaluation
+    assert found.confusion == expected.confusion
+    assert found.loss == pytest.approx(expected.loss, abs=1e-5)
+
+
+def test_a_split_without_faces_is_refused(places, data):
+    runs = sorted(places["runs"].iterdir())
+    with pytest.raises(DataError) as caught:
+        evaluate_together(runs, data.without(Split.PUBLIC_TEST), Split.PUBLIC_TEST)
+    assert str(caught.value) == "made by a test: expected faces in PublicTest, got none"
+
+
+def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, data):
+    assert take_up_ensembles(TABLE, 3, data, **places) == []  # seed 2 is not finished
+    (path,) = take_up_ensembles(TABLE, 2, data, **places)
+    content = read_ensembles(places["results"], {"contest": TABLE})["contest", "both"]
+    networks = sorted(run.network for run in runs_of(TABLE.rows[0], TABLE, read_results(places["results"])))
+    assert (content["members"], content["views"], content["protocol"]) == (networks, ["mirror"], "standard")
+    assert set(content["evaluation"]) == {"validation", "test", "test_without_copies"}
+    assert take_up_ensembles(TABLE, 2, data, **places) == []
+    assert take_up_ensembles(TABLE, 1, data, **places) == [path]
+    assert json.loads(path.read_text())["members"] != networks
+
+
+def test_a_damaged_result_of_an_ensemble_is_named(tmp_path):
+    path = tmp_path / "contest" / "both" / "ensemble.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema": 1}')
+    with pytest.raises(RunError) as caught:
+        read_ensembles(tmp_path, {"contest": TABLE})
+    assert str(caught.value).startswith(f"{path}: not the result of an ensemble (KeyError")
+
+
+def test_a_row_waits_for_its_teachers_and_then_learns_from_them(places, data):
+    waiting, ready = (
+        {run.rows[0][1].slug: run for run in plan([TABLE], seeds, data, **places) if run.recipe.seed == 0}
+        for seeds in (3, 2)
+    )
+    assert (waiting["student"].state, waiting["alone"].state) == (State.WAITS, State.NEW)
+    assert ready["student"].state is State.NEW
+    assert ready["student"].recipe.teachers == tuple(
+        sorted(run.network for run in runs_of(TABLE.rows[0], TABLE, read_results(places["results"])))
+    )
+    assert sorted(ready["student"].teachers) == sorted(folder.name for folder in places["runs"].iterdir())
+
+
+def test_a_taught_run_belongs_to_the_row_it_was_taught_for_and_an_untaught_one_does_not(places, data, tmp_path):
+    teachers = sorted(places["runs"].iterdir())
+    lesson = ask_teachers(teachers, data.split(Split.TRAINING))
+    list(train(replace(STUDENT, teachers=lesson.teachers), data, tmp_path / "taught", workers=0, lesson=lesson))
+    list(train(STUDENT, data, tmp_path / "alone", workers=0))
+    assert add_run(tmp_path / "taught", places["results"], [TABLE]).parent.name == "student"
+    assert add_run(tmp_path / "alone", places["results"], [TABLE]).parent.name == "alone"
+    done = {run.rows[0][1].slug: run.state for run in plan([TABLE], 1, data, **places)}
+    assert done.pop("tuned") is State.NEW
+    assert set(done.values()) == {State.DONE}
+
+
+def test_a_row_that_begins_with_another_waits_for_its_seed_0_and_owns_what_began_there(places, data, tmp_path):
+    fresh = {"results": tmp_path / "results", "runs": places["runs"]}
+    list(train(STUDENT, data, tmp_path / "alone", workers=0))
+
+    def tuned(seeds=2):
+        return [run for run in plan([TABLE], seeds, data, **fresh) if run.rows[0][1].slug == "tuned"]
+
+    assert [run.state for run in tuned()] == [State.WAITS] * 2
+    add_run(tmp_path / "alone", fresh["results"], [TABLE])
+    name = RunFolder(tmp_path / "alone").network()
+    assert [(run.state, run.recipe.init, run.init) for run in tuned()] == [(State.NEW, name, run_name(STUDENT))] * 2
+    weights = load_run(tmp_path / "alone")[1].state_dict()
+    list(train(replace(tuned()[1].recipe, device="cpu"), data, tmp_path / "tuned", workers=0, weights=weights))
+    assert add_run(tmp_path / "tuned", fresh["results"], [TABLE]).parent.name == "tuned"
+    assert [run.state for run in tuned()] == [State.NEW, State.DONE]

@@ -1,0 +1,136 @@
+"""The pages of our own tables: beside published numbers, and what each way brings."""
+
+from dataclasses import replace
+
+from ferkit.experiments import TABLES
+from ferkit.report.pages import render
+from ferkit.report.results import Run
+from ferkit.report.runs import plan
+from ferkit.report.table import Ensemble, Published, Row, Table
+from ferkit.training.recipe import Recipe
+
+BASE = Recipe(model="layers")
+OTHER = replace(BASE, lr=0.1)
+
+
+def row(slug, recipe, **more):
+    return Row(slug=slug, label=slug.title(), recipe=recipe, accuracy=None, loss=None, **more)
+
+
+CONTEST = Table(
+    name="contest",
+    title="A contest",
+    source="a test",
+    unclear=("One sentence.",),
+    rows=(row("one", BASE), row("two", OTHER, taught_by=("one",))),
+    ensembles=(Ensemble(slug="all", label="All", members=("one", "two"), views=("mirror",)),),
+    published=(
+        Published(label="Theirs", networks=3, accuracy=70.04, split="PrivateTest", outside="", source="Them, 2020"),
+    ),
+)
+WAYS = Table(
+    name="ways",
+    title="Ways",
+    source="a test",
+    unclear=(),
+    rows=(row("base", BASE), row("other", OTHER), row("never", replace(BASE, lr=0.2))),
+    baseline="base",
+)
+
+
+def run(recipe, seed, accuracy, name="a", **changes):
+    scores = {"accuracy": accuracy, "loss": 1.0, "faces": 1000, "classes": {"macro avg": {"f1-score": accuracy - 0.1}}}
+    content = {
+        "seed": seed,
+        "recipe": replace(recipe, seed=seed).to_dict(),
+        "evaluation": {"validation": scores, "test": scores},
+        "epochs": [{"number": 1, "valid": {"accuracy": accuracy}}],
+        "parameters": 1_500_000,
+        "device": "a machine",
+        "precision": "bf16",
+        "seconds": 90.0,
+        "versions": {"torch": "2.0"},
+        "commit": "abc",
+        "dirty": False,
+        "weights_sha256": f"{name}{seed}" * 32,
+        **changes,
+    }
+    return Run(f"{name}-{seed}", recipe.key(), content)
+
+
+def lines_of(table, runs, tmp_path, ensembles=None):
+    pages = render(runs, tmp_path, tmp_path / "README.md", {table.name: table}, ensembles)
+    return pages[tmp_path / f"{table.name}.md"].splitlines(), pages[tmp_path / "other.md"]
+
+
+def test_ours_stand_beside_what_others_published_each_with_its_protocol(tmp_path):
+    teachers = [run(BASE, 0, 0.70), run(BASE, 1, 0.72)]
+    taught = replace(OTHER, teachers=tuple(sorted(t.network for t in teachers)))
+    together = {
+        "members": ["x", "y", "z"],
+        "parameters": 4_500_000,
+        "seconds": 270.0,
+        "evaluation": {"test": {"accuracy": 0.745, "interval": [0.717, 0.771]}, "validation": {"accuracy": 0.73}},
+    }
+    runs = [*teachers, run(taught, 0, 0.71, name="b")]
+    lines, other = lines_of(CONTEST, runs, tmp_path, {("contest", "all"): together})
+    assert "| One | layers, 10 epochs | 1 | 71.0 ± 1.4 | 68.1 to 73.7 | - | 71.0 ± 1.4 | 2 | 1.5 | 1.5 |" in lines
+    assert (
+        "| Two | layers, 10 epochs, taught by all one | 1 | 71.0 | 68.1 to 73.7 | - | 71.0 | 1 | 1.5 | 1.5 |" in lines
+    )
+    ensemble = "| All | all one and two, each face with mirror | 3 | 74.5 | 71.7 to 77.1 | - | 73.0 | 1 | 4.5 | 4.5 |"
+    assert ensemble in lines
+    assert "| Theirs | none | Them, 2020 | PrivateTest | 3 | 70.0 |" in lines
+    assert "layers" not in other
+
+
+def test_rows_without_runs_show_dashes(tmp_path):
+    lines, _ = lines_of(CONTEST, [], tmp_path)
+    assert "| One | layers, 10 epochs | 1 | - | - | - | - | 0 | - | - |" in lines
+    assert "| All | all one and two, each face with mirror | - | - | - | - | - | - | - | - |" in lines
+
+
+def test_a_student_of_other_teachers_is_no_run_of_the_row(tmp_path):
+    stranger = run(replace(OTHER, teachers=("f" * 16,)), 0, 0.99, name="b")
+    lines, other = lines_of(CONTEST, [run(BASE, 0, 0.70), stranger], tmp_path)
+    assert any(line.startswith("| Two | layers, 10 epochs, taught by all one | 1 | - |") for line in lines)
+    assert "taught by ffffffff" in other
+
+
+def test_a_way_is_better_worse_or_not_decidable_by_the_runs_with_one_seed(tmp_path):
+    base = [run(BASE, seed, accuracy) for seed, accuracy in enumerate((0.600, 0.610, 0.605))]
+
+    def line(gains):
+        others = [run(OTHER, n, 0.6 + 0.005 * (n == 2) + 0.01 * (n == 1) + gain) for n, gain in enumerate(gains)]
+        lines, _ = lines_of(WAYS, [*base, *others], tmp_path)
+        return next(line for line in lines if line.startswith("| Other |"))
+
+    assert line((0.020, 0.021, 0.022)) == "| Other | 62.6 ± 0.6 | +2.1 | +1.9 to +2.3 | better | 52.6 ± 0.6 | 3 | 1.5 |"
+    assert "| worse |" in line((-0.020, -0.021, -0.022))
+    assert "| not decidable with these runs |" in line((0.02, -0.02, 0.01))
+    assert "| +2.0 | - | not decidable with these runs | 52.0 | 1 |" in line((0.02,))
+
+
+def test_a_way_without_runs_shows_dashes(tmp_path):
+    lines, _ = lines_of(WAYS, [run(BASE, 0, 0.6)], tmp_path)
+    assert "| Never | - | - | - | - | - | 0 | - |" in lines
+
+
+def test_runs_that_choose_never_read_the_test_split_and_no_other_row_takes_them_for_its_own(tmp_path):
+    from conftest import make_data
+
+    chosen = plan([WAYS], 1, make_data(), results=tmp_path / "results", runs=tmp_path / "runs")
+    assert [each.tested for each in chosen] == [False] * 3
+    choosing = {row.recipe.key() for row in TABLES["ablations"].every}
+    others = {row.recipe.key() for name, table in TABLES.items() if name != "ablations" for row in table.every}
+    assert not choosing & others
+
+
+def test_every_ablation_differs_from_the_base_in_one_thing():
+    table = TABLES["ablations"]
+    base = next(row.recipe for row in table.rows if row.slug == table.baseline)
+    for each in table.rows:
+        ours, theirs = each.recipe.to_dict(), base.to_dict()
+        changed = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+        expected = 0 if each.slug == "base" else 2 if changed & {"augment_backend", "lr"} else 1
+        assert len(changed) == expected, (each.slug, changed)
