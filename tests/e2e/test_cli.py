@@ -223,10 +223,12 @@ def test_check_prints_counts_and_speaks_json(ferkit, small_csv):
     assert sum(json.loads(out)["counts"]["Training"].values()) == 96
 
 
-def test_preview_draws_a_sheet(ferkit, small_csv, tmp_path):
+@pytest.mark.parametrize("augmentation", ["report", "faces", "none"])
+def test_preview_draws_a_sheet(augmentation, ferkit, small_csv, tmp_path):
     import cv2
 
-    code, out, _ = ferkit("data", "preview", "--data", small_csv, "--out", tmp_path / "sheet.png")
+    where = ("--data", small_csv, "--out", tmp_path / "sheet.png")
+    code, out, _ = ferkit("data", "preview", *where, "--augmentation", augmentation)
     assert code == 0
     assert "8 faces, 8 versions each" in out
     sheet = cv2.imread(str(tmp_path / "sheet.png"))

@@ -21,8 +21,8 @@ TABLE = Table(
     part="test",
     unclear=(
         "Protocol `standard`: Training alone is trained on (by `champion`, `ensemble` and `speedrun` without the faces",
-        "that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, read once for each",
-        "network. No images and no weights from elsewhere. Rows that say *two cores* were trained on a processor.",
+        "that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, read once for",
+        "each network. No images and no weights from elsewhere. Rows that say *two cores* were trained on a processor.",
     ),
     rows=(
         Row(slug="cpu-teacher", label="compact's teacher, two cores", recipe=TEACHER, accuracy=None, loss=None),

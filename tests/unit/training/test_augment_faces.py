@@ -7,6 +7,7 @@ import torch
 
 from conftest import make_faces
 from ferkit.training import augment_faces as module
+from ferkit.training.augment import build_augmentation
 from ferkit.training.augment_faces import augment_faces, draw_faces
 
 FACES = torch.from_numpy(make_faces(64).images)
@@ -112,3 +113,9 @@ def test_alternating_mirror_images_leave_the_other_draws_as_they_are():
     random, alternating = (draw_faces(7, epochs, samples, mirror) for mirror in ("random", "alternating"))
     others = [n for n in range(16) if n != 2]
     assert torch.equal(random[:, others], alternating[:, others])
+
+
+def test_one_face_at_a_time_is_what_many_at_once_are():
+    one = build_augmentation("faces", 5)
+    alone = np.stack([one(FACES[n].numpy(), epoch=2, sample=n) for n in range(8)])
+    assert np.array_equal(alone, augment_faces(FACES[:8], draws(range(8), seed=5, epoch=2)).numpy())
