@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +186,18 @@ BAD = [
     pytest.param(
         ["data", "preview", "--data", "CSV", "--out", "sheet.gif"], "expected a name that ends in", id="picture"
     ),
+    pytest.param(["data", "votes", "CSV", "--data", "CSV"], "expected the columns of fer2013new.csv", id="no votes"),
+    pytest.param(
+        ["train", "--recipe", "model1", "--data", "CSV", "--out", "OUT", "--votes", "nowhere", "--teacher", "RUN"],
+        "learns from teachers or from votes, not from both",
+        id="votes and a teacher",
+    ),
+    pytest.param(
+        ["train", "--recipe", "compact", "--data", "CSV", "--out", "OUT", "--init", "RUN"],
+        "expected initial weights of compact, got others",
+        id="weights of another network",
+    ),
+    pytest.param(["evaluate", "RUN", "RUN", "--data", "CSV", "--views", "mirrow"], "did you mean 'mirror'?", id="view"),
     pytest.param(
         ["results", "--add", "OUT", "--results", "OUT"], "expected a folder written by `ferkit train`", id="unfinished"
     ),
@@ -221,6 +234,42 @@ def test_check_prints_counts_and_speaks_json(ferkit, small_csv):
     assert "Training" in out
     code, out, _ = ferkit("data", "check", small_csv, "--json")
     assert sum(json.loads(out)["counts"]["Training"].values()) == 96
+
+
+def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv, tmp_path):
+    columns = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt", "unknown", "NF"]
+    lines = [",".join(["Usage", *columns])]
+    for number, row in enumerate(small_csv.read_text().splitlines()[1:]):
+        label, _, split = row.split(",")
+        chosen = int(label) if number % 4 else (int(label) + 1) % 7
+        lines.append(",".join([split, *(str(8 * (n == chosen)) for n in range(7)), "1", "1", "0"]))
+    votes = tmp_path / "fer2013new.csv"
+    votes.write_text("\n".join(lines) + "\n")
+    code, out, _ = ferkit("data", "votes", votes, "--data", small_csv)
+    assert code == 0
+    assert re.search(r"^label is a first choice +75.0% +75.0% +75.0%$", out, re.MULTILINE)
+    found = json.loads(ferkit("data", "votes", votes, "--data", small_csv, "--json")[1])
+    assert found["agreement"] == {"Training": 0.75, "PublicTest": 0.75, "PrivateTest": 0.75}
+    run = ("--data", small_csv, "--recipe", "layers", "--set", "epochs=1", "--out", tmp_path / "run")
+    assert ferkit("train", *run, "--votes", votes)[0] == 0
+    recipe = json.loads((tmp_path / "run/result.json").read_text())["recipe"]
+    assert len(recipe["votes"]) == 16
+    assert recipe["teachers"] == []
+
+
+@pytest.mark.parametrize("views", ["", "mirror", "mirror,shifts"])
+def test_several_runs_and_views_answer_together(views, ferkit, trained, tmp_path):
+    csv, run = trained
+    where = ("--data", csv, "--split", "validation", "--json", "--out", tmp_path / "out")
+    code, out, _ = ferkit("evaluate", run, run, "--views", views, *where)
+    assert code == 0
+    found = json.loads(out)
+    assert found["runs"] == [str(run), str(run)]
+    assert found["views"] == [name for name in views.split(",") if name]
+    alone = json.loads(ferkit("evaluate", run, *where)[1])
+    if not views:  # a network together with itself says what it says alone
+        assert found["all"]["confusion"] == alone["all"]["confusion"]
+    assert Path(found["confusion_png"]).exists()
 
 
 @pytest.mark.parametrize("augmentation", ["report", "faces", "none"])

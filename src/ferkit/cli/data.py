@@ -30,6 +30,37 @@ def check(
 
 
 @app.command()
+def votes(
+    path: Annotated[Path, typer.Argument(help="fer2013new.csv of FER+.")],
+    data: Annotated[Path, typer.Option("--data", help="The fer2013.csv whose rows they are for.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what the FER+ taggers say of the faces, and how often they agree with the labels."""
+    notice(f"reading {path}")
+    from ferkit.data import read_fer2013
+    from ferkit.data.votes import read_votes, summarise
+    from ferkit.labels import EXPRESSIONS
+
+    found = summarise(read_votes(path, read_fer2013(data)), str(path))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+        return
+    typer.echo(f"{found.source}: votes for {found.rows:,} faces")
+    typer.echo(f"{'':26}" + "".join(f"{split:>13}" for split in found.taggers))
+    for name, numbers, form in (
+        ("without a vote", found.without_votes, ",d"),
+        ("votes a face", found.taggers, ".2f"),
+        ("label is a first choice", found.agreement, ".1%"),
+        ("all votes for one class", found.unanimous, ".1%"),
+    ):
+        typer.echo(f"{name:26}" + "".join(f"{number:13{form}}" for number in numbers.values()))
+    typer.echo("\nfirst choice of the taggers (columns) by label (rows)")
+    typer.echo(f"{'':>9}" + "".join(f"{name:>9}" for name in EXPRESSIONS))
+    for name, row in zip(EXPRESSIONS, found.confusion, strict=True):
+        typer.echo(f"{name:>9}" + "".join(f"{count:9,d}" for count in row))
+
+
+@app.command()
 def preview(
     out: Annotated[Path, typer.Option("--out", help="Picture to write (.png).")],
     path: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],

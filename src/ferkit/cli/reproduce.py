@@ -58,6 +58,9 @@ def reproduce(
     variations: Annotated[
         bool, typer.Option("--variations", help="Run the rows the report does not have, too.")
     ] = False,
+    votes: Annotated[
+        Path | None, typer.Option("--votes", metavar="FILE", help="FER+ votes, for the row that learns from them.")
+    ] = None,
     results: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
     runs: Annotated[Path, typer.Option("--runs", help="Folder of run folders.")] = Path("runs/reproduce"),
     executor: Annotated[
@@ -89,6 +92,7 @@ def reproduce(
         max_minutes=max_minutes,
         dry_run=dry_run,
         variations=variations,
+        votes=votes,
         results=results,
         runs=runs,
         executor=executor,
@@ -108,6 +112,7 @@ def run(
     max_minutes: float | None = None,
     dry_run: bool = False,
     variations: bool = False,
+    votes: Path | None = None,
     results: Path = Path("results"),
     runs: Path = Path("runs/reproduce"),
     executor: Spread = Spread.LOCAL,
@@ -162,6 +167,7 @@ def run(
                     results=results,
                     runs=runs,
                     threads=threads,
+                    votes=votes,
                     max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
                 ):
                     view.show(event)

@@ -58,6 +58,10 @@ def train(
         list[Path] | None,
         typer.Option("--teacher", metavar="RUN", help="A finished run to learn from beside the labels; repeatable."),
     ] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option("--votes", metavar="FILE", help="FER+ votes (fer2013new.csv) to learn from beside the labels."),
+    ] = None,
     init: Annotated[
         Path | None, typer.Option("--init", metavar="RUN", help="A finished run whose weights to begin with.")
     ] = None,
@@ -87,7 +91,7 @@ def train(
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
     faces = read_fer2013(data)
-    chosen, lesson, weights = _begin_with(chosen, faces, out, teacher or [], init)
+    chosen, lesson, weights = _begin_with(chosen, faces, out, teacher or [], votes, init)
     events = run(
         chosen,
         faces,
@@ -175,14 +179,21 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
 
 
 def _begin_with(
-    recipe: "Recipe", faces: "Fer2013", out: Path, teachers: list[Path], init: Path | None
+    recipe: "Recipe", faces: "Fer2013", out: Path, teachers: list[Path], votes: Path | None, init: Path | None
 ) -> "tuple[Recipe, Lesson | None, Mapping[str, Tensor] | None]":
     """Return the recipe with the names of other networks in it, what its teachers say, and its first weights."""
     from ferkit.data import Split
+    from ferkit.data.votes import read_votes
+    from ferkit.errors import RecipeError
     from ferkit.training.folder import RunFolder, load_run
-    from ferkit.training.teaching import ask_teachers, teacher_names
+    from ferkit.training.teaching import ask_teachers, count_votes, teacher_names
 
     lesson = weights = None
+    if votes and (teachers or recipe.teachers):
+        raise RecipeError("a network learns from teachers or from votes, not from both: leave out --teacher or --votes")
+    if votes:
+        lesson = count_votes(read_votes(votes, faces))
+        recipe = replace(recipe, votes=lesson.teachers[0])
     if teachers and not RunFolder(out).lesson.exists():
         notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
         lesson = ask_teachers(teachers, faces.split(Split.TRAINING))

@@ -1,10 +1,10 @@
 """Trains one run in a process of its own: ``python -m ferkit.report.child FOLDER``.
 
 Reads a line of JSON on stdin: ``recipe``; ``data``, the path of the data set; ``teachers``, run folders to learn from;
-``init``, the run folder whose weights to begin with, or nothing; and ``tested``, whether it may read the test split.
-Writes lines of JSON to stdout: ``{"progress": share}`` at most once a second, at last ``{"finished": true}``,
-``{"stopped": where}`` or ``{"failed": reason}``. Stdin stays open while the parent lives; when it closes, the run is
-saved and stops, so that nothing trains on unwatched after the parent was killed.
+``init``, the run folder whose weights to begin with, and ``votes``, the file of FER+ votes, or nothing; and ``tested``,
+whether it may read the test split. Writes lines of JSON to stdout: ``{"progress": share}`` at most once a second, at
+last ``{"finished": true}``, ``{"stopped": where}`` or ``{"failed": reason}``. Stdin stays open while the parent lives;
+when it closes, the run is saved and stops, so that nothing trains on unwatched after the parent was killed.
 """
 
 import json
@@ -52,22 +52,25 @@ def main() -> int:
 
 def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
     from ferkit.data import Split, read_fer2013
+    from ferkit.data.votes import read_votes
     from ferkit.training.folder import RunFolder, load_run
     from ferkit.training.loop import Step
     from ferkit.training.recipe import make_recipe
     from ferkit.training.run import Finished, Started, Stopped, train
-    from ferkit.training.teaching import ask_teachers
+    from ferkit.training.teaching import ask_teachers, count_votes
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
             recipe = _as_begun(make_recipe(request["recipe"]), RunFolder(folder))
             data = read_fer2013(Path(request["data"]))
-            if not request["tested"]:
-                data = data.without(recipe.protocol.test)
             lesson = None
             if request["teachers"] and not RunFolder(folder).lesson.exists():
                 lesson = ask_teachers([Path(run) for run in request["teachers"]], data.split(Split.TRAINING))
+            elif request["votes"] and recipe.votes:
+                lesson = count_votes(read_votes(request["votes"], data))
+            if not request["tested"]:
+                data = data.without(recipe.protocol.test)
             weights = None
             if request["init"] and not RunFolder(folder).last.exists():
                 weights = load_run(Path(request["init"]))[1].state_dict()

@@ -123,7 +123,8 @@ def _settings(row: Row) -> str:
     recipe = row.recipe
     begun = f", begun with {row.begun_by}" if row.begun_by else ""
     taught = f", taught by all {' and '.join(row.taught_by)}" if row.taught_by else ""
-    return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}"
+    votes = ", beside FER+ votes" if recipe.votes else ""
+    return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}{votes}"
 
 
 def _together(ensemble: Ensemble, content: Mapping[str, Any] | None) -> list[str]:

@@ -39,6 +39,8 @@ class Job:
     """Run folders of its teachers; absolute."""
     init: Path | None = None
     """Run folder whose weights it begins with; absolute."""
+    votes: Path | None = None
+    """FER+ votes, for a recipe that learns from them; absolute."""
     tested: bool = True
     """Whether it may read the test split."""
 
@@ -50,6 +52,7 @@ class Job:
                 "data": str(self.data),
                 "teachers": [str(folder) for folder in self.teachers],
                 "init": str(self.init or ""),
+                "votes": str(self.votes or ""),
                 "tested": self.tested,
             }
         )

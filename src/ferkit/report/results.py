@@ -160,6 +160,8 @@ def run_label(recipe: Mapping[str, Any]) -> str:
     parts += [f"{name.replace('_', ' ')} {recipe[name]:g}" for name in ("label_smoothing", "mixup") if recipe.get(name)]
     if recipe.get("teachers"):
         parts.append(f"taught by {', '.join(name[:8] for name in recipe['teachers'])}")
+    if recipe.get("votes"):
+        parts.append(f"FER+ votes {recipe['votes'][:8]}")
     return ", ".join(parts)
 
 

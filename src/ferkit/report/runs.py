@@ -247,6 +247,7 @@ def reproduce(
     results: Path,
     runs: Path,
     threads: int | None = None,
+    votes: Path | None = None,
     max_minutes: float | None = None,
 ) -> Iterator[Event]:
     """Train what is not done; everything happens while the events are consumed.
@@ -262,6 +263,7 @@ def reproduce(
         results: Folder of result files.
         runs: Folder of run folders.
         threads: Of one run on a processor; as PyTorch chooses if ``None``.
+        votes: FER+ votes, for rows that learn from them.
         max_minutes: Stop cleanly within so long.
 
     Yields:
@@ -288,7 +290,7 @@ def reproduce(
             while waiting and len(running) < executor.slots and not stop.reason:
                 run = waiting.popleft()
                 yield Begun(run=run)
-                executor.start(_job(run, data, runs, threads))
+                executor.start(_job(run, data, runs, threads, votes))
                 running[run.name] = run
             if stop.reason and not asked:
                 asked = True
@@ -378,7 +380,7 @@ def _epoch_seconds(folder: RunFolder) -> list[float]:
         raise RunError(f"{folder.path / 'metrics.csv'}: not the metrics of a run ({type(error).__name__})") from None
 
 
-def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None) -> Job:
+def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None, votes: Path | None) -> Job:
     return Job(
         name=run.name,
         recipe=run.recipe.to_dict(),
@@ -387,6 +389,7 @@ def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None) -> Job:
         threads=threads,
         teachers=tuple((runs / name).resolve() for name in run.teachers),
         init=(runs / run.init).resolve() if run.init else None,
+        votes=votes.expanduser().resolve() if votes else None,
         tested=run.tested,
     )
 

@@ -114,8 +114,17 @@ class Recipe:
         ),
     ] = ()
 
+    votes: Annotated[
+        str,
+        Field(
+            description="FER+ votes that are learnt beside the labels: the first digits of the SHA-256 of their "
+            "counts; `ferkit train --votes FILE` writes them; never together with teachers"
+        ),
+    ] = ""
+
     distill: Annotated[
-        float, Field(ge=0, le=1, description="weight of what the teachers say in the loss; the labels have the rest")
+        float,
+        Field(ge=0, le=1, description="weight of what teachers or votes say in the loss; the labels have the rest"),
     ] = 0.5
 
     average: Annotated[
@@ -205,9 +214,16 @@ class Recipe:
 
     @pydantic.model_validator(mode="after")
     def _one_way_with_labels(self) -> "Recipe":
+        if self.teachers and self.votes:
+            raise ValueError("a network learns from teachers or from votes, not from both")
         if self.loss == "gce" and self.label_smoothing > 0:
             raise ValueError("loss gce takes labels as they are; set label_smoothing to 0")
         return self
+
+    @property
+    def advisers(self) -> tuple[str, ...]:
+        """Names of what is learnt from beside the labels: networks, or votes."""
+        return self.teachers or ((self.votes,) if self.votes else ())
 
     @property
     def decay(self) -> float:

@@ -43,7 +43,7 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
-from ferkit.training.teaching import Lesson, read_lesson, write_lesson
+from ferkit.training.teaching import Lesson, check_lesson, read_lesson, write_lesson
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
@@ -139,7 +139,7 @@ def train(
         devices: Processes on this machine, one a device; several train with DDP.
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
-        lesson: What the recipe's teachers say of Training; kept in ``out``, so a run that goes on needs it no more.
+        lesson: What the recipe's teachers or votes say of Training; kept in ``out``, so that a run goes on without.
         weights: Of the network that the recipe's ``init`` names; kept in the run's first checkpoint.
         compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
@@ -161,6 +161,7 @@ def train(
     if folder.result.exists():
         yield Finished(result=folder.read_result())
         return
+    _check_beginning(recipe, folder, lesson, weights)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
     if device == "cpu":
@@ -212,8 +213,8 @@ class _Run:
         if recipe.batch_size < needed:
             raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
         self.taught: NDArray[np.float32] | None = None
-        if recipe.teachers:
-            self.taught = read_lesson(folder, recipe.teachers, len(self.train)).probabilities
+        if recipe.advisers:
+            self.taught = read_lesson(folder, recipe.advisers, len(self.train)).probabilities
         if recipe.drop_copies:
             own = ~copies_of_tests(data)
             self.train = self.train[own]
@@ -221,8 +222,6 @@ class _Run:
         self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
         if self.steps == 0:
             raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
-        if recipe.init and weights is None and not folder.last.exists():
-            raise RunError(f"{folder.path}: these settings begin with {recipe.init}; name its run with --init")
         self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric), weights)
         self.identity = {
             "recipe": recipe.key(),
@@ -394,6 +393,24 @@ def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:
     model = build_model(recipe.model, **recipe.options)
     synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return synchronised
+
+
+def _check_beginning(
+    recipe: Recipe, folder: RunFolder, lesson: Lesson | None, weights: Mapping[str, Tensor] | None
+) -> None:
+    """Raise a RunError where what the recipe names is missing or does not fit, before anything is written."""
+    if recipe.advisers and lesson is None:
+        check_lesson(folder, recipe.advisers)
+    if not recipe.init or folder.last.exists():
+        return
+    if weights is None:
+        raise RunError(f"{folder.path}: these settings begin with {recipe.init}; name its run with --init")
+    with torch.device("meta"):
+        expected = build_model(recipe.model, **recipe.options).state_dict()
+    for name in {**expected, **weights}:
+        ours, theirs = (str(tuple(found[name].shape)) if name in found else "none" for found in (expected, weights))
+        if ours != theirs:
+            raise RunError(f"expected initial weights of {recipe.model}, got others: {name} is {theirs}, not {ours}")
 
 
 def _check_splits(recipe: Recipe, data: Fer2013) -> None:

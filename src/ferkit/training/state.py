@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ferkit.errors import RunError
 from ferkit.evaluation.metrics import Metrics, metrics_of
 from ferkit.labels import NUM_CLASSES
 from ferkit.models import build_model
@@ -132,18 +131,11 @@ def new_state(
         device: Where the counts are kept and the weights go.
         model: Trained instead of the recipe's network, for experiments with others.
         weights: The network begins with them, as ``state_dict`` writes them.
-
-    Raises:
-        RunError: The weights are of another network.
     """
     torch.manual_seed(recipe.seed)
     model = model if model is not None else build_model(recipe.model, **recipe.options)
     if weights is not None:
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            problem = " ".join(str(error).split("\n")[1:2]).strip()
-            raise RunError(f"expected initial weights of {recipe.model}, got others: {problem}") from None
+        model.load_state_dict(weights)
     model = model.to(device)
     optimizer = build_optimizer(model, recipe)
     average = None

@@ -264,6 +264,7 @@ OTHERS = {
     "drop_copies": True,
     "init": "0123456789abcdef",
     "teachers": ("0123456789abcdef",),
+    "votes": "0123456789abcdef",
     "distill": 0.7,
     "average": 0.9,
     "scheduler": "cosine",
@@ -327,7 +328,7 @@ def test_neither_the_key_nor_the_toml_depends_on_the_order_of_the_options():
 
 
 def test_a_recipe_with_every_field_changed_survives_toml():
-    recipe = Recipe(**{**OTHERS, "options": {"dropout": 0.5}})
+    recipe = Recipe(**{**OTHERS, "options": {"dropout": 0.5}, "votes": ""})
     assert recipe_from_toml(recipe.to_toml(), "recipe.toml") == recipe
 
 

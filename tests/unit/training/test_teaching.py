@@ -8,13 +8,14 @@ import torch
 
 from conftest import make_data, make_faces
 from ferkit.data import Split
-from ferkit.errors import RunError
+from ferkit.data.votes import Votes
+from ferkit.errors import RecipeError, RunError
 from ferkit.evaluation import predict
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe
+from ferkit.training.recipe import Recipe, make_recipe
 from ferkit.training.run import Finished, Stopped, train
 from ferkit.training.schedule import soft_cross_entropy
-from ferkit.training.teaching import Lesson, ask_teachers, read_lesson, write_lesson
+from ferkit.training.teaching import Lesson, ask_teachers, count_votes, read_lesson, write_lesson
 
 RECIPE = Recipe(
     model="layers",
@@ -124,3 +125,36 @@ def test_teachers_that_are_not_there_are_asked_for(tmp_path, data):
 
 def test_teachers_enter_the_key_and_the_share_without_them_does_not_matter():
     assert replace(RECIPE, teachers=("0123456789abcdef",)).key() != RECIPE.key()
+
+
+# ------------------------------------------------------------------------------------------------------ human taggers
+
+
+def test_votes_are_learnt_like_what_teachers_say_and_the_run_goes_on_without_the_file(data, tmp_path):
+    counts = np.random.default_rng(0).integers(0, 5, (len(data), 7))
+    votes = Votes(counts, np.zeros(len(data), np.int64), data.faces.labels, data.splits)
+    lesson = count_votes(votes)
+    recipe = replace(RECIPE, votes=lesson.teachers[0])
+    *_, finished = train(recipe, data, tmp_path / "whole", workers=0, lesson=lesson)
+    *_, stopped = train(recipe, data, tmp_path / "parted", workers=0, lesson=lesson, max_minutes=0)
+    assert isinstance(stopped, Stopped)
+    list(train(recipe, data, tmp_path / "parted", workers=0, resume=True))
+    first, second = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parted"))
+    assert first == second
+    *_, plain = train(RECIPE, data, tmp_path / "plain", workers=0)
+    assert plain.result["weights_sha256"] != finished.result["weights_sha256"]
+    assert plain.result["key"] != finished.result["key"]
+
+
+def test_votes_and_teachers_are_never_mixed():
+    with pytest.raises(RecipeError) as caught:
+        make_recipe({"model": "layers", "teachers": ["0" * 16], "votes": "1" * 16})
+    assert "from teachers or from votes, not from both" in str(caught.value)
+
+
+def test_without_the_file_it_says_what_is_missing(data, tmp_path):
+    with pytest.raises(RunError) as caught:
+        list(train(replace(RECIPE, votes="1" * 16), data, tmp_path / "run", workers=0))
+    assert str(caught.value).endswith(
+        f"learn from {'1' * 16}; name their runs with --teacher, or their file with --votes"
+    )
