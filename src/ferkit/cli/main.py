@@ -21,6 +21,7 @@ from ferkit.cli import (
     recognize,
     reproduce,
     results,
+    search,
     serve,
     train,
 )
@@ -41,6 +42,7 @@ app.command("export")(export.export)
 app.command("card")(card.card)
 app.command("recipes")(recipes.recipes)
 app.command("models")(models.models)
+app.command("search")(search.search)
 app.command("reproduce")(reproduce.reproduce)
 app.command("results")(results.results)
 app.add_typer(data.app, name="data")
