@@ -86,7 +86,7 @@ def test_a_search_that_is_done_does_nothing_and_one_with_more_trials_goes_on(sea
 
 
 def test_hopeless_trials_are_given_up_and_keep_their_checkpoints(tmp_path):
-    data = make_data(training=600, tests=40)  # enough to tell them apart after one epoch
+    data = make_data(training=300, tests=40)  # enough to tell them apart after one epoch
     space = (Range("lr", choices=(0.03, 1e-9)),)
     recipe = replace(RECIPE, epochs=4)
     trials = tried(search(recipe, space, data, tmp_path / "out", trials=7, pruner="asha"))

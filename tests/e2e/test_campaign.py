@@ -1,0 +1,106 @@
+"""The script for a lent GPU: stops in time, packs within its limits, and goes on elsewhere with what it packed."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import make_data, write_csv
+from ferkit.errors import RunError
+from ferkit.experiments import TABLES
+from ferkit.report.results import add_run
+from ferkit.report.runs import State, plan, run_name
+from ferkit.training.folder import load_run
+from ferkit.training.recipe import Recipe
+from ferkit.training.run import train
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "campaign.py"
+
+
+@pytest.fixture(scope="module")
+def campaign():
+    spec = importlib.util.spec_from_file_location("campaign", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["campaign"] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Return a work folder with three finished runs, one of them a teacher of our own table."""
+    work = tmp_path_factory.mktemp("work")
+    quick = {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"}
+    recipes = [Recipe(model="layers", seed=seed, **quick) for seed in (0, 1)]
+    teacher = next(row.recipe for row in TABLES["champion"].rows if row.slug == "cpu-teacher")
+    for recipe in recipes:
+        folder = work / "runs" / run_name(recipe)
+        list(train(recipe, make_data(), folder, workers=0))
+        add_run(folder, work / "results", TABLES.values())
+    # a run of the teacher's recipe, as far as names and files say
+    folder = work / "runs" / run_name(teacher)
+    list(train(replace(teacher, epochs=1, precision="float32"), make_data(), folder, workers=0))
+    (folder / "recipe.toml").write_text(teacher.to_toml())
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "recipe": teacher.to_dict(), "key": teacher.key()}))
+    add_run(folder, work / "results", TABLES.values())
+    return work
+
+
+def test_everything_comes_home_within_the_limits_and_serves_elsewhere(campaign, work, tmp_path):
+    limits = campaign.Limits(files=12, bytes=1_000_000)
+    said = campaign.pack(work, tmp_path / "out", limits)
+    assert said == f"{tmp_path / 'out'}: 3 results, weights of 3 runs, 0 left"
+    files = list((tmp_path / "out").iterdir())
+    assert len(files) <= 12
+    assert max(path.stat().st_size for path in files) <= 1_000_000
+    elsewhere = tmp_path / "elsewhere"
+    assert campaign.unpack(tmp_path / "out", elsewhere) == "3 runs with their weights"
+    for folder in (work / "runs").iterdir():
+        here, there = (load_run(runs / "runs" / folder.name)[1].state_dict() for runs in (work, elsewhere))
+        assert all((here[name] == there[name]).all() for name in here)
+    places = {"results": elsewhere / "results", "runs": elsewhere / "runs"}
+    states = {run.rows[0][1].slug: run.state for run in plan([TABLES["champion"]], 1, make_data(), **places)}
+    assert states["cpu-teacher"] is State.DONE
+    assert states["cpu-compact"] is State.NEW  # its teacher is there
+    assert states["member"] is State.WAITS
+
+
+def test_what_teaches_comes_first_where_there_is_little_room(campaign, work, tmp_path):
+    teacher = run_name(next(row.recipe for row in TABLES["champion"].rows if row.slug == "cpu-teacher"))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
+    index = json.loads((tmp_path / "out/index.json").read_text())
+    assert list(index["runs"]) == [teacher]
+    assert len(index["left"]) == 2
+
+
+def test_a_second_call_leaves_nothing_of_the_first(campaign, work, tmp_path):
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_damaged_piece_is_named(campaign, work, tmp_path):
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
+    piece = next((tmp_path / "out").glob("*.part-0"))
+    piece.write_bytes(piece.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunError) as caught:
+        campaign.unpack(tmp_path / "out", tmp_path / "elsewhere")
+    assert str(caught.value).endswith("the pieces are not what was packed")
+
+
+@pytest.mark.slow
+def test_it_stops_in_time_and_packs_what_there_is(tmp_path):
+    csv = write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
+    command = [sys.executable, SCRIPT, "--data", csv, "--work", tmp_path / "work", "--out", tmp_path / "out"]
+    command += ["--minutes", "0.9", "--device", "cpu", "--jobs", "1"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    assert "ferkit reproduce table-1" in done.stdout
+    assert "results, weights of" in done.stdout
+    assert (tmp_path / "out/index.json").exists()
+    begun = list((tmp_path / "work/runs").iterdir())
+    assert begun

@@ -1,0 +1,189 @@
+"""Does what is owed on a GPU, the most valuable first, inside the minutes it is given; goes on where it stopped.
+
+Run:      python tools/campaign.py --data fer2013.csv --work WORK --out OUT --minutes 9 [--earlier OUT ...]
+Costs:    as many minutes as it is given, on one GPU.
+Expected: WORK holds results and run folders, as `ferkit reproduce` writes them; OUT holds what to carry home, in few
+          files of limited size: every result, then the weights of finished runs, those that others learn from first.
+Dry run:  python tools/campaign.py --data fer2013.csv --work /tmp/work --out /tmp/out --minutes 1 --device cpu
+
+For machines that keep nothing and give back little. On the same machine the next call goes on from the checkpoints in
+WORK. On another one, ``--earlier`` names what earlier calls brought home: finished runs are not trained again, and
+those whose weights came along can teach. The results go into the project's ``results``, for ``ferkit results``.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ferkit.errors import FerkitError, RunError
+from ferkit.experiments import REPORTED, TABLES
+from ferkit.files import write_bytes, write_text
+from ferkit.report.runs import finished_runs, run_name
+from ferkit.training.folder import RunFolder
+from ferkit.training.recipe import make_recipe
+
+STEPS: tuple[tuple[tuple[str, ...], int], ...] = (
+    (tuple(REPORTED), 1),
+    (("champion",), 3),
+    (("ablations",), 3),
+    (tuple(REPORTED), 3),
+)
+"""Targets of `ferkit reproduce`, and seeds, in order."""
+
+INDEX, RESULTS = "index.json", "results.tar.gz"
+KEPT = ("recipe.toml", "result.json", "weights.safetensors")
+"""Files of a run folder that make it a teacher elsewhere."""
+
+PACKING = 0.5
+"""Minutes kept for packing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be carried home."""
+
+    files: int
+    bytes: int
+    """Of one file."""
+
+
+def main() -> None:
+    """Train until the time is up, then pack."""
+    asked = _parser().parse_args()
+    ends = time.monotonic() + 60 * asked.minutes
+    try:
+        for folder in asked.earlier:
+            print(f"{folder}: {unpack(folder, asked.work)}", flush=True)
+        for targets, seeds in STEPS:
+            left = (ends - time.monotonic()) / 60 - PACKING
+            if left <= 0 or not _reproduce(targets, seeds, left, asked):
+                break
+        print(pack(asked.work, asked.out, Limits(asked.files, int(asked.mib * 2**20))))
+    except FerkitError as error:
+        sys.exit(f"error: {error}")
+
+
+def pack(work: Path, out: Path, limits: Limits) -> str:
+    """Write what to carry home, and say what it is.
+
+    Args:
+        work: With ``results`` and ``runs``.
+        out: Emptied of what an earlier call left there.
+        limits: Weights that do not fit any more are left out; the index names them.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for old in [out / INDEX, out / RESULTS, *out.glob("*.tar.part-*")]:
+        old.unlink(missing_ok=True)
+    results = _tar((path, path.relative_to(work)) for path in sorted((work / "results").rglob("*.json")))
+    if len(results) > limits.bytes:
+        raise RunError(f"{work / 'results'}: {len(results)} bytes of results, more than {limits.bytes} in one file")
+    write_bytes(out / RESULTS, results)
+    room, packed, left = limits.files - 2, {}, []
+    for folder in _wanted(work):
+        whole = _tar(((folder / name, Path("runs", folder.name, name)) for name in KEPT), packed=False)
+        pieces = [whole[start : start + limits.bytes] for start in range(0, len(whole), limits.bytes)]
+        if len(pieces) > room:
+            left.append(folder.name)
+            continue
+        room -= len(pieces)
+        for number, piece in enumerate(pieces):
+            write_bytes(out / f"{folder.name}.tar.part-{number}", piece)
+        packed[folder.name] = {"pieces": len(pieces), "sha256": hashlib.sha256(whole).hexdigest()}
+    write_text(out / INDEX, json.dumps({"runs": packed, "left": left}, indent=1) + "\n")
+    number = len(list((work / "results").rglob("seed-*.json")))
+    return f"{out}: {number} results, weights of {len(packed)} runs, {len(left)} left"
+
+
+def unpack(out: Path, work: Path) -> str:
+    """Put what an earlier call brought home where `ferkit reproduce` finds it, and say what it was.
+
+    Raises:
+        RunError: A piece is missing or damaged.
+    """
+    try:
+        index = json.loads((out / INDEX).read_text(encoding="utf-8"))
+        _untar((out / RESULTS).read_bytes(), work)
+        for name, entry in index["runs"].items():
+            whole = b"".join((out / f"{name}.tar.part-{number}").read_bytes() for number in range(entry["pieces"]))
+            if hashlib.sha256(whole).hexdigest() != entry["sha256"]:
+                raise RunError(f"{out / name}: the pieces are not what was packed")
+            if not (work / "runs" / name / "result.json").exists():
+                _untar(whole, work)
+    except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+        raise RunError(f"{out}: expected what an earlier call packed ({type(error).__name__}: {error})") from None
+    return f"{len(index['runs'])} runs with their weights"
+
+
+def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argparse.Namespace) -> bool:
+    """Run `ferkit reproduce`; return whether there is time left."""
+    command = [sys.executable, "-m", "ferkit", "reproduce", *targets, "--data", asked.data, "--seeds", seeds]
+    command += ["--results", asked.work / "results", "--runs", asked.work / "runs", "--device", asked.device]
+    command += ["--jobs", asked.jobs, "--max-minutes", f"{minutes:.2f}"]
+    if asked.votes:
+        command += ["--votes", asked.votes]
+    print("$ " + " ".join(map(str, command[1:])), flush=True)
+    began = time.monotonic()
+    subprocess.run([str(part) for part in command], check=False)  # what failed is told; the next step may do better
+    return time.monotonic() - began < 60 * minutes - 30
+
+
+def _wanted(work: Path) -> list[Path]:
+    """Return the finished run folders with weights: those that teach first, then our own tables', then the report's."""
+    results = finished_runs(work / "results")
+    taught = {name for run in results for name in run.teachers}
+    teaching = {
+        row.recipe.key()
+        for table in TABLES.values()
+        for other in table.every
+        for row in table.every
+        if row.slug in other.before
+    }
+    ours = {row.recipe.key() for name in ("champion",) for row in TABLES[name].every}
+
+    def place(run: tuple[str, str, str]) -> tuple[bool, bool, bool, str]:
+        name, network, key = run
+        return network not in taught, key not in teaching, key not in ours, name
+
+    runs = [(run_name(make_recipe(run.content["recipe"])), run.network, run.own_key()) for run in results]
+    folders = [work / "runs" / name for name, _, _ in sorted(runs, key=place)]
+    return [folder for folder in folders if RunFolder(folder).result.exists() and RunFolder(folder).weights.exists()]
+
+
+def _tar(files: Iterable[tuple[Path, Path]], *, packed: bool = True) -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:gz" if packed else "w") as archive:
+        for path, name in files:
+            archive.add(path, str(name))
+    return sink.getvalue()
+
+
+def _untar(content: bytes, where: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        archive.extractall(where, filter="data")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
+    parser.add_argument("--votes", type=Path, help="fer2013new.csv of FER+, for the row that learns from it")
+    parser.add_argument("--work", type=Path, required=True, help="folder of results and runs; keep it while you can")
+    parser.add_argument("--out", type=Path, required=True, help="folder of what to carry home")
+    parser.add_argument("--minutes", type=float, required=True, help="in all")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="what earlier calls brought home")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--files", type=int, default=8, help="files to carry home, at most")
+    parser.add_argument("--mib", type=float, default=15.5, help="of one of them, at most")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
