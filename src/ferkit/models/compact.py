@@ -49,12 +49,7 @@ class Block(nn.Module):
             nn.ReLU(),
             *conv_norm(c_out, c_out, 3, 1),
         )
-        if stride == 2:
-            self.shortcut: nn.Module = nn.Sequential(PooledConv(c_in, c_out), nn.BatchNorm2d(c_out))
-        elif c_in != c_out:
-            self.shortcut = nn.Sequential(*conv_norm(c_in, c_out, 1, 1))
-        else:
-            self.shortcut = nn.Identity()
+        self.shortcut = shortcut(c_in, c_out, halve=stride == 2)
         self.relu = nn.ReLU()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -106,6 +101,15 @@ class Compact(nn.Module):
 def conv_norm(c_in: int, c_out: int, kernel: int, stride: int) -> list[nn.Module]:
     """Return a convolution without bias that keeps or halves the picture, and its batch norm."""
     return [nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(c_out)]
+
+
+def shortcut(c_in: int, c_out: int, *, halve: bool) -> nn.Module:
+    """Return what goes past the convolutions of a block: as little as its widths and strides allow."""
+    if halve:
+        return nn.Sequential(PooledConv(c_in, c_out), nn.BatchNorm2d(c_out))
+    if c_in != c_out:
+        return nn.Sequential(*conv_norm(c_in, c_out, 1, 1))
+    return nn.Identity()
 
 
 @register

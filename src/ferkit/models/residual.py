@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ferkit.labels import NUM_CLASSES
-from ferkit.models.compact import Mean, PooledConv, conv_norm
+from ferkit.models.compact import Mean, conv_norm, shortcut
 from ferkit.models.registry import register
 
 WIDTHS = (64, 128, 256, 512)
@@ -87,12 +87,7 @@ class Block(nn.Module):
         nn.init.zeros_(norm.weight)
         extra = [Squeeze(c_out)] if squeeze else []
         self.body = nn.Sequential(*first, *second, *extra, DropPath(drop_path))
-        if halve:
-            self.shortcut: nn.Module = nn.Sequential(PooledConv(c_in, c_out), nn.BatchNorm2d(c_out))
-        elif c_in != c_out:
-            self.shortcut = nn.Sequential(*conv_norm(c_in, c_out, 1, 1))
-        else:
-            self.shortcut = nn.Identity()
+        self.shortcut = shortcut(c_in, c_out, halve=halve)
         self.relu = nn.ReLU()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
