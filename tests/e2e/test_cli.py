@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from conftest import exit_code, make_data, write_csv
 from ferkit.models import model_names
@@ -29,6 +30,19 @@ def trained(tmp_path_factory):
         patch.setattr("sys.argv", ["ferkit", *map(str, arguments)])
         assert exit_code() == 0
     return csv, folder / "run"
+
+
+def test_a_run_begins_with_the_weights_of_another(ferkit, trained, tmp_path):
+    csv, before = trained
+    settings = ("--recipe", "layers", *SETTINGS, "--set", "lr=1e-9", "--set", "epochs=1")
+    assert train(ferkit, csv, tmp_path / "run", *settings, "--init", before)[0] == 0
+    first, then = (json.loads((run / "result.json").read_text()) for run in (before, tmp_path / "run"))
+    assert then["recipe"]["init"] == first["weights_sha256"][:16]
+    ours, theirs = (load_file(run / "weights.safetensors") for run in (tmp_path / "run", before))
+    learnt = [name for name in ours if "running" not in name and "num_batches" not in name]
+    assert learnt
+    for name in learnt:  # the rate is next to nothing, so they are what they were
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-6)
 
 
 def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tmp_path):
