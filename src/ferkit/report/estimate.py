@@ -1,10 +1,11 @@
 """How long a run will take, from finished ones on a machine like this.
 
 Two ways, and no third: runs of the same settings say it; failing them, runs of the same network with other options,
-scaled by counted floating-point operations. Where there is neither, nothing is said.
+those nearest in size, scaled by counted floating-point operations. Where there is neither, nothing is said.
 """
 
 import heapq
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -56,13 +57,15 @@ class Estimates:
         """
         self._faces = faces
         self._same: dict[tuple[str, str], list[float]] = {}  # (key, precision) -> operations a second
-        self._like: dict[tuple[str, str], list[float]] = {}  # (model, precision) -> operations a second
+        self._like: dict[tuple[str, str], list[tuple[int, float]]] = {}  # -> operations a face, operations a second
         for run in finished:
             speed = _speed(run.content, machine)
             if speed is not None:
                 precision = str(run.content["precision"])
                 self._same.setdefault((run.key, precision), []).append(speed)
-                self._like.setdefault((str(run.content["recipe"]["model"]), precision), []).append(speed)
+                recipe = run.content["recipe"]
+                size = forward_flops(recipe["model"], **recipe["options"])
+                self._like.setdefault((str(recipe["model"]), precision), []).append((size, speed))
 
     def work(self, recipe: Recipe) -> float:
         """Return the operations of all forward passes over Training; proportional to the cost of the run."""
@@ -75,13 +78,16 @@ class Estimates:
             recipe: What is to run.
             precision: What ``recipe.precision`` means on this machine.
         """
-        for scaled, speeds in (
-            (False, self._same.get((recipe.key(), precision))),
-            (True, self._like.get((recipe.model, precision))),
-        ):
-            if speeds:
-                return Estimate(seconds=self.work(recipe) / median(speeds), scaled=scaled)
-        return None
+        same = self._same.get((recipe.key(), precision))
+        if same:
+            return Estimate(seconds=self.work(recipe) / median(same), scaled=False)
+        like = self._like.get((recipe.model, precision))
+        if like is None:
+            return None
+        size = forward_flops(recipe.model, **recipe.options)
+        apart = [abs(math.log(other / size)) for other, _ in like]
+        nearest = [speed for (_, speed), far in zip(like, apart, strict=True) if far < 1.001 * min(apart) + 1e-9]
+        return Estimate(seconds=self.work(recipe) / median(nearest), scaled=True)
 
 
 def side_by_side(seconds: Sequence[float], slots: int) -> float:

@@ -5,6 +5,7 @@ import pytest
 
 from conftest import make_data
 from ferkit.errors import RunError
+from ferkit.models.flops import forward_flops
 from ferkit.report.runs import State, finished_runs, folder_for_figures, plan, run_name
 from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_precision, describe
@@ -152,6 +153,17 @@ def test_other_settings_of_the_network_scale_by_operations_and_say_so(planned, t
     assert wide.left.seconds > 120
     half = planned(table("x", row("short", replace(SMALL, epochs=5))))[0]
     assert half.left.seconds == pytest.approx(60)
+
+
+def test_of_several_networks_the_one_nearest_in_size_says_how_long(planned, tmp_path):
+    """A small network reaches fewer operations a second than a large one; here a tenth."""
+    deeper, deepest = (replace(SMALL, options={"depth": depth}) for depth in (6, 7))
+    work = {recipe.options["depth"]: forward_flops("layers", **recipe.options) for recipe in (SMALL, deeper, deepest)}
+    for recipe, speed in ((SMALL, 1e6), (deeper, 1e7)):
+        seconds = work[recipe.options["depth"]] * recipe.epochs * FACES / speed
+        write(tmp_path / f"results/t/{recipe.key()}/seed-0.json", result(recipe, seconds=seconds))
+    (run,) = planned(table("deep", row("deepest", deepest)))
+    assert run.left.seconds == pytest.approx(work[7] * deepest.epochs * FACES / 1e7)
 
 
 @pytest.mark.parametrize(
