@@ -9,7 +9,7 @@ Unclear:  see TABLE.unclear.
 from dataclasses import replace
 
 from ferkit.report.table import Ensemble, Published, Row, Table
-from ferkit.training.recipes import CHAMPION, COMPACT, ENSEMBLE, SPEEDRUN, TEACHER
+from ferkit.training.recipes import CHAMPION, COMPACT, COMPACT_2, ENSEMBLE, SPEEDRUN, TEACHER
 
 FER_PLUS = "ac0a2e6fa4f416b0"
 """How a recipe names the votes of ``fer2013new.csv``."""
@@ -38,6 +38,15 @@ TABLE = Table(
             accuracy=None,
             loss=None,
             taught_by=("cpu-teacher",),
+        ),
+        Row(
+            slug="cpu-compact-2",
+            label="compact once more, two cores",
+            recipe=COMPACT_2,
+            accuracy=None,
+            loss=None,
+            taught_by=("cpu-teacher", "cpu-compact"),
+            begun_by="cpu-compact",
         ),
         Row(slug="champion", label="champion", recipe=CHAMPION, accuracy=None, loss=None),
         Row(

@@ -39,6 +39,7 @@ TEACHER = Recipe(
     augmentation="faces",
 )
 COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
+COMPACT_2 = replace(COMPACT, lr=0.05, epochs=90)
 
 CHAMPION = Recipe(
     model="residual",
@@ -69,8 +70,13 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
     "model2": ("Model 2, as in Table 2; half an hour on a CPU", MODEL2),
     "model3": ("Model 3, as in Table 2; hours on a CPU", MODEL3),
     "layers": ("the smallest network of Table 7; set depth to 5, 6 or 7 for the others", LAYERS),
-    "compact": ("the network that ferkit recognises with, given --teacher RUN; an hour or two on a CPU", COMPACT),
-    "teacher": ("the network that compact learns from, which was shipped before it; an hour or two on a CPU", TEACHER),
+    "teacher": ("the network that compact learns from; an hour or two on a CPU", TEACHER),
+    "compact": ("a small network for recognition, given --teacher RUN; an hour or two on a CPU", COMPACT),
+    "compact-2": (
+        "the network that ferkit recognises with: begins with compact (--init RUN), learns from both (--teacher RUN); "
+        "two hours on a CPU",
+        COMPACT_2,
+    ),
     "champion": ("one large residual network for the best accuracy; minutes on a GPU, days on a CPU", CHAMPION),
     "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; as long as champion", ENSEMBLE),
     "speedrun": ("the most accuracy in a minute of a GPU; an hour or two on a CPU", SPEEDRUN),
