@@ -4,7 +4,8 @@
   * DataError           a file or array is not in the documented format
   * RecipeError         a training recipe contradicts itself
   * RunError            a run folder cannot be used as asked
-  * TrainingError       training had to stop: the loss is not finite, memory or disk space ran out
+  * TrainingError       training had to stop: disk space ran out, or
+    * UntrainableError  these settings cannot be trained here: the loss is not finite, memory ran out
   * ImageError          a picture, video or detector file cannot be used
   * ModelError          a file is not a network exported by ferkit, or is damaged
   * ServiceError        the web service cannot start as asked
@@ -37,6 +38,10 @@ class RunError(FerkitError):
 
 class TrainingError(FerkitError, RuntimeError):
     """Training had to stop before its end; the last checkpoint is intact."""
+
+
+class UntrainableError(TrainingError):
+    """These settings cannot be trained here: the loss is not finite, or memory ran out."""
 
 
 class ImageError(FerkitError, ValueError):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferkit.data.faces import Faces
-from ferkit.errors import TrainingError
+from ferkit.errors import UntrainableError
 from ferkit.evaluation.metrics import Metrics
 from ferkit.evaluation.score import BATCH, network_input
 from ferkit.training.batches import Batch, TrainingBatches, load_batches, resident_batches
@@ -78,7 +78,7 @@ def fit(
         iterating to stop early.
 
     Raises:
-        TrainingError: The loss is not finite; the message says where.
+        UntrainableError: The loss is not finite; the message says where.
     """
     dataset = TrainingBatches(train, recipe, fabric.global_rank, fabric.world_size, taught)
     start = state.epoch * dataset.steps + state.step
@@ -190,7 +190,7 @@ class _LossWatch:
         values = torch.stack([value for _, _, value in self.losses]).tolist()
         for (step, rate, _), value in zip(self.losses, values, strict=True):
             if not -float("inf") < value < float("inf"):
-                raise TrainingError(
+                raise UntrainableError(
                     f"the loss is {value} at batch {step} of epoch {state.epoch + 1}, learning rate {rate:.3g}; "
                     "training stopped, the last checkpoint is intact; a smaller lr may help"
                 )

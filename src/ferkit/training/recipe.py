@@ -308,6 +308,8 @@ def make_recipe(settings: Mapping[str, Any]) -> Recipe:
         recipe = Recipe(**settings)
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
+        if not problem["loc"]:  # two settings that exclude each other
+            raise RecipeError(str(problem["ctx"]["error"])) from None
         where = ".".join(str(part) for part in problem["loc"])
         got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         raise RecipeError(f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{got}") from None

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_tests, copies_of_training, faces_digest
-from ferkit.errors import DataError, RecipeError, RunError, TrainingError
+from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_text
 from ferkit.models import build_model
@@ -127,6 +127,7 @@ def train(
     compiling: str = "auto",
     lesson: Lesson | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    stop: StopRequest | None = None,
 ) -> Iterator[Event]:
     """Train, evaluate and write the run folder; everything happens while the events are consumed.
 
@@ -141,6 +142,7 @@ def train(
         save_seconds: Time between two checkpoints inside an epoch.
         lesson: What the recipe's teachers or votes say of Training; kept in ``out``, so that a run goes on without.
         weights: Of the network that the recipe's ``init`` names; kept in the run's first checkpoint.
+        stop: Asked in place of one of the run's own and ``max_minutes``; the caller has entered it.
         compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
     Yields:
@@ -154,7 +156,8 @@ def train(
         UnknownNameError: There is no such choice of ``compiling``.
         TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
     """
-    _check_splits(recipe, data)
+    asked: AbstractContextManager[StopRequest] = StopRequest(max_minutes) if stop is None else nullcontext(stop)
+    check_splits(recipe, data)
     check_choice(compiling)
     folder = RunFolder(out)
     folder.check(recipe, resume=resume)
@@ -175,11 +178,11 @@ def train(
         if lesson is not None and not folder.lesson.exists():
             write_lesson(folder, lesson)
     fabric.barrier()
-    with _logged(folder, active=first) as log, _told_plainly(recipe, folder), StopRequest(max_minutes) as stop:
+    with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
         run = _Run(recipe, data, folder, fabric, log, device, precision, weights)
         workers = default_workers(fabric.device) if workers is None else workers
         with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
-            for event in run.events(stop, reason, workers, save_seconds, compiling):
+            for event in run.events(request, reason, workers, save_seconds, compiling):
                 if not isinstance(event, Step):
                     log.info("%s", event)
                 if isinstance(event, Epoch):
@@ -413,7 +416,8 @@ def _check_beginning(
             raise RunError(f"expected initial weights of {recipe.model}, got others: {name} is {theirs}, not {ours}")
 
 
-def _check_splits(recipe: Recipe, data: Fer2013) -> None:
+def check_splits(recipe: Recipe, data: Fer2013) -> None:
+    """Raise a DataError where a split is empty that ``recipe`` cannot be trained without."""
     for split in (Split.TRAINING, recipe.protocol.validation):
         faces: Faces = data.split(split)
         if len(faces) < 2:
@@ -449,7 +453,7 @@ def _told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
         out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not out_of_memory and not any(sign in str(error) for sign in ("can't allocate memory", "out of memory")):
             raise
-        raise TrainingError(
+        raise UntrainableError(
             f"out of memory with batches of {recipe.batch_size} faces; the last checkpoint is intact; "
             f"try --set batch_size={max(2, recipe.batch_size // 2)}"
         ) from None

@@ -1,4 +1,4 @@
-"""Asks a run to stop: Ctrl-C, SIGTERM or a number of minutes."""
+"""Asks a run to stop: Ctrl-C, SIGTERM, a number of minutes, or whoever consumes its events."""
 
 import signal
 import threading
@@ -19,6 +19,8 @@ class StopRequest:
     def __init__(self, max_minutes: float | None = None) -> None:
         self.signal = 0
         """Number of the signal that came, 0 if none."""
+        self.wish = ""
+        """Why the consumer of the run's events wants it to stop; empty where it does not."""
         self._deadline = time.monotonic() + max_minutes * 60 if max_minutes is not None else float("inf")
         self._before: dict[int, signal.Handlers | None] = {}
 
@@ -37,7 +39,7 @@ class StopRequest:
         """Why to stop; empty where there is no reason."""
         if self.signal:
             return "Ctrl-C" if self.signal == signal.SIGINT else signal.Signals(self.signal).name
-        return "the time is up" if time.monotonic() >= self._deadline else ""
+        return "the time is up" if time.monotonic() >= self._deadline else self.wish
 
     def agreed(self, fabric: Fabric, wanted: int) -> int:
         """Return the largest ``wanted`` of all processes, so that all do the same; every process must call it."""
