@@ -31,6 +31,9 @@ except OSError:
 @pytest.mark.slow
 def test_import_train_evaluate_and_the_rest_attempt_nothing(tmp_path, small_csv):
     notes, out = tmp_path / "notes", tmp_path / "out"
+    space = tmp_path / "space.toml"
+    space.write_text("[lr]\nlow = 0.001\nhigh = 0.01\n")
+    ours = ("--set", "protocol=standard")
     settings = ("--recipe", "layers", "--set", "epochs=1", "--set", "batch_size=16")
     environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
     for arguments in (
@@ -40,6 +43,19 @@ def test_import_train_evaluate_and_the_rest_attempt_nothing(tmp_path, small_csv)
         ("data", "preview", "--data", small_csv, "--out", tmp_path / "sheet.png"),
         ("explain", "gradcam", out, "--data", small_csv, "--out", tmp_path / "gradcam.png"),
         ("explain", "occlusion", out, "--data", small_csv, "--out", tmp_path / "occlusion.png"),
+        (
+            "search",
+            "--data",
+            small_csv,
+            "--out",
+            tmp_path / "search",
+            "--space",
+            space,
+            "--trials",
+            1,
+            *settings,
+            *ours,
+        ),
         ("models", "model1", "--summary"),
         ("recipes", "model1"),
     ):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "albumentations", "cv2", "lightning_fabric")
+HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "albumentations", "cv2", "lightning_fabric", "optuna")
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "albumentations", 
         ["data", "check", "--help"],
         ["explain", "--help"],
         ["reproduce", "--help"],
+        ["search", "--help"],
         ["--version"],
     ],
 )

@@ -1,107 +1,244 @@
-"""``ferkit search``: which settings of a recipe reach most on PublicTest."""
+"""``ferkit search``: which settings do best on PublicTest."""
 
 import json
 import shlex
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.terminal import notice
+from ferkit.cli.terminal import beside, notice
 
 if TYPE_CHECKING:
-    from ferkit.report.search import Trial
+    from rich.progress import Progress
+
+    from ferkit.report.search import Event, Over, Trial
 
 SHOWN = 10
-"""Trials of the table that is printed at the end."""
+"""Trials in the table."""
+
+_WHOLE = 10_000  # length of a bar
+_WIDE = 140  # of the table, where there is no terminal
+
+
+class Pruner(StrEnum):
+    """How trials end early."""
+
+    ASHA = "asha"
+    HYPERBAND = "hyperband"
+    NONE = "none"
 
 
 def search(
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
-    space: Annotated[
-        Path, typer.Option("--space", help="TOML: a table for each setting, with low and high, or choices.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the search; the same command goes on with it.")],
     recipe: Annotated[str, typer.Option("--recipe", help="A name printed by `ferkit recipes`, or a .toml file.")],
+    space: Annotated[Path, typer.Option("--space", metavar="FILE", help="TOML: a table for each setting that varies.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the search; one that is there goes on.")],
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all, with those that are done.")] = 20,
+    pruner: Annotated[
+        Pruner, typer.Option("--pruner", help="What ends trials early that fall behind others of as many epochs.")
+    ] = Pruner.ASHA,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", min=0, help="Stop cleanly after so long; the same command goes on."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of what is tried; trials are trained with the recipe's seed.")
+    ] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change one setting; may be repeated.")
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="How many in all, with those of earlier calls.")] = 20,
-    pruner: Annotated[
-        str, typer.Option("--pruner", help="Which runs are given up early: asha, hyperband or none.")
-    ] = "asha",
-    max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0, help="Stop cleanly after so long; the same command goes on.")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try settings of a recipe, judged on PublicTest; PrivateTest is never read.
+    """Search for settings that do well on PublicTest; PrivateTest is never read. Goes on wherever it was stopped.
 
-    Each trial is a run folder below --out; the best settings are in best.toml there, for `ferkit train --recipe`.
-    Stopped or killed, the same command goes on.
+    Stopped by Ctrl-C, SIGTERM or --max-minutes, the trial at hand is saved after its batch. After a crash or a kill the
+    same command picks that trial up, too. Several processes may share one --out.
     """
     notice(f"reading {data}")
     from ferkit.data import read_fer2013
-    from ferkit.report.search import Trial, found, importance, read_space
+    from ferkit.report.search import Over, Setup, check_recipe
     from ferkit.report.search import search as run
+    from ferkit.report.search_space import read_space
     from ferkit.training.recipe import with_settings
     from ferkit.training.recipes import get_recipe
-    from ferkit.training.run import Stopped
-    from ferkit.training.state import Epoch
 
-    chosen = with_settings(get_recipe(recipe), settings or [])
-    ranges = read_space(space, chosen)
-    stopped = None
-    for event in run(chosen, ranges, read_fer2013(data), out, trials=trials, pruner=pruner, max_minutes=max_minutes):
-        match event:
-            case Epoch():
-                notice(f"epoch {event.number}/{chosen.epochs}: accuracy {event.valid.accuracy:.2%}")
-            case Trial():
-                typer.echo(_line(event), err=True)
-            case Stopped():
-                stopped = event
-    ended = found(chosen, ranges, out)
-    shares = importance(chosen, ranges, out)
+    base = with_settings(get_recipe(recipe), settings or [])
+    check_recipe(base)
+    setup = Setup(
+        recipe=base,
+        space=read_space(space, base, pruned=pruner is not Pruner.NONE),
+        pruner=pruner.value,
+        seed=seed,
+    )
+    view = _View(trials)
+    over: Over | None = None
+    try:
+        for event in run(setup, read_fer2013(data), out, trials=trials, max_minutes=max_minutes):
+            if isinstance(event, Over):
+                over = event
+            else:
+                view.show(event)
+    finally:
+        view.close()
+    assert over is not None
+    _print(over, out, as_json=as_json)
+    if over.reason:
+        again = shlex.join(["ferkit", *sys.argv[1:]])
+        typer.echo(f"stopped ({over.reason}), saved\ngo on with: {again}", err=True)
+        raise typer.Exit(128 + over.signal if over.signal else 0)
+    if over.best is None and not over.elsewhere:
+        raise typer.Exit(1)
+
+
+def _print(over: "Over", out: Path, *, as_json: bool) -> None:
     if as_json:
-        best = str(out / "best.toml") if (out / "best.toml").exists() else None
-        typer.echo(
-            json.dumps({"trials": [asdict(trial) for trial in ended], "importance": shares, "best": best}, indent=1)
-        )
+        typer.echo(json.dumps(_plain(over, out), indent=1))
+        return
+    if over.trials:
+        _print_table(over.trials, over.importance)
+    if over.importance:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in over.importance.items())
+        typer.echo(beside("what decides: ", shares))
+    for trial in over.trials:
+        if trial.problem:
+            typer.echo(f"trial {trial.number} failed: {trial.problem}")
+    if over.elsewhere:
+        typer.echo(f"in other processes: {over.elsewhere} running")
+    if over.best is None:
+        typer.echo("no trial is finished")
     else:
-        _print(ended, shares, out)
-    if stopped:
-        typer.echo(f"{stopped}\ngo on with: {shlex.join(['ferkit', *sys.argv[1:]])}", err=True)
-        raise typer.Exit(128 + stopped.signal if stopped.signal else 0)
+        typer.echo(f"best: trial {over.best.number}, {_percent(over.best)} on PublicTest; its recipe: {over.recipe}")
 
 
-def _line(trial: "Trial") -> str:
-    settings = ", ".join(f"{name} {_short(value)}" for name, value in trial.settings.items())
-    accuracy = "" if trial.accuracy is None else f", accuracy {trial.accuracy:.2%}"
-    return f"trial {trial.number}: {trial.state} after epoch {trial.epochs}{accuracy}; {settings}"
-
-
-def _print(trials: "list[Trial]", shares: dict[str, float], out: Path) -> None:
+def _print_table(trials: "tuple[Trial, ...]", importance: Mapping[str, float]) -> None:
+    """Print the best trials; the settings that decide most come first."""
     from rich.console import Console
     from rich.table import Table
 
-    names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
-    sheet = Table("trial", "PublicTest", "epochs", "state", *names, box=None, pad_edge=False)
-    for column in sheet.columns[:3]:
-        column.justify = "right"
+    known = dict.fromkeys(name for trial in trials for name in trial.settings)
+    names = sorted(known, key=lambda name: -importance.get(name, 0.0))
+    sheet = Table("trial", "accuracy", "epochs", "state", *names, box=None, pad_edge=False)
+    for column in (0, 1, 2, *range(4, 4 + len(names))):
+        sheet.columns[column].justify = "right"
     for trial in trials[:SHOWN]:
-        accuracy = "-" if trial.accuracy is None else f"{trial.accuracy:.2%}"
-        cells = [_short(trial.settings.get(name, "-")) for name in names]
-        sheet.add_row(str(trial.number), accuracy, str(trial.epochs), trial.state, *cells)
-    Console(highlight=False).print(sheet)
-    if len(trials) > SHOWN:
-        typer.echo(f"and {len(trials) - SHOWN} more in {out / 'trials'}")
-    if shares:
-        typer.echo("what matters: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
-    if (out / "best.toml").exists():
-        typer.echo(f"best settings: {out / 'best.toml'}")
+        values = [_text(trial.settings.get(name, "")) for name in names]
+        sheet.add_row(str(trial.number), _percent(trial), str(trial.epoch), trial.state, *values)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDE)
+    console.print(sheet)
+    states = [trial.state for trial in trials]
+    counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    typer.echo(f"{len(trials)} trials: {', '.join(counts)}")
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _plain(over: "Over", out: Path) -> dict[str, Any]:
+    from ferkit.data import Protocol
+
+    trials = [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "accuracy": trial.accuracy,
+            "epoch": trial.epoch,
+            "settings": dict(trial.settings),
+            "run": str(out / "trials" / str(trial.number)),
+            **({"problem": trial.problem} if trial.problem else {}),
+        }
+        for trial in over.trials
+    ]
+    return {
+        "protocol": Protocol.STANDARD.value,
+        "split": Protocol.STANDARD.validation.value,
+        "best": None if over.best is None else over.best.number,
+        "recipe": None if over.recipe is None else str(over.recipe),
+        "importance": dict(over.importance),
+        "stopped": over.reason,
+        "elsewhere": over.elsewhere,
+        "trials": trials,
+    }
+
+
+def _percent(trial: "Trial") -> str:
+    return "-" if trial.accuracy is None else f"{trial.accuracy:.2%}"
+
+
+def _text(value: object) -> str:
+    """Return a setting for people: a number with four digits.
+
+    Example:
+        >>> _text(0.0123456), _text(64), _text((8, 16)), _text(True)
+        ('0.01235', '64', '8,16', 'true')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ",".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _settings(trial: "Trial") -> str:
+    return ", ".join(f"{name}={_text(value)}" for name, value in trial.settings.items())
+
+
+class _View:
+    """Shows trials: a line when one begins or ends and, on a terminal, a bar for the one at hand; all on stderr."""
+
+    def __init__(self, trials: int) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False)
+        self._trials = trials
+        self._bar: Progress | None = None
+
+    def show(self, event: "Event") -> None:
+        from ferkit.report.search import Advanced, Begun, Ended
+
+        match event:
+            case Begun():
+                trial = event.trial
+                on = f", goes on after epoch {trial.epoch}" if trial.epoch else ""
+                self._print(f"trial {trial.number} ({trial.number + 1} of {self._trials}){on}: {_settings(trial)}")
+                self._epochs = event.epochs
+                self._start_bar(self._text(trial.number, trial.epoch + 1), trial.epoch / event.epochs)
+            case Advanced():
+                if self._bar is not None:
+                    text = self._text(event.number, event.epoch)
+                    self._bar.update(self._task, completed=round(_WHOLE * event.share), description=text)
+            case Ended():
+                self.close()
+                trial = event.trial
+                if trial.state == "failed":
+                    self._print(f"trial {trial.number} failed: {trial.problem}")
+                elif trial.state != "running":
+                    self._print(f"trial {trial.number} {trial.state}: {_percent(trial)} after epoch {trial.epoch}")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _text(self, number: int, epoch: int) -> str:
+        return f"trial {number}, epoch {epoch}/{self._epochs}"
+
+    def _start_bar(self, text: str, share: float) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        if not self._console.is_terminal:
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(28),  # leaves room in 80 columns for the ^C that the terminal adds
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._task = self._bar.add_task(text, total=_WHOLE, completed=round(_WHOLE * share))
+        self._bar.start()
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=not self._console.is_terminal)

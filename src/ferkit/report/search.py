@@ -1,370 +1,480 @@
-"""Searches settings: which of a recipe's fields, in which ranges, reach most on PublicTest.
+"""Searches for settings with Optuna; all of it on PublicTest, which protocol ``standard`` chooses by.
 
-Optuna chooses what to try (its tree-structured Parzen estimator) and which runs to give up early (successive halving,
-https://arxiv.org/abs/1810.05934, or Hyperband, https://arxiv.org/abs/1603.06560). A trial is an ordinary run folder,
-trained on a data set from which PrivateTest was taken out. The study is a SQLite file, which a kill at any moment
-leaves whole; the trial that was killed is taken up again from its checkpoint and counts once.
+The folder of a search:
+
+study.jsonl     Optuna's journal: what every trial was given, and what came of it
+trials/<n>/     an ordinary run folder for each trial; that of a pruned one keeps its last checkpoint
+best.toml       the recipe of the best trial so far
+
+PrivateTest is taken out of the data set before anything sees it. What a trial is given is a function of the search's
+seed, the trial's number and the trials before it, so a search that was killed goes on as if it had not been. Who trains
+a trial holds the lock in its folder, and a lock ends with its process: a trial that is under way and whose lock is free
+belongs to a process that was killed, and whoever looks next picks it up. So several processes may share a search.
 """
 
-import hashlib
 import json
 import time
-import tomllib
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from filelock import FileLock, Timeout
 
-from ferkit.data import Fer2013, Protocol
-from ferkit.errors import MissingExtraError, RecipeError, RunError, TrainingError, UnknownNameError
+from ferkit.data import Fer2013, Protocol, Split
+from ferkit.data.audit import content_digest
+from ferkit.errors import MissingExtraError, RecipeError, RunError, UntrainableError
 from ferkit.files import write_text
-from ferkit.models import model_options
-from ferkit.training.recipe import Recipe, field_help, with_settings
-from ferkit.training.run import Finished, Started, Stopped, train
+from ferkit.report.search_space import Space, apply
+from ferkit.training.environment import choose_device
+from ferkit.training.folder import RunFolder
+from ferkit.training.loop import Step
+from ferkit.training.recipe import Recipe
+from ferkit.training.run import Finished, Started, Stopped, check_splits, train
 from ferkit.training.state import Epoch
+from ferkit.training.stopping import StopRequest
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import optuna
 
 PRUNERS = ("asha", "hyperband", "none")
+"""Ways to end trials early: asynchronous successive halving, several of it with different mildness, or none."""
 
-FIXED = ("model", "options", "epochs", "protocol", "keep", "seed", "device", "teachers", "votes", "init")
-"""Fields that do not vary: they decide what is compared, not how well it is done."""
+REDUCTION = 3
+"""One of so many trials goes on where a pruner looks; it looks after so many times the epochs of its look before."""
 
-SHARE = 3
-"""One trial of so many goes on from each rung to the next, which has so many times the epochs."""
+TRIES = 3
+"""A trial whose process was killed so often at the same place is given up."""
 
-_FOLDER = "folder"  # attribute of a trial: name of its run folder
+ENOUGH_TO_EXPLAIN = 5
+"""Finished trials from which on the importance of settings is estimated."""
+
+_NAME = "search"  # of Optuna's study
+_SETUP, _PROBLEM, _BEGUN = "setup", "problem", "begun"  # its attributes
+_PATIENCE_SECONDS = 6.0  # for helpers of a killed process, which may hold its lock for the 5 s until they notice
+_LOOK_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """What one setting may be."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What makes a search; another number of trials is the same search."""
 
-    name: str
-    """A field of the recipe, or an option of its network."""
+    recipe: Recipe
+    """What all trials have in common."""
+    space: Space
+    pruner: Literal["asha", "hyperband", "none"] = "asha"
+    seed: int = 0
+    """Of what the trials are given; they are trained with the recipe's."""
 
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    """Drawn evenly on a logarithmic scale."""
-
-    step: float | None = None
-    whole: bool = False
-    """A whole number."""
-
-    choices: tuple[str | float | bool, ...] = ()
-    """Instead of a range."""
-
-    def suggest(self, trial: "optuna.Trial") -> str | float | bool:
-        """Return what the trial is to try."""
-        if self.choices:
-            return cast("str | float | bool", trial.suggest_categorical(self.name, self.choices))
-        if self.whole:
-            step = int(self.step or 1)
-            return trial.suggest_int(self.name, int(self.low), int(self.high), step=step, log=self.log)
-        return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the setup as plain values."""
+        return {
+            "recipe": self.recipe.to_dict(),
+            "space": {name: dimension.to_dict() for name, dimension in self.space.items()},
+            "pruner": self.pruner,
+            "seed": self.seed,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One setting that was tried."""
+    """One setting that was tried, or is."""
 
     number: int
-    """Of its run folder."""
-
-    state: Literal["done", "given up", "failed", "part done"]
+    """From 0; the name of its folder."""
+    state: Literal["finished", "pruned", "failed", "running"]
     accuracy: float | None
-    """On PublicTest: of the epoch that was kept, or of the last one before it was given up."""
+    """On PublicTest: of the weights it kept if it is finished, else of its last epoch; ``None`` before the first."""
+    epoch: int
+    """Epochs that are done."""
+    settings: Mapping[str, Any]
+    problem: str = ""
+    """Why it failed."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A trial begins or goes on."""
+
+    trial: Trial
     epochs: int
-    settings: dict[str, Any]
+    """That it is to have."""
 
 
-def read_space(path: Path, recipe: Recipe) -> tuple[Range, ...]:
-    """Read what is to vary.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """A batch or an epoch of a trial is done."""
 
-    Args:
-        path: TOML; a table for each setting, with ``low`` and ``high`` and perhaps ``log`` or ``step``; or ``choices``.
-        recipe: What it varies.
+    number: int
+    share: float
+    """Done, in [0, 1]."""
+    epoch: int
+    """In progress, from 1; done where ``accuracy`` is known."""
+    accuracy: float | None = None
 
-    Raises:
-        RecipeError: The file is not such a TOML, or a value is out of the setting's range; the message names both.
-        UnknownNameError: There is no such setting.
-    """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from None
-    if not tables:
-        raise RecipeError(f"{path}: expected a table for each setting that varies, got none")
-    return tuple(_range(path, name, table, recipe) for name, table in tables.items())
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A trial is finished, pruned or failed; or it is still ``running``: saved, to go on with."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """The search is over, or was stopped."""
+
+    trials: tuple[Trial, ...]
+    """All, the best first; then those that were not finished, the farthest first."""
+    importance: Mapping[str, float]
+    """Share of each setting in the differences between finished trials, by fANOVA; empty where they are too few."""
+    recipe: Path | None
+    """File of the best trial's recipe; ``None`` where none is finished."""
+    elsewhere: int
+    """Trials that other processes are training."""
+    reason: str
+    """Why it stopped before its end; empty where it did not."""
+    signal: int
+    """Number of the signal that stopped it, 0 if none."""
+
+    @property
+    def best(self) -> Trial | None:
+        """The finished trial with the best accuracy."""
+        return next((trial for trial in self.trials if trial.state == "finished"), None)
+
+
+Event = Begun | Advanced | Ended | Over
 
 
 def search(
-    recipe: Recipe,
-    space: tuple[Range, ...],
+    setup: Setup,
     data: Fer2013,
     out: Path,
     *,
-    trials: int,
-    pruner: str = "asha",
+    trials: int = 20,
     max_minutes: float | None = None,
-) -> Iterator[Trial | Epoch | Started | Stopped]:
-    """Try settings until ``trials`` are done, given up or failed; goes on with what is in ``out``.
+    workers: int | None = None,
+) -> Iterator[Event]:
+    """Search; everything happens while the events are consumed. The same call goes on where one was killed.
+
+    Ctrl-C, SIGTERM and ``max_minutes`` stop it: the trial at hand is saved after its batch. A second Ctrl-C ends it at
+    once.
 
     Args:
-        recipe: What the space varies; its seed is that of every run and of the choice of settings.
-        space: From :func:`read_space`.
-        data: The data set.
-        out: Folder of the study, of its trials' run folders and of the best settings; made if it is missing.
-        trials: How many in all, with those of earlier calls.
-        pruner: One of :data:`PRUNERS`.
+        setup: What to search.
+        data: The data set; its PrivateTest is not looked at.
+        out: Folder of the search; made if it is missing.
+        trials: In all, with those that are in ``out``.
         max_minutes: Stop cleanly after so long.
+        workers: Processes that prepare batches; chosen by the device if left out.
 
     Yields:
-        What each run yields as it begins, after each epoch and when it is stopped, and a :class:`Trial` at its end.
+        What happens, at last :class:`Over`.
 
     Raises:
-        RecipeError: The recipe's protocol validates on PrivateTest.
-        RunError: ``out`` holds another search, or another process searches there.
-        UnknownNameError: There is no such pruner.
+        RecipeError: The recipe's protocol is not ``standard``, or it learns from other networks.
+        DataError: Training or PublicTest is empty.
+        RunError: ``out`` holds something else, or cannot be written to.
+        TrainingError: A trial had to stop for a reason that is not in its settings, such as a full disk.
         MissingExtraError: Optuna is not installed.
     """
+    check_recipe(setup.recipe)
+    check_splits(setup.recipe, data)
+    with StopRequest(max_minutes) as stop:
+        try:
+            study = _Study(setup, data.without(Split.PRIVATE_TEST), out)
+            while not stop.reason:
+                claim = study.claim(trials)
+                if claim is None:
+                    if study.others() and study.patient():
+                        continue
+                    break
+                with claim:
+                    yield from study.train(claim, stop, workers)
+            yield study.over(stop)
+        except OSError as error:
+            raise RunError(f"{error.filename or out}: {error.strerror or error}; the same command goes on") from None
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise a RecipeError where a search may not or cannot train ``recipe`` here."""
     if recipe.protocol is not Protocol.STANDARD:
-        raise RecipeError(f"a search is judged on PublicTest: expected protocol standard, got {recipe.protocol}")
-    if pruner not in PRUNERS:
-        raise UnknownNameError("pruner", pruner, PRUNERS)
-    chosen_on = data.without(recipe.protocol.test)
-    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-    with _study(recipe, space, out, pruner) as study:
-        _take_up_again(study)
-        while len(_counted(study)) < trials:
-            trial = study.ask()
-            folder = _folder(trial, out)
-            tried = with_settings(recipe, [f"{each.name}={_toml(each.suggest(trial))}" for each in space])
-            left = None if deadline is None else (deadline - time.monotonic()) / 60
-            for event in _tried(study, trial, tried, chosen_on, folder, left):
-                yield event
-                if isinstance(event, Stopped):
-                    return
-            _write_best(study, recipe, out)
-            yield _trial(study.trials[-1], out)
+        raise RecipeError(
+            f"a search chooses by {Protocol.STANDARD.validation}, got a recipe with protocol {recipe.protocol}, which "
+            f"chooses by {recipe.protocol.validation}; add --set protocol=standard"
+        )
+    if recipe.advisers or recipe.init:
+        raise RecipeError("a search trains from the first batch on and from the labels alone: no teachers, votes, init")
+    choose_device(recipe)
 
 
-def found(recipe: Recipe, space: tuple[Range, ...], out: Path) -> list[Trial]:
-    """Return what was tried in ``out``, the best first; what was given up comes after what is done.
+class _Claim(ExitStack):
+    """A trial that is ours as long as this is open."""
 
-    Raises:
-        RunError: ``out`` holds no search, or another one.
-    """
-    with _study(recipe, space, out, "none") as study:
-        trials = [_trial(trial, out) for trial in study.trials if _FOLDER in trial.user_attrs and _latest(study, trial)]
-    order = ("done", "given up", "part done", "failed")
-    return sorted(trials, key=lambda trial: (order.index(trial.state), -(trial.accuracy or 0.0)))
+    def __init__(self, trial: "optuna.Trial", lock: FileLock) -> None:
+        super().__init__()
+        self.trial = trial
+        self.callback(lock.release)
 
 
-def importance(recipe: Recipe, space: tuple[Range, ...], out: Path) -> dict[str, float]:
-    """Return each setting's share in what the trials differ by, the largest first; nothing before four are done.
+class _Study:
+    """The folder of a search and what Optuna says about it."""
 
-    Source: functional ANOVA, as Optuna computes it.
-    """
-    optuna = _optuna()
-    with _study(recipe, space, out, "none") as study:
-        done = [trial.value for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))]
-        if len(done) < 4 or len(set(done)) == 1:
-            return {}
-        shares: dict[str, float] = optuna.importance.get_param_importances(study)
-    return shares
+    def __init__(self, setup: Setup, data: Fer2013, out: Path) -> None:
+        self.setup, self.data, self.out = setup, data, out
+        self.optuna = _quiet_optuna()
+        self.waits_until = 0.0
+        if RunFolder(out).recipe.exists():
+            raise RunError(f"{out}: holds a run; choose another --out for the search")
+        (out / "trials").mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(out / ".lock")
+        with self.lock:
+            self.study: optuna.Study = self._open()
 
+    def claim(self, most: int) -> _Claim | None:
+        """Return a trial to train: one that nobody trains any more, else a new one; ``None`` if there is none."""
+        with self.lock:
+            numbers = [frozen.number for frozen in self._running()]
+            for number in numbers:
+                lock = self._locked(number)
+                if lock is None:
+                    continue
+                frozen = self.study.get_trials(deepcopy=False)[number]
+                if frozen.state.is_finished():  # while we looked
+                    lock.release()
+                    continue
+                self._seed(number)
+                return _Claim(self.optuna.trial.Trial(self.study, frozen._trial_id), lock)
+            number = len(self.study.get_trials(deepcopy=False))
+            if number >= most:
+                return None
+            self._seed(number)
+            trial = self.study.ask()
+            lock = self._locked(trial.number)
+            assert lock is not None
+            self._settings(trial)
+            return _Claim(trial, lock)
 
-def _tried(
-    study: "optuna.Study", trial: "optuna.Trial", recipe: Recipe, data: Fer2013, folder: Path, max_minutes: float | None
-) -> Iterator[Epoch | Started | Stopped]:
-    """Train one trial, report its epochs, and tell the study how it ended."""
-    optuna = _optuna()
-    for number, accuracy in _epochs_before(folder):
-        trial.report(accuracy, number)
-    events = train(recipe, data, folder, resume=True, max_minutes=max_minutes)
-    hopeless = False
-    try:
-        for event in events:
-            if hopeless:  # the epoch that showed it was saved meanwhile
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                return
-            if isinstance(event, Epoch):
-                trial.report(event.valid.accuracy, event.number)
-                hopeless = event.number < recipe.epochs and trial.should_prune()
-            if isinstance(event, Finished):
-                study.tell(trial, float(event.result["evaluation"]["validation"]["accuracy"]))
-            elif isinstance(event, Epoch | Started | Stopped):
-                yield event
-    except TrainingError as error:
-        trial.set_user_attr("reason", str(error))
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    finally:
-        events.close()  # type: ignore[attr-defined]  # a generator
+    def others(self) -> int:
+        """Return how many trials other processes are training."""
+        return len(self._running())
 
+    def patient(self) -> bool:
+        """Wait a moment for other processes to end; return whether there is patience left to look again."""
+        now = time.monotonic()
+        self.waits_until = self.waits_until or now + _PATIENCE_SECONDS
+        time.sleep(_LOOK_SECONDS)
+        return now < self.waits_until
 
-def _epochs_before(folder: Path) -> list[tuple[int, float]]:
-    """Return number and accuracy of the epochs that are done in a run folder."""
-    import csv
+    def train(self, claim: _Claim, stop: StopRequest, workers: int | None) -> Iterator[Event]:
+        """Train a trial to its end, or until it is pruned or stopped."""
+        trial, states = claim.trial, self.optuna.trial.TrialState
+        number, settings = trial.number, self._settings(trial)
+        told = set(self._trial(number).intermediate_values)
+        self.waits_until = 0.0
+        try:
+            recipe = apply(self.setup.recipe, settings)
+            folder = self.out / "trials" / str(number)
+            for event in train(recipe, self.data, folder, resume=True, workers=workers, stop=stop):
+                match event:
+                    case Started():
+                        self._count_tries(trial, event)
+                        yield Begun(trial=self.view(number), epochs=recipe.epochs)
+                    case Step():
+                        share = (event.epoch - 1 + event.step / event.steps) / recipe.epochs
+                        yield Advanced(number=number, share=share, epoch=event.epoch)
+                    case Epoch(number=epoch):
+                        accuracy = event.valid.accuracy
+                        if epoch not in told:  # killed between this and the checkpoint
+                            trial.report(accuracy, epoch)
+                        share = epoch / recipe.epochs
+                        yield Advanced(number=number, share=share, epoch=epoch, accuracy=accuracy)
+                        if epoch < recipe.epochs and trial.should_prune():
+                            self.study.tell(number, state=states.PRUNED)
+                            stop.wish = "pruned"  # the run saves what it has
+                    case Finished():
+                        accuracy = event.result["evaluation"]["validation"]["accuracy"]
+                        self.study.tell(number, accuracy, state=states.COMPLETE)
+                    case Stopped() if not stop.wish:
+                        trial.set_user_attr(_BEGUN, {})  # nobody killed it
+        except (RecipeError, UntrainableError) as error:
+            # to Optuna a trial that got nowhere: so it keeps away from such settings
+            trial.set_user_attr(_PROBLEM, str(error))
+            self.study.tell(number, state=states.PRUNED)
+        finally:
+            stop.wish = ""
+        self._write_best()
+        yield Ended(trial=self.view(number))
 
-    try:
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as lines:
-            return [(int(line["epoch"]), float(line["valid_accuracy"])) for line in csv.DictReader(lines)]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder / 'metrics.csv'}: not the metrics of a run ({type(error).__name__})") from None
+    def over(self, stop: StopRequest) -> Over:
+        """Return what the search has come to."""
+        self._write_best()
+        views = [self.view(frozen.number) for frozen in self.study.get_trials(deepcopy=False)]
+        views.sort(key=lambda view: (view.state != "finished", view.state == "failed", *_merit(view), view.number))
+        best = any(view.state == "finished" for view in views)
+        running = len(self._running())
+        return Over(
+            trials=tuple(views),
+            importance=self._importance(),
+            recipe=self.out / "best.toml" if best else None,
+            elsewhere=0 if stop.reason else running,
+            reason=stop.reason,
+            signal=stop.signal,
+        )
 
+    def view(self, number: int) -> Trial:
+        """Return a trial as people see it."""
+        frozen = self._trial(number)
+        states = self.optuna.trial.TrialState
+        problem = str(frozen.user_attrs.get(_PROBLEM, ""))
+        state: Literal["finished", "pruned", "failed", "running"] = "running"
+        if frozen.state == states.COMPLETE:
+            state = "finished"
+        elif frozen.state.is_finished():
+            state = "failed" if problem else "pruned"
+        epoch = frozen.last_step or 0
+        return Trial(
+            number=number,
+            state=state,
+            accuracy=frozen.value if state == "finished" else frozen.intermediate_values.get(epoch),
+            epoch=epoch,
+            settings={name: self.setup.space[name].value(drawn) for name, drawn in frozen.params.items()},
+            problem=problem if state == "failed" else "",
+        )
 
-@contextmanager
-def _study(recipe: Recipe, space: tuple[Range, ...], out: Path, pruner: str) -> Iterator["optuna.Study"]:
-    """Open the study in ``out``, alone."""
-    optuna = _optuna()
-    from sqlalchemy.exc import SQLAlchemyError
-
-    name = hashlib.sha256(json.dumps([recipe.to_dict(), [repr(each) for each in space]]).encode()).hexdigest()[:16]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", timeout=0)
+    def _open(self) -> Any:
+        """Return Optuna's study, a new one or that of the folder."""
+        path = self.out / "study.jsonl"
+        # acquire and release are all that Optuna asks of a lock; its own ones survive a kill and hold the next up
+        lock: Any = FileLock(self.out / ".study.lock")
         with lock:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{out.resolve() / 'study.db'}")
-            names = optuna.get_all_study_names(storage)
-            if names and names != [name]:
-                raise RunError(f"{out}: holds a search with another recipe or space; choose another --out")
-            trials = len(optuna.load_study(study_name=name, storage=storage).trials) if names else 0
-            yield optuna.create_study(
-                storage=storage,
-                study_name=name,
+            _mend(path)
+        setup = {**self.setup.to_dict(), "faces": content_digest(self.data)}
+        journal = self.optuna.storages.journal.JournalFileBackend(str(path), lock_obj=lock)
+        try:
+            study = self.optuna.create_study(
+                storage=self.optuna.storages.JournalStorage(journal),
+                pruner=_pruner(self.optuna, self.setup),
+                study_name=_NAME,
                 direction="maximize",
                 load_if_exists=True,
-                sampler=optuna.samplers.TPESampler(seed=recipe.seed + trials),  # not the same draws when it goes on
-                pruner=_pruner(pruner, recipe.epochs),
             )
-    except Timeout:
-        raise RunError(f"{out}: another process searches here") from None
-    except OSError as error:
-        raise RunError(f"{out}: cannot be written to ({error.strerror or error})") from None
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise RunError(f"{out / 'study.db'}: not a study that can be read ({type(error).__name__})") from None
+            before = study.user_attrs.get(_SETUP)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}: not the study of a search ({type(error).__name__})") from None
+        if before is None:
+            study.set_user_attr(_SETUP, setup)
+            return study
+        for name, value in _plain(setup).items():
+            if before.get(name) != value:
+                raise RunError(
+                    f"{self.out}: holds a search with {'another' if name != 'faces' else 'other'} {name}; "
+                    "go on with it as it began, or choose another --out"
+                )
+        return study
+
+    def _seed(self, number: int) -> None:
+        """Make what a trial is given a function of its number: a sampler that goes on anew would repeat itself."""
+        state = np.random.SeedSequence([self.setup.seed, number]).generate_state(1)
+        self.study.sampler = self.optuna.samplers.TPESampler(seed=int(state[0]))
+
+    def _settings(self, trial: "optuna.Trial") -> dict[str, Any]:
+        """Return what a trial has, or gets now."""
+        return {name: dimension.value(dimension.draw(trial, name)) for name, dimension in self.setup.space.items()}
+
+    def _locked(self, number: int) -> FileLock | None:
+        """Return the lock of a trial's folder, held; ``None`` where another process holds it."""
+        folder = self.out / "trials" / str(number)
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return lock
+
+    def _running(self) -> "list[optuna.trial.FrozenTrial]":
+        return self.study.get_trials(deepcopy=False, states=(self.optuna.trial.TrialState.RUNNING,))
+
+    def _trial(self, number: int) -> "optuna.trial.FrozenTrial":
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _count_tries(self, trial: "optuna.Trial", started: Started) -> None:
+        """Raise an UntrainableError where a trial was killed again and again at the place where it stands."""
+        place = [started.epoch, started.step]
+        before = self._trial(trial.number).user_attrs.get(_BEGUN, {})
+        tries = before.get("tries", 0) if before.get("place") == place else 0
+        if tries >= TRIES:
+            raise UntrainableError(f"its process was killed {tries} times after epoch {place[0]}, batch {place[1]}")
+        trial.set_user_attr(_BEGUN, {"place": place, "tries": tries + 1})
+
+    def _write_best(self) -> None:
+        """Write the recipe of the best trial so far, where there is one."""
+        with self.lock:
+            complete = (self.optuna.trial.TrialState.COMPLETE,)
+            finished = self.study.get_trials(deepcopy=False, states=complete)
+            if not finished:
+                return
+            best = self.view(min(finished, key=lambda frozen: (-(frozen.value or 0.0), frozen.number)).number)
+            recipe = apply(self.setup.recipe, best.settings)
+            line = (
+                f"# trial {best.number}: {best.accuracy:.2%} of PublicTest, the best of {len(finished)} that finished"
+            )
+            write_text(self.out / "best.toml", f"{line}\n{recipe.to_toml()}")
+
+    def _importance(self) -> dict[str, float]:
+        """Return the share of each setting; nothing where the trials are too few or do not differ."""
+        complete = self.study.get_trials(deepcopy=False, states=(self.optuna.trial.TrialState.COMPLETE,))
+        if len(complete) < ENOUGH_TO_EXPLAIN or len({frozen.value for frozen in complete}) < 2:
+            return {}
+        evaluator = self.optuna.importance.FanovaImportanceEvaluator(seed=self.setup.seed)
+        found = self.optuna.importance.get_param_importances(self.study, evaluator=evaluator)
+        return {name: float(share) for name, share in found.items()}
 
 
-def _pruner(name: str, epochs: int) -> Any:
-    optuna = _optuna()
-    if name == "asha":
-        first = max(1, epochs // SHARE**2)
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=SHARE)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=SHARE)
+def _merit(trial: Trial) -> tuple[float, float]:
+    """Return what sorts the better trial first: its accuracy if it is finished, else how far it came."""
+    accuracy = trial.accuracy or 0.0
+    return (-accuracy, 0.0) if trial.state == "finished" else (-trial.epoch, -accuracy)
+
+
+def _pruner(optuna: Any, setup: Setup) -> Any:
+    """Return Optuna's pruner; the first look comes after a ninth of the epochs."""
+    first = max(1, setup.recipe.epochs // REDUCTION**2)
+    if setup.pruner == "asha":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=REDUCTION)
+    if setup.pruner == "hyperband":
+        return optuna.pruners.HyperbandPruner(
+            min_resource=first, max_resource=setup.recipe.epochs, reduction_factor=REDUCTION
+        )
     return optuna.pruners.NopPruner()
 
 
-def _take_up_again(study: "optuna.Study") -> None:
-    """Put the settings of trials that were cut off in front of the queue, with their run folders."""
-    optuna = _optuna()
-    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        if _FOLDER in trial.user_attrs:
-            study.enqueue_trial(trial.params, user_attrs={_FOLDER: trial.user_attrs[_FOLDER]})
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+def _mend(path: Path) -> None:
+    """Cut off a last line that a process could not write to its end: Optuna would go on writing behind it."""
+    if path.exists():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with path.open("r+b") as journal:
+                journal.truncate(whole)
 
 
-def _folder(trial: "optuna.Trial", out: Path) -> Path:
-    """Return the run folder of a trial: its own, or that of the one it takes up again."""
-    if _FOLDER not in trial.user_attrs:
-        trial.set_user_attr(_FOLDER, f"{trial.number:04}")
-    return out / "trials" / str(trial.user_attrs[_FOLDER])
+def _plain(setup: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``setup`` as it comes back from a file."""
+    plain: dict[str, Any] = json.loads(json.dumps(setup))
+    return plain
 
 
-def _counted(study: "optuna.Study") -> list[Any]:
-    """Return the trials that have ended for good, one a run folder."""
-    return [trial for trial in study.trials if trial.state.is_finished() and _latest(study, trial)]
-
-
-def _latest(study: "optuna.Study", trial: Any) -> bool:
-    """Return whether no later trial has taken up this one's run folder."""
-    mine = trial.user_attrs.get(_FOLDER)
-    return mine is not None and all(other.user_attrs.get(_FOLDER) != mine for other in study.trials[trial.number + 1 :])
-
-
-def _trial(trial: Any, out: Path) -> Trial:
-    optuna = _optuna()
-    states = optuna.trial.TrialState
-    names: dict[Any, Literal["done", "given up", "failed", "part done"]] = {
-        states.COMPLETE: "done",
-        states.PRUNED: "given up",
-        states.FAIL: "failed",
-    }
-    last = max(trial.intermediate_values, default=0)
-    return Trial(
-        number=int(trial.user_attrs[_FOLDER]),
-        state=names.get(trial.state, "part done"),
-        accuracy=trial.value if trial.state is states.COMPLETE else trial.intermediate_values.get(last),
-        epochs=last or len(_epochs_before(out / "trials" / trial.user_attrs[_FOLDER])),
-        settings=dict(trial.params),
-    )
-
-
-def _write_best(study: "optuna.Study", recipe: Recipe, out: Path) -> None:
-    """Keep the best settings as a recipe."""
-    states = _optuna().trial.TrialState
-    if study.get_trials(deepcopy=False, states=(states.COMPLETE,)):
-        settings = [f"{name}={_toml(value)}" for name, value in study.best_trial.params.items()]
-        write_text(out / "best.toml", with_settings(recipe, settings).to_toml())
-
-
-def _range(path: Path, name: str, table: Any, recipe: Recipe) -> Range:
-    """Return a checked range."""
-    known = {*field_help(), *model_options(recipe.model)} - set(FIXED)
-    if name in FIXED:
-        raise RecipeError(f"{path}: {name} does not vary in a search; change it with --set")
-    if name not in known:
-        raise UnknownNameError(f"setting in {path}", name, known)
-    if not isinstance(table, Mapping):
-        raise RecipeError(f"{path}: {name}: expected low and high, or choices, got {table!r}")
-    unknown = set(table) - {"low", "high", "log", "step", "choices"}
-    if unknown:
-        raise RecipeError(f"{path}: {name}: expected low, high, log, step or choices, got {', '.join(sorted(unknown))}")
-    if "choices" in table:
-        choices = table["choices"]
-        plain = isinstance(choices, list) and all(isinstance(choice, str | int | float) for choice in choices)
-        if not plain or len(choices) < 2 or len(table) > 1:
-            raise RecipeError(f"{path}: {name}: expected two choices or more, numbers or words, and nothing else")
-        found_range = Range(name, choices=tuple(choices))
-        ends = choices
-    else:
-        ends = [table.get("low"), table.get("high")]
-        if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends) or ends[0] >= ends[1]:
-            raise RecipeError(f"{path}: {name}: expected numbers low < high, got {ends[0]!r} and {ends[1]!r}")
-        log, step = table.get("log", False), table.get("step")
-        if log and (step is not None or ends[0] <= 0):
-            raise RecipeError(f"{path}: {name}: log expects low above 0 and no step")
-        found_range = Range(name, ends[0], ends[1], log=log, step=step, whole=all(isinstance(end, int) for end in ends))
-    for end in ends:
-        try:
-            with_settings(recipe, [f"{name}={_toml(end)}"])
-        except RecipeError as error:
-            raise RecipeError(f"{path}: {error}") from None
-    return found_range
-
-
-def _toml(value: str | float | bool) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def _optuna() -> Any:
-    """Import Optuna, which then says no more than warnings."""
+def _quiet_optuna() -> "ModuleType":
+    """Import Optuna; it says no more than warnings."""
     try:
         import optuna
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "optuna", "search") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
