@@ -336,6 +336,7 @@ def test_models_and_recipes_are_listed(ferkit):
         "model1",
         "model2",
         "model3",
+        "residual",
     }
     assert "82,309,184" in ferkit("models", "model3", "--set", "width=2", "--summary")[1]
     assert json.loads(ferkit("models", "model1", "--json")[1])["parameters"] == 1_669_511
