@@ -1,7 +1,7 @@
 """How long it takes, from a cold start, to a network of a given accuracy on PrivateTest.
 
 Run:      python benchmarks/speedrun.py --data fer2013.csv [--runs 3] [--out FOLDER]
-Costs:    about a minute a run on one GPU, with nothing else on it; an hour or two on two cores.
+Costs:    meant to be a minute a run on one GPU, with nothing else on it; not measured yet.
 Expected: 72 % of PrivateTest in at most 60 seconds, on one H200; not measured yet.
 Dry run:  python benchmarks/speedrun.py --data fer2013.csv --runs 1 --set epochs=1 --out /tmp   does it run?
 

@@ -40,6 +40,14 @@ def make_data(training: int = 96, tests: int = 40, seed: int = 0) -> Fer2013:
     return Fer2013(faces=make_faces(training + 2 * tests, seed), splits=splits, source="made by a test")
 
 
+def small_recipe(**settings):
+    """Return a recipe of seconds on :func:`make_data`, exact to the last bit."""
+    from ferkit.training.recipe import Recipe
+
+    small = {"model": "layers", "optimizer": "adam", "lr": 0.01, "epochs": 1, "batch_size": 16}
+    return Recipe(**{**small, "precision": "float32", "device": "cpu", "augmentation": "none", **settings})
+
+
 def write_csv(path: Path, data: Fer2013) -> Path:
     """Write ``data`` in the form of fer2013.csv."""
     names = ("Training", "PublicTest", "PrivateTest")

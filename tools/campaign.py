@@ -136,25 +136,16 @@ def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argpar
 
 
 def _wanted(work: Path) -> list[Path]:
-    """Return the finished run folders with weights: those that teach first, then our own tables', then the report's."""
-    results = finished_runs(work / "results")
-    taught = {name for run in results for name in run.teachers}
-    teaching = {
-        row.recipe.key()
-        for table in TABLES.values()
-        for other in table.every
-        for row in table.every
-        if row.slug in other.before
-    }
-    ours = {row.recipe.key() for name in ("champion",) for row in TABLES[name].every}
-
-    def place(run: tuple[str, str, str]) -> tuple[bool, bool, bool, str]:
-        name, network, key = run
-        return network not in taught, key not in teaching, key not in ours, name
-
-    runs = [(run_name(make_recipe(run.content["recipe"])), run.network, run.own_key()) for run in results]
-    folders = [work / "runs" / name for name, _, _ in sorted(runs, key=place)]
-    return [folder for folder in folders if RunFolder(folder).result.exists() and RunFolder(folder).weights.exists()]
+    """Return the finished run folders with weights: those that others learn from, the rest of that table, the rest."""
+    rows = TABLES["champion"].every
+    before = {slug for row in rows for slug in row.before}
+    rank = {row.recipe.key(): 0 if row.slug in before else 1 for row in rows}
+    runs = [
+        (rank.get(run.own_key(), 2), run_name(make_recipe(run.content["recipe"])))
+        for run in finished_runs(work / "results")
+    ]
+    folders = [RunFolder(work / "runs" / name) for _, name in sorted(runs)]
+    return [folder.path for folder in folders if folder.result.exists() and folder.weights.exists()]
 
 
 def _tar(files: Iterable[tuple[Path, Path]], *, packed: bool = True) -> bytes:

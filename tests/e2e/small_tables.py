@@ -42,8 +42,8 @@ TABLES["taught"] = Table(
     source="made by a test",
     unclear=(),
     rows=(
-        Row(slug="student", label="Student", recipe=STUDENT, accuracy=None, loss=None, taught_by=("teacher",)),
-        Row(slug="teacher", label="Teacher", recipe=replace(BASE, lr=0.015), accuracy=None, loss=None),
+        Row(slug="student", label="Student", recipe=STUDENT, taught_by=("teacher",)),
+        Row(slug="teacher", label="Teacher", recipe=replace(BASE, lr=0.015)),
     ),
     ensembles=(Ensemble(slug="both", label="Both", members=("teacher", "student")),),
     published=(),

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_data, write_csv
+from conftest import make_data, small_recipe, write_csv
 from ferkit.errors import RunError
 from ferkit.experiments import TABLES
 from ferkit.report.results import add_run
 from ferkit.report.runs import State, plan, run_name
 from ferkit.training.folder import load_run
-from ferkit.training.recipe import Recipe
 from ferkit.training.run import train
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "campaign.py"
@@ -34,8 +33,7 @@ def campaign():
 def work(tmp_path_factory):
     """Return a work folder with three finished runs, one of them a teacher of our own table."""
     work = tmp_path_factory.mktemp("work")
-    quick = {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"}
-    recipes = [Recipe(model="layers", seed=seed, **quick) for seed in (0, 1)]
+    recipes = [small_recipe(seed=seed) for seed in (0, 1)]
     teacher = next(row.recipe for row in TABLES["champion"].rows if row.slug == "cpu-teacher")
     for recipe in recipes:
         folder = work / "runs" / run_name(recipe)

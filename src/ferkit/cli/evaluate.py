@@ -61,7 +61,7 @@ def evaluate(
     chosen = splits[split]
     seen = tuple(name.strip() for name in views.split(",") if name.strip())
     faces = read_fer2013(data)
-    together = evaluate_together(runs, faces, chosen, seen)
+    together = evaluate_together(runs, faces, [chosen], seen)[chosen]
     found = {"all": together.evaluation}
     if together.without_copies is not None:
         found["without_copies"] = together.without_copies

@@ -16,7 +16,14 @@ NAMES = ("fer2013.csv", "icml_face_data.csv")
 """Names an archive's CSV is looked for under, before any other ``.csv``."""
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second: without a member
-_DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error)
+_DAMAGED = (
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    NotImplementedError,  # zipfile's word for a version of the format above any there is
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+)
 
 
 @contextmanager
@@ -57,17 +64,18 @@ def _tar_member_or(unpacked: gzip.GzipFile, path: Path) -> Iterator[IO[bytes]]:
         pass
 
 
-_ENCRYPTED = 0x1  # among a member's flags
+_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+_FLAGS = {0x1: "it is encrypted, password required", 0x20: "it is a patch", 0x40: "it is strongly encrypted"}
 
 
 def _open_member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
-    name = _choose(archive.namelist(), path)
-    if archive.getinfo(name).flag_bits & _ENCRYPTED:
-        raise DataError(f"{path}: {name} cannot be unpacked (it is encrypted, password required); unpack it by hand")
-    try:
-        return archive.open(name)
-    except NotImplementedError as error:  # a compression zipfile does not know
-        raise DataError(f"{path}: {name} cannot be unpacked ({error}); unpack it by hand") from None
+    member = archive.getinfo(_choose(archive.namelist(), path))
+    reasons = [reason for flag, reason in _FLAGS.items() if member.flag_bits & flag]
+    if member.compress_type not in _COMPRESSIONS:
+        reasons.append(f"its compression has number {member.compress_type}, which is not supported")
+    if reasons:
+        raise DataError(f"{path}: {member.filename} cannot be unpacked ({', '.join(reasons)}); unpack it by hand")
+    return archive.open(member)
 
 
 def _choose(names: list[str], path: Path) -> str:

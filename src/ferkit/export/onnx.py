@@ -31,8 +31,7 @@ from ferkit.inference.preprocess import CHANNELS
 from ferkit.inference.session import BATCH, SIDE
 from ferkit.inference.weights import CARD_KEY, ModelCard, file_sha256
 from ferkit.labels import EXPRESSIONS
-from ferkit.models.compact import Compact
-from ferkit.models.residual import Residual
+from ferkit.models.one_plane import OnePlane
 from ferkit.training.folder import RunFolder, load_run
 
 CHECKED = 64
@@ -61,8 +60,7 @@ class _Recognition(nn.Module):
     def __init__(self, model: nn.Module, mirror: bool) -> None:
         super().__init__()
         self.model, self.mirror, self.temperature = model, mirror, 1.0
-        one = isinstance(model, Compact | Residual)  # they read no other, and copies take their time
-        self.planes = 1 if one else CHANNELS
+        self.planes = 1 if isinstance(model, OnePlane) else CHANNELS  # it reads no other, and copies take their time
 
     def forward(self, faces_BHW: Tensor) -> Tensor:
         """Return probabilities ``(B, K)`` for uint8 ``(B, H, W)``."""

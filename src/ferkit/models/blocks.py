@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from ferkit.models.compact import Mean
+from ferkit.models.one_plane import Mean
 from ferkit.models.trace import ACTIVATIONS, INPUT, Layer, trace
 
 _HEADS: dict[type[nn.Module], str] = {

@@ -1,24 +1,23 @@
 """A residual network for the best accuracy, on a GPU: four stages, the first at the full 48 pixels a side.
 
-Residual blocks of two 3 x 3 convolutions: He et al., 2016, https://arxiv.org/abs/1512.03385; the pooled shortcut: He et
-al., 2019, https://arxiv.org/abs/1812.01187, section 4. What may be added, each off or on: squeeze and excitation (Hu et
-al., 2018, https://arxiv.org/abs/1709.01507), anti-aliased pooling (Zhang, 2019, https://arxiv.org/abs/1904.11486),
-stochastic depth (Huang et al., 2016, https://arxiv.org/abs/1603.09382), and faces enlarged before the first layer. The
-last norm of each block begins at zero, so that the network begins shallow (Goyal et al., 2017,
-https://arxiv.org/abs/1706.02677, section 5.1).
+Residual blocks of two 3 x 3 convolutions. What may be added, each off or on: squeeze and excitation (Hu et al., 2018,
+https://arxiv.org/abs/1709.01507), anti-aliased pooling (Zhang, 2019, https://arxiv.org/abs/1904.11486), stochastic
+depth (Huang et al., 2016, https://arxiv.org/abs/1603.09382), and faces enlarged before the first layer. The last norm
+of each block begins at zero, so that the network begins shallow (Goyal et al., 2017, https://arxiv.org/abs/1706.02677,
+section 5.1).
 
-Shape letters: B batch, C channels, H height, W width, K classes.
+Shape letters: B batch, C channels, H height, W width.
 """
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import Field
 from torch import Tensor, nn
 
-from ferkit.labels import NUM_CLASSES
-from ferkit.models.compact import Mean, conv_norm, shortcut
+from ferkit.data.faces import SIDE
+from ferkit.models.one_plane import Block, Mean, OnePlane, conv_norm, shortcut, widened
 from ferkit.models.registry import register
 
 WIDTHS = (64, 128, 256, 512)
@@ -73,70 +72,28 @@ class DropPath(nn.Module):
         return x_BCHW * kept_B111 / (1 - self.share)
 
 
-class Block(nn.Module):
-    """Two convolutions and what goes past them; with ``halve`` height and width are halved."""
+class Enlarge(nn.Module):
+    """Pictures of ``side`` pixels a side, between the pixels there are."""
 
-    def __init__(self, c_in: int, c_out: int, *, halve: bool, squeeze: bool, blur: bool, drop_path: float) -> None:
-        super().__init__()
-        first = [*conv_norm(c_in, c_out, 3, 1 if blur or not halve else 2), nn.ReLU()]
-        if halve and blur:
-            first.append(Blur(c_out))
-        second = conv_norm(c_out, c_out, 3, 1)
-        norm = second[1]
-        assert isinstance(norm, nn.BatchNorm2d)
-        nn.init.zeros_(norm.weight)
-        extra = [Squeeze(c_out)] if squeeze else []
-        self.body = nn.Sequential(*first, *second, *extra, DropPath(drop_path))
-        self.shortcut = shortcut(c_in, c_out, halve=halve)
-        self.relu = nn.ReLU()
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return ``(B, C', H / 2, W / 2)`` or, where nothing is halved, ``(B, C', H, W)``."""
-        y_BCHW: Tensor = self.relu(self.body(x_BCHW) + self.shortcut(x_BCHW))
-        return y_BCHW
-
-
-class Residual(nn.Module):
-    """One convolution, stages of blocks, mean over what is left of the picture, one linear layer."""
-
-    def __init__(
-        self,
-        widths: tuple[int, ...],
-        depths: tuple[int, ...],
-        *,
-        side: int,
-        squeeze: bool,
-        blur: bool,
-        drop_path: float,
-        dropout: float,
-    ) -> None:
+    def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
-        layers: list[nn.Module] = [*conv_norm(1, widths[0], 3, 1), nn.ReLU()]
-        c_in, done, last = widths[0], 0, max(1, sum(depths) - 1)
-        for stage, (c_out, depth) in enumerate(zip(widths, depths, strict=True)):
-            for number in range(depth):
-                halve = stage > 0 and number == 0
-                share = drop_path * done / last  # none in the first block, all of it in the last
-                layers.append(Block(c_in, c_out, halve=halve, squeeze=squeeze, blur=blur, drop_path=share))
-                c_in, done = c_out, done + 1
-        self.features = nn.Sequential(*layers)
-        self.pool = Mean()
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(c_in, NUM_CLASSES)
-        self.log_softmax = nn.LogSoftmax(dim=1)
 
-    def forward(self, x_B3HW: Tensor) -> Tensor:
-        """Return log-probabilities ``(B, K)`` float32 for images ``(B, 3, 48, 48)`` in [0, 1], planes equal.
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C, side, side)``."""
+        return F.interpolate(x_BCHW, size=(self.side, self.side), mode="bilinear", align_corners=False)
 
-        One plane, ``(B, 1, 48, 48)``, does too.
-        """
-        x_B1HW = x_B3HW[:, :1]
-        if self.side != x_B1HW.shape[2]:
-            x_B1HW = F.interpolate(x_B1HW, size=(self.side, self.side), mode="bilinear", align_corners=False)
-        logits_BK = self.classifier(self.dropout(self.pool(self.features(x_B1HW))))
-        log_probs_BK: Tensor = self.log_softmax(logits_BK.float())
-        return log_probs_BK
+
+def block(c_in: int, c_out: int, *, halve: bool, squeeze: bool, blur: bool, drop_path: float) -> Block:
+    """Return a block of two convolutions; with ``halve`` height and width are halved."""
+    first = [*conv_norm(c_in, c_out, 3, 1 if blur or not halve else 2), nn.ReLU()]
+    if halve and blur:
+        first.append(Blur(c_out))
+    convolution, norm = conv_norm(c_out, c_out, 3, 1)
+    nn.init.zeros_(cast("nn.BatchNorm2d", norm).weight)
+    extra = [Squeeze(c_out)] if squeeze else []
+    body = nn.Sequential(*first, convolution, norm, *extra, DropPath(drop_path))
+    return Block(body, shortcut(c_in, c_out, halve=halve))
 
 
 @register
@@ -156,5 +113,14 @@ def residual(
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
     """Wide residual network at full size, for the best accuracy on a GPU."""
-    widths = tuple(max(8, 8 * round(c * width / 8)) for c in WIDTHS)
-    return Residual(widths, depths, side=side, squeeze=squeeze, blur=blur, drop_path=drop_path, dropout=dropout)
+    widths = widened(WIDTHS, width)
+    layers: list[nn.Module] = [Enlarge(side)] if side != SIDE else []
+    layers += [*conv_norm(1, widths[0], 3, 1), nn.ReLU()]
+    c_in, done, last = widths[0], 0, max(1, sum(depths) - 1)
+    for stage, (c_out, depth) in enumerate(zip(widths, depths, strict=True)):
+        for number in range(depth):
+            share = drop_path * done / last  # none in the first block, all of it in the last
+            halve = stage > 0 and number == 0
+            layers.append(block(c_in, c_out, halve=halve, squeeze=squeeze, blur=blur, drop_path=share))
+            c_in, done = c_out, done + 1
+    return OnePlane(layers, c_in, dropout)

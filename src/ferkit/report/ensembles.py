@@ -40,36 +40,41 @@ class Together:
 
 
 def evaluate_together(
-    runs: Sequence[Path], data: Fer2013, split: Split, views: Sequence[str] = (), device: str = "cpu"
-) -> Together:
-    """Return what the networks of finished runs do together, each with the given views, in float32.
+    runs: Sequence[Path], data: Fer2013, splits: Sequence[Split], views: Sequence[str] = (), device: str = "cpu"
+) -> dict[Split, Together]:
+    """Return what the networks of finished runs do together on each split, each with the given views, in float32.
 
     Args:
         runs: At least one folder of a finished run.
         data: The data set.
-        split: Of ``data``.
+        splits: Of ``data``.
         views: Names of :mod:`ferkit.evaluation.views`.
         device: ``cpu`` or ``cuda``.
 
     Raises:
         RunError: A run is not finished, or damaged.
-        DataError: The split has no faces.
+        DataError: A split has no faces.
         UnknownNameError: There is no such view.
     """
     check_views(views)
-    faces = data.split(split)
-    if not len(faces):
-        raise DataError(f"{data.source}: expected faces in {split}, got none")
-    each: list[NDArray[np.float32]] = []
+    faces = {split: data.split(split) for split in splits}
+    for split in splits:
+        if not len(faces[split]):
+            raise DataError(f"{data.source}: expected faces in {split}, got none")
+    said: dict[Split, list[NDArray[np.float32]]] = {split: [] for split in splits}
     for run in runs:
-        _, model = load_run(run)
-        each.append(predict_views(model.to(device), faces.images, views, device))
-    log_probs = mean_of(each)
-    alone = ~copies_of_training(data, split)
+        model = load_run(run)[1].to(device)
+        for split in splits:
+            said[split].append(predict_views(model, faces[split].images, views, device))
+    return {split: _together(data, split, mean_of(said[split])) for split in splits}
+
+
+def _together(data: Fer2013, split: Split, log_probs: NDArray[np.float32]) -> Together:
+    labels = data.split(split).labels
     own = None
-    if split is not Split.TRAINING and alone.any():
-        own = evaluate_predictions(log_probs[alone], faces.labels[alone])
-    return Together(evaluate_predictions(log_probs, faces.labels), own)
+    if split is not Split.TRAINING and (alone := ~copies_of_training(data, split)).any():
+        own = evaluate_predictions(log_probs[alone], labels[alone])
+    return Together(evaluate_predictions(log_probs, labels), own)
 
 
 def take_up_ensembles(
@@ -169,10 +174,11 @@ def _folders(runs: Path) -> dict[str, Path]:
 def _evaluation(
     runs: Sequence[Path], data: Fer2013, protocol: Protocol, views: Sequence[str], device: str
 ) -> dict[str, Any]:
+    together = evaluate_together(runs, data, (protocol.validation, protocol.test), views, device)
     found: dict[str, Any] = {}
     for name, split in (("validation", protocol.validation), ("test", protocol.test)):
-        together = evaluate_together(runs, data, split, views, device)
-        found[name] = {"split": split.value, **together.evaluation.to_dict()}
-        if name == "test" and together.without_copies is not None:
-            found["test_without_copies"] = {"split": split.value, **together.without_copies.to_dict()}
+        found[name] = {"split": split.value, **together[split].evaluation.to_dict()}
+    own = together[protocol.test].without_copies
+    if own is not None:
+        found["test_without_copies"] = {"split": protocol.test.value, **own.to_dict()}
     return found

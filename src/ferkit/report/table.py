@@ -20,10 +20,10 @@ class Row:
     recipe: Recipe
     """What to run."""
 
-    accuracy: float | None
+    accuracy: float | None = None
     """The report's accuracy in percent; ``None`` where it gives none."""
 
-    loss: float | None
+    loss: float | None = None
     """The report's loss; ``None`` where it gives none."""
 
     taught_by: tuple[str, ...] = ()

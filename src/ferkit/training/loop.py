@@ -113,7 +113,7 @@ def fit(
             state.lr = state.optimizer.param_groups[0]["lr"]
             if state.scheduler and steps_each_batch(recipe):
                 state.scheduler.step()
-            state.counts.add(log_probs_BK.detach(), mix.main_labels(batch.labels))
+            state.counts.add(log_probs_BK, mix.main_labels(batch.labels))
             state.step += 1
             state.seconds = time.perf_counter() - began
             watch.look(loss, state, last=state.step == dataset.steps)

@@ -41,17 +41,12 @@ TEACHER = Recipe(
 COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
 COMPACT_2 = replace(COMPACT, lr=0.05, epochs=90)
 
-CHAMPION = Recipe(
+CHAMPION = replace(
+    TEACHER,
     model="residual",
     options={"squeeze": True, "blur": True, "drop_path": 0.1},
-    optimizer="nesterov",
-    lr=0.1,
-    label_smoothing=0.1,
-    mixup=0.2,
     average=0.999,
-    batch_size=128,
     epochs=150,
-    augmentation="faces",
     drop_copies=True,
 )
 ENSEMBLE = replace(CHAMPION, options={**CHAMPION.options, "width": 1.25}, label_smoothing=0.0, mixup=0.0)
@@ -77,9 +72,9 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "two hours on a CPU",
         COMPACT_2,
     ),
-    "champion": ("one large residual network for the best accuracy; minutes on a GPU, days on a CPU", CHAMPION),
-    "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; as long as champion", ENSEMBLE),
-    "speedrun": ("the most accuracy in a minute of a GPU; an hour or two on a CPU", SPEEDRUN),
+    "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
+    "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; for a GPU", ENSEMBLE),
+    "speedrun": ("meant for the most accuracy in a minute of a GPU", SPEEDRUN),
     "final": ("the report's final model: Model 3 with doubled widths, 15 epochs; for a GPU", FINAL),
 }
 """Name to what it is and the recipe."""

@@ -131,13 +131,22 @@ def test_a_gzip_of_something_else_is_refused(packed):
     ("offset", "value", "reason"),
     [
         pytest.param(6, 1, "is encrypted, password required", id="password"),
-        pytest.param(8, 99, "That compression method is not supported", id="compression"),
+        pytest.param(6, 0x20, "it is a patch", id="patch"),
+        pytest.param(6, 0x40, "it is strongly encrypted", id="strong encryption"),
+        pytest.param(8, 99, "its compression has number 99, which is not supported", id="compression"),
     ],
 )
 def test_a_zip_that_needs_another_program_says_so(packed, text, offset, value, reason):
     content = bytearray(zipped("fer2013.csv", text))
     content[offset] = content[content.index(b"PK\1\2") + offset + 2] = value
     with pytest.raises(DataError, match=rf"packed: fer2013\.csv cannot be unpacked .*{reason}.*; unpack it by hand$"):
+        read_fer2013(packed(content))
+
+
+def test_a_zip_of_a_version_that_does_not_exist_is_damaged(packed, text):
+    content = bytearray(zipped("fer2013.csv", text))
+    content[content.index(b"PK\1\2") + 6] = 99
+    with pytest.raises(DataError, match=r"packed: the archive is damaged \(zip file version 9\.9\)$"):
         read_fer2013(packed(content))
 
 

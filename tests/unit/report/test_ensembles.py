@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import make_data
+from conftest import make_data, small_recipe
 from ferkit.data import Split
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import evaluate_predictions
@@ -15,25 +15,15 @@ from ferkit.report.results import add_run, read_results, runs_of
 from ferkit.report.runs import State, plan, run_name
 from ferkit.report.table import Ensemble, Row, Table
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe
 from ferkit.training.run import train
 from ferkit.training.teaching import ask_teachers
 
-TEACHER = Recipe(
-    model="layers",
-    optimizer="adam",
-    lr=0.01,
-    epochs=1,
-    batch_size=16,
-    precision="float32",
-    device="cpu",
-    augmentation="none",
-)
+TEACHER = small_recipe()
 STUDENT = replace(TEACHER, lr=0.02)
 
 
 def row(slug, recipe, **more):
-    return Row(slug=slug, label=slug, recipe=recipe, accuracy=None, loss=None, **more)
+    return Row(slug=slug, label=slug, recipe=recipe, **more)
 
 
 TABLE = Table(
@@ -71,7 +61,7 @@ def test_together_is_the_mean_of_the_probabilities(places, data):
     runs = sorted(places["runs"].iterdir())
     mean = np.mean([np.exp(RunFolder(run).read_predictions("validation")) for run in runs], axis=0)
     expected = evaluate_predictions(np.log(mean), data.split(Split.PUBLIC_TEST).labels)
-    found = evaluate_together(runs, data, Split.PUBLIC_TEST).evaluation
+    found = evaluate_together(runs, data, [Split.PUBLIC_TEST])[Split.PUBLIC_TEST].evaluation
     assert found.confusion == expected.confusion
     assert found.loss == pytest.approx(expected.loss, abs=1e-5)
 
@@ -79,7 +69,7 @@ def test_together_is_the_mean_of_the_probabilities(places, data):
 def test_a_split_without_faces_is_refused(places, data):
     runs = sorted(places["runs"].iterdir())
     with pytest.raises(DataError) as caught:
-        evaluate_together(runs, data.without(Split.PUBLIC_TEST), Split.PUBLIC_TEST)
+        evaluate_together(runs, data.without(Split.PUBLIC_TEST), [Split.PUBLIC_TEST])
     assert str(caught.value) == "made by a test: expected faces in PublicTest, got none"
 
 

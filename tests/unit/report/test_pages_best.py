@@ -14,7 +14,7 @@ OTHER = replace(BASE, lr=0.1)
 
 
 def row(slug, recipe, **more):
-    return Row(slug=slug, label=slug.title(), recipe=recipe, accuracy=None, loss=None, **more)
+    return Row(slug=slug, label=slug.title(), recipe=recipe, **more)
 
 
 CONTEST = Table(

@@ -19,7 +19,7 @@ HERE = describe("cpu")
 
 
 def row(slug, recipe):
-    return Row(slug=slug, label=slug, recipe=recipe, accuracy=None, loss=None)
+    return Row(slug=slug, label=slug, recipe=recipe)
 
 
 def table(name, *rows, variations=()):

@@ -5,16 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from conftest import make_data
+from conftest import make_data, small_recipe
 from ferkit.errors import RunError
 from ferkit.training import checkpoint
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe
 from ferkit.training.run import Finished, Stopped, train
 
-SOURCE = Recipe(
-    model="layers", optimizer="adam", lr=0.01, epochs=1, batch_size=16, precision="float32", device="cpu", average=0.9
-)
+SOURCE = small_recipe(average=0.9)
 
 
 @pytest.fixture(scope="module")

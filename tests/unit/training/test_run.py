@@ -8,26 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import make_data
+from conftest import make_data, small_recipe
 from ferkit.data import Faces, Fer2013
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe, recipe_from_toml
+from ferkit.training.recipe import recipe_from_toml
 from ferkit.training.run import Finished, Started, Stopped, train
 
-RECIPE = Recipe(
-    model="layers",
-    options={"depth": 4},
-    optimizer="adam",
-    lr=0.01,
-    epochs=3,
-    batch_size=16,
-    precision="float32",
-    device="cpu",
-    protocol="standard",
-)
+RECIPE = small_recipe(epochs=3, augmentation="report")
 
 
 @pytest.fixture(scope="module")

@@ -6,28 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import make_data, make_faces
+from conftest import make_data, make_faces, small_recipe
 from ferkit.data import Split
 from ferkit.data.votes import Votes
 from ferkit.errors import RecipeError, RunError
 from ferkit.evaluation import predict
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.recipe import make_recipe
 from ferkit.training.run import Finished, Stopped, train
 from ferkit.training.schedule import soft_cross_entropy
 from ferkit.training.teaching import Lesson, ask_teachers, count_votes, read_lesson, write_lesson
 
-RECIPE = Recipe(
-    model="layers",
-    options={"depth": 4},
-    optimizer="adam",
-    lr=0.01,
-    epochs=2,
-    batch_size=16,
-    precision="float32",
-    device="cpu",
-    augmentation="none",
-)
+RECIPE = small_recipe(epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,88 @@
+"""What our own networks share: they read one plane, are made of residual blocks, and end in a mean and a linear layer.
+
+The three equal planes the report's networks take are one here. Residual blocks: He et al., 2016,
+https://arxiv.org/abs/1512.03385, with the pooled shortcut of He et al., 2019, https://arxiv.org/abs/1812.01187,
+section 4.
+
+Shape letters: B batch, C channels, H height, W width, K classes.
+"""
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ferkit.labels import NUM_CLASSES
+
+
+class OnePlane(nn.Module):
+    """Features, mean over what is left of the picture, one linear layer."""
+
+    def __init__(self, features: list[nn.Module], channels: int, dropout: float) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*features)
+        self.pool = Mean()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(channels, NUM_CLASSES)
+        self.log_softmax = nn.LogSoftmax(dim=1)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        """Return log-probabilities ``(B, K)`` float32 for images ``(B, 3, 48, 48)`` in [0, 1], planes equal.
+
+        One plane, ``(B, 1, 48, 48)``, does too.
+        """
+        one_plane = x_B3HW if x_B3HW.shape[1] == 1 else x_B3HW[:, :1]
+        logits_BK = self.classifier(self.dropout(self.pool(self.features(one_plane))))
+        log_probs_BK: Tensor = self.log_softmax(logits_BK.float())
+        return log_probs_BK
+
+
+class Block(nn.Module):
+    """Some layers and what goes past them."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+        self.relu = nn.ReLU()
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return what body and shortcut make of ``(B, C, H, W)``."""
+        y_BCHW: Tensor = self.relu(self.body(x_BCHW) + self.shortcut(x_BCHW))
+        return y_BCHW
+
+
+class PooledConv(nn.Conv2d):
+    """The mean of every 2 x 2 pixels, then a 1 x 1 convolution, as the one 2 x 2 convolution the two are."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 1, bias=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C', H / 2, W / 2)``."""
+        return F.conv2d(x_BCHW, self.weight.repeat(1, 1, 2, 2) / 4, stride=2)
+
+
+class Mean(nn.Module):
+    """Mean over height and width."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C)``."""
+        return x_BCHW.mean((2, 3))
+
+
+def conv_norm(c_in: int, c_out: int, kernel: int, stride: int) -> list[nn.Module]:
+    """Return a convolution without bias that keeps or halves the picture, and its batch norm."""
+    return [nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(c_out)]
+
+
+def shortcut(c_in: int, c_out: int, *, halve: bool) -> nn.Module:
+    """Return what goes past the layers of a block: as little as its widths and strides allow."""
+    if halve:
+        return nn.Sequential(PooledConv(c_in, c_out), nn.BatchNorm2d(c_out))
+    if c_in != c_out:
+        return nn.Sequential(*conv_norm(c_in, c_out, 1, 1))
+    return nn.Identity()
+
+
+def widened(widths: tuple[int, ...], width: float) -> tuple[int, ...]:
+    """Return widths times ``width``, as multiples of 8, which 8-bit arithmetic and tensor cores need to be quick."""
+    return tuple(max(8, 8 * round(channels * width / 8)) for channels in widths)
