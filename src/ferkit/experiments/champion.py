@@ -23,11 +23,11 @@ TABLE = Table(
     source="ferkit",
     part="test",
     unclear=(
-        "Protocol `standard`: Training alone is trained on (by `champion`, `ensemble` and `speedrun` without the faces",
-        "that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, read once for",
-        "each network. No images and no weights from elsewhere; *with FER+ votes* learns from ten people's opinion of",
-        "the same images beside the labels, and is measured by the labels like all others. Rows that say *two cores*",
-        "were trained on a processor.",
+        "Protocol `standard`: Training alone is trained on (by all large networks and the distilled `compact` without",
+        "the faces that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, read",
+        "once for each network. No images and no weights from elsewhere; *with FER+ votes* learns from ten people's",
+        "opinion of the same images beside the labels, and is measured by the labels like all others. Rows that say",
+        "*two cores* were trained on a processor.",
     ),
     rows=(
         Row(slug="cpu-teacher", label="compact's teacher, two cores", recipe=TEACHER),
