@@ -13,6 +13,10 @@ LEVELS = [60 + 30 * k for k in range(7)]
 """Grey level of each expression."""
 
 
+SEVEN_BITS = 64
+"""Largest weight of a network of 8-bit integers that means the same on every processor."""
+
+
 def grey_of(name: str) -> int:
     """Return the grey level the network takes for ``name``."""
     return LEVELS[EXPRESSIONS.index(name)]
@@ -37,6 +41,12 @@ def make_card(**changes) -> ModelCard:
         "created": "2026-01-01T00:00:00+00:00",
     }
     return ModelCard(**{**values, **changes})
+
+
+def largest_weight(file: Path) -> int:
+    """Return the largest magnitude of the 8-bit weights in a network file."""
+    values = (numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer)
+    return max(int(np.abs(value.astype(int)).max()) for value in values if value.dtype == np.int8)
 
 
 def write_network(path: Path, card: ModelCard | None = None, *, with_card: bool = True) -> Path:

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from conftest import exit_code, make_data, write_csv
 from ferkit.models import model_names
+from networks import SEVEN_BITS, largest_weight
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
 
@@ -136,6 +137,7 @@ def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_pat
     card = json.loads(ferkit("card", file, "--json")[1])
     assert (card["mirror"], card["int8"]) == (bool(options), bool(options))
     assert card["sha256"] == json.loads(file.with_suffix(".json").read_text())["sha256"]
+    assert not options or largest_weight(file) <= SEVEN_BITS
     (tmp_path / "face.pgm").write_bytes(b"P5 48 48 255\n" + bytes(48 * 48))
     code, out, err = ferkit("recognize", tmp_path / "face.pgm", "--detector", "none", "--model", file, "--json")
     assert (code, err) == (0, "")

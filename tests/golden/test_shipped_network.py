@@ -13,6 +13,7 @@ from ferkit.data.audit import copies_of_training
 from ferkit.evaluation.calibration import accuracy_at, calibration_error
 from ferkit.inference.session import Session
 from ferkit.inference.weights import DEFAULT, card_from_json, file_sha256
+from networks import SEVEN_BITS, largest_weight
 
 
 def portrait(package, inside):
@@ -40,6 +41,10 @@ def test_the_file_is_the_one_its_card_is_of():
     assert DEFAULT.stat().st_size < 4e6
 
 
+def test_the_weights_leave_room_for_processors_that_add_products_in_16_bits():
+    assert 0 < largest_weight(DEFAULT) <= SEVEN_BITS
+
+
 @pytest.mark.data
 def test_the_metrics_of_the_card_are_those_of_the_file(fer2013_csv):
     data, session = read_fer2013(fer2013_csv), Session()
@@ -49,7 +54,7 @@ def test_the_metrics_of_the_card_are_those_of_the_file(fer2013_csv):
         alone = ~copies_of_training(data, split)
         for part, found in ((slice(None), stated), (alone, stated["without_copies"])):
             p, labels = probabilities[part], faces.labels[part]
-            # Other processors round 8-bit products in other ways: a few faces near a border may change sides.
+            # Processors round sums of other orders in other ways: a few faces near a border may change sides.
             assert found["faces"] == len(labels)
             assert np.mean(p.argmax(1) == labels) == pytest.approx(found["accuracy"], abs=0.004)
             assert calibration_error(p, labels) == pytest.approx(found["calibration_error"], abs=0.006)
