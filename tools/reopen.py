@@ -1,7 +1,7 @@
 """An exported `compact` network back into a run folder, so that training can go on from it and learn from it.
 
 Run:      python tools/reopen.py FILE.onnx --data fer2013.csv --out runs/reopened
-          ferkit train --recipe compact-3 --data fer2013.csv --init runs/reopened --teacher runs/reopened --out runs/next
+          ferkit train --recipe compact-2 --data fer2013.csv --init runs/reopened --teacher runs/reopened --out runs/again
 Expected: the printed accuracy on PublicTest is that of the file's card, to a few tenths: the file's weights are 8-bit
           integers with the batch norms folded in, its activations are 8-bit too, those of the run folder are not.
 
@@ -73,7 +73,7 @@ def restore(model: nn.Module, layers: dict[str, Layer], faces_NHW: Tensor) -> No
     _normalise(model, [model.get_submodule(name) for name in norms], faces_NHW)
 
 
-def _taken(left: dict[str, Layer], name: str, module: nn.Module) -> tuple[Tensor, Tensor]:
+def _taken(left: dict[str, Layer], name: str, module: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
     """Remove and return the layer of this name, else the only one of the module's shape that has none."""
     c_out, c_in, *_ = module.weight.shape
     pooled = [key for key, (layer, _) in left.items() if layer.shape[:2] == (c_out, c_in) and layer.shape[2:] <= (2, 2)]
