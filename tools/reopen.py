@@ -1,7 +1,7 @@
 """An exported `compact` network back into a run folder, so that training can go on from it and learn from it.
 
 Run:      python tools/reopen.py FILE.onnx --data fer2013.csv --out runs/reopened
-          ferkit train --recipe compact-2 --data fer2013.csv --init runs/reopened --teacher runs/reopened --out runs/again
+          ferkit train --recipe compact-2 --data fer2013.csv --init runs/reopened --teacher runs/reopened --out runs/on
 Expected: the printed accuracy on PublicTest is that of the file's card, to a few tenths: the file's weights are 8-bit
           integers with the batch norms folded in, its activations are 8-bit too, those of the run folder are not.
 
