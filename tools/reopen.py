@@ -6,7 +6,8 @@ Expected: the printed accuracy on PublicTest is that of the file's card, to a fe
           integers with the batch norms folded in, its activations are 8-bit too, those of the run folder are not.
 
 A batch norm is put back behind each convolution: with the mean and variance its input has on Training faces, and the
-scale and shift that undo them, so the network as a whole stays the function it was.
+scale and shift that undo them, so the network as a whole stays the function it was. The folder goes by the name of the
+network the file was exported from, so runs that begin with it or learn from it find their row.
 """
 
 import argparse
@@ -25,7 +26,6 @@ from ferkit.data import Split, read_fer2013
 from ferkit.evaluation import evaluate_predictions, network_input, predict
 from ferkit.files import write_text
 from ferkit.inference.session import Session
-from ferkit.inference.weights import file_sha256
 from ferkit.models import build_model
 from ferkit.models.one_plane import PooledConv
 from ferkit.training.checkpoint import save_weights
@@ -127,8 +127,7 @@ def main() -> None:
         "recipe": recipe.to_dict(),
         "parameters": card.parameters,
         "data": {"md5": data.md5},
-        "weights_sha256": file_sha256(folder.weights),
-        "reopened": args.file.name,
+        "weights_sha256": card.weights_sha256,
     }
     write_text(folder.result, json.dumps(result, indent=1) + "\n")
     carded = card.metrics[recipe.protocol.validation.value]["accuracy"]
