@@ -34,7 +34,7 @@ def work(tmp_path_factory):
     """Return a work folder with three finished runs, one of them a teacher of our own table."""
     work = tmp_path_factory.mktemp("work")
     recipes = [small_recipe(seed=seed) for seed in (0, 1)]
-    teacher = next(row.recipe for row in TABLES["champion"].rows if row.slug == "cpu-teacher")
+    teacher = next(row.recipe for row in TABLES["champion"].every if row.slug == "cpu-teacher")
     for recipe in recipes:
         folder = work / "runs" / run_name(recipe)
         list(train(recipe, make_data(), folder, workers=0))
@@ -62,14 +62,16 @@ def test_everything_comes_home_within_the_limits_and_serves_elsewhere(campaign, 
         here, there = (load_run(runs / "runs" / folder.name)[1].state_dict() for runs in (work, elsewhere))
         assert all((here[name] == there[name]).all() for name in here)
     places = {"results": elsewhere / "results", "runs": elsewhere / "runs"}
-    states = {run.rows[0][1].slug: run.state for run in plan([TABLES["champion"]], 1, make_data(), **places)}
+    states = {
+        run.rows[0][1].slug: run.state for run in plan([TABLES["champion"]], 1, make_data(), **places, variations=True)
+    }
     assert states["cpu-teacher"] is State.DONE
     assert states["cpu-compact"] is State.NEW  # its teacher is there
     assert states["member"] is State.WAITS
 
 
 def test_what_teaches_comes_first_where_there_is_little_room(campaign, work, tmp_path):
-    teacher = run_name(next(row.recipe for row in TABLES["champion"].rows if row.slug == "cpu-teacher"))
+    teacher = run_name(next(row.recipe for row in TABLES["champion"].every if row.slug == "cpu-teacher"))
     campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
     index = json.loads((tmp_path / "out/index.json").read_text())
     assert list(index["runs"]) == [teacher]
@@ -91,11 +93,30 @@ def test_a_damaged_piece_is_named(campaign, work, tmp_path):
     assert str(caught.value).endswith("the pieces are not what was packed")
 
 
+def test_what_is_known_is_not_owed_and_what_was_measured_here_stands(campaign, work, tmp_path):
+    results = tmp_path / "results"
+    (first, *_) = sorted((work / "results").rglob("seed-*.json"))
+    here = results / first.relative_to(work / "results")
+    here.parent.mkdir(parents=True)
+    here.write_text("of this machine")
+    assert campaign.learn(work / "results", results) == 2
+    assert len(list(results.rglob("seed-*.json"))) == 3
+    assert here.read_text() == "of this machine"
+    assert campaign.learn(tmp_path / "nothing", results) == 0
+
+
+def test_all_rows_of_the_report_are_known_to_a_fresh_checkout(campaign, tmp_path):
+    campaign.learn(campaign.KNOWN, tmp_path / "results")
+    places = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    reported = [TABLES[name] for name in campaign.STEPS[0][0]]
+    assert {run.state for run in plan(reported, 1, make_data(), **places)} == {State.DONE}
+
+
 @pytest.mark.slow
 def test_it_stops_in_time_and_packs_what_there_is(tmp_path):
     csv = write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
     command = [sys.executable, SCRIPT, "--data", csv, "--work", tmp_path / "work", "--out", tmp_path / "out"]
-    command += ["--minutes", "0.9", "--device", "cpu", "--jobs", "1"]
+    command += ["--minutes", "0.9", "--device", "cpu", "--jobs", "1", "--known", tmp_path / "nothing"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     assert "ferkit reproduce table-1" in done.stdout
     assert "results, weights of" in done.stdout

@@ -56,7 +56,11 @@ def reproduce(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what is to run and how long it will take.")] = False,
     variations: Annotated[
-        bool, typer.Option("--variations", help="Run the rows the report does not have, too.")
+        bool,
+        typer.Option(
+            "--variations",
+            help="Run the variations too: rows beside the report's, and those of our own that are not for a GPU.",
+        ),
     ] = False,
     votes: Annotated[
         Path | None, typer.Option("--votes", metavar="FILE", help="FER+ votes, for the row that learns from them.")

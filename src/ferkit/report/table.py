@@ -136,7 +136,8 @@ class Table:
     """
 
     variations: tuple[Row, ...] = ()
-    """Rows the report does not have, run to find out why; their reported numbers are those of the row they vary."""
+    """Rows that run only where asked for: in a table of the report, rows it does not have, run to find out why, whose
+    reported numbers are those of the row they vary."""
 
     def __post_init__(self) -> None:
         slugs = [row.slug for row in self.every]
@@ -153,5 +154,5 @@ class Table:
 
     @property
     def every(self) -> tuple[Row, ...]:
-        """The report's rows, then the variations."""
+        """The rows, then the variations."""
         return (*self.rows, *self.variations)

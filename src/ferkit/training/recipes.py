@@ -40,6 +40,7 @@ TEACHER = Recipe(
 )
 COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
 COMPACT_2 = replace(COMPACT, lr=0.05, epochs=90)
+COMPACT_3 = replace(COMPACT, lr=0.04, epochs=27, distill=0.6)
 
 CHAMPION = replace(
     TEACHER,
