@@ -40,7 +40,7 @@ TEACHER = Recipe(
 )
 COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
 COMPACT_2 = replace(COMPACT, lr=0.05, epochs=90)
-COMPACT_3 = replace(COMPACT, lr=0.04, epochs=27, distill=0.6)
+COMPACT_3 = replace(COMPACT, lr=0.04, epochs=23, distill=0.6)
 
 CHAMPION = replace(
     TEACHER,
@@ -69,9 +69,12 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
     "teacher": ("the network that compact learns from; an hour or two on a CPU", TEACHER),
     "compact": ("a small network for recognition, given --teacher RUN; an hour or two on a CPU", COMPACT),
     "compact-2": (
-        "the network that ferkit recognises with: begins with compact (--init RUN), learns from both (--teacher RUN); "
-        "two hours on a CPU",
+        "begins with compact (--init RUN), learns from it and its teacher (--teacher RUN); two hours on a CPU",
         COMPACT_2,
+    ),
+    "compact-3": (
+        "begins with compact-2 (--init RUN), learns from it and the first teacher (--teacher RUN); an hour or two on a CPU",
+        COMPACT_3,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
     "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; for a GPU", ENSEMBLE),
