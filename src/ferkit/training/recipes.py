@@ -73,7 +73,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_2,
     ),
     "compact-3": (
-        "begins with compact-2 (--init RUN), learns from it and the first teacher (--teacher RUN); an hour or two on a CPU",
+        "begins with compact-2 (--init RUN), learns from it and teacher (--teacher RUN); an hour or two on a CPU",
         COMPACT_3,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
