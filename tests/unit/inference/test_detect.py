@@ -57,6 +57,17 @@ def test_a_dark_face_is_found(detector):
     assert len(detector((sample("astronaut.png") * 0.15).astype(np.uint8))) == 1
 
 
+@pytest.mark.parametrize("angle", [-30, -20, 20, 30])
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_a_tilted_face_is_found_at_its_place(detector, angle, factor):
+    import cv2
+
+    there = cv2.getRotationMatrix2D((FACE.x + FACE.size / 2, FACE.y + FACE.size / 2), angle, 1)
+    picture = cv2.warpAffine(sample("astronaut.png"), there, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    box, *_ = detector(np.asarray(cv2.resize(picture, None, fx=factor, fy=factor)))
+    assert box.overlap(Box(*(round(value * factor) for value in (FACE.x, FACE.y, FACE.size)))) > 0.5
+
+
 def test_the_largest_face_comes_first(detector):
     astronaut = sample("astronaut.png")
     picture = np.full((700, 900, 3), 128, np.uint8)
