@@ -40,6 +40,8 @@ class Box:
     """Of the upper edge."""
     size: int
     """Width and height."""
+    angle: float = 0.0
+    """Degrees by which the face is turned clockwise about the middle; it is turned back before it is read."""
 
     def overlap(self, other: "Box") -> float:
         """Return the area both cover as a share of the area either covers, 0 to 1."""
@@ -95,7 +97,7 @@ class Haar:
             for x, y, side in self._look(turned, self.TILTED_NEIGHBOURS):
                 left, top = (back @ (x, y, 1)).tolist()
                 if 0 <= left < width and 0 <= top < height:
-                    boxes.append(_square(left, top, self.WIDEN * side, factor))
+                    boxes.append(_square(left, top, self.WIDEN * side, factor, angle))
         return boxes
 
     def _look(self, grey: NDArray[np.uint8], neighbours: int) -> list[tuple[float, float, float]]:
@@ -251,9 +253,9 @@ def _stretched(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.LUT(grey, levels.clip(0, 255).astype(np.uint8)), np.uint8)
 
 
-def _square(middle_x: float, middle_y: float, side: float, factor: float) -> Box:
+def _square(middle_x: float, middle_y: float, side: float, factor: float, angle: float = 0.0) -> Box:
     size = max(1, round(float(side) * factor))
-    return Box(round(float(middle_x) * factor - size / 2), round(float(middle_y) * factor - size / 2), size)
+    return Box(round(float(middle_x) * factor - size / 2), round(float(middle_y) * factor - size / 2), size, angle)
 
 
 def _sorted(boxes: list[Box]) -> list[Box]:

@@ -150,7 +150,13 @@ class Recognizer:
 
 
 def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:
-    """Return the face in ``box`` as the network takes it, ``(48, 48)`` grey; beyond the picture its edge goes on."""
+    """Return the face in ``box`` as the network takes it, ``(48, 48)`` grey, upright.
+
+    Beyond the picture its edge goes on.
+
+    Raises:
+        ImageError: The box lies outside the picture.
+    """
     import cv2
 
     height, width = picture.shape[:2]
@@ -159,10 +165,23 @@ def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:
     part = picture[box.y + top : box.y + box.size - bottom, box.x + left : box.x + box.size - right]
     if not part.size:
         raise ImageError(f"expected a box that meets the picture of {width} x {height}, got {box}")
+    if box.angle:
+        return _resized(_grey(_turned_back(picture, box)))
     grey = _grey(part)
     if left or top or right or bottom:
         grey = np.asarray(cv2.copyMakeBorder(grey, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
     return _resized(grey)
+
+
+def _turned_back(picture: RGB, box: Box) -> RGB:
+    """Return the square of ``box`` turned about its middle until the face in it is upright."""
+    import cv2
+
+    middle = (box.x + box.size / 2, box.y + box.size / 2)
+    there = cv2.getRotationMatrix2D(middle, box.angle, 1)
+    there[:, 2] -= box.x, box.y
+    square = cv2.warpAffine(picture, there, (box.size, box.size), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(square, np.uint8)
 
 
 def _grey(picture: RGB) -> NDArray[np.uint8]:

@@ -68,6 +68,16 @@ def test_a_tilted_face_is_found_at_its_place(detector, angle, factor):
     assert box.overlap(Box(*(round(value * factor) for value in (FACE.x, FACE.y, FACE.size)))) > 0.5
 
 
+def test_which_way_a_face_is_tilted_is_told(haar):
+    import cv2
+
+    there = cv2.getRotationMatrix2D((FACE.x + FACE.size / 2, FACE.y + FACE.size / 2), 30, 1)  # to the left
+    picture = cv2.warpAffine(sample("astronaut.png"), there, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    assert [box.angle for box in haar(np.asarray(picture))] == [-25]
+    assert [box.angle for box in haar(np.ascontiguousarray(picture[:, ::-1]))] == [25]
+    assert [box.angle for box in haar(sample("astronaut.png"))] == [0]
+
+
 def test_the_largest_face_comes_first(detector):
     astronaut = sample("astronaut.png")
     picture = np.full((700, 900, 3), 128, np.uint8)

@@ -5,6 +5,7 @@ import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -138,6 +139,17 @@ def test_a_face_at_the_edge_is_cut_with_the_edge_going_on():
     assert cut(picture, Box(10, 10, 30)).max() <= 1
     with pytest.raises(ImageError, match="expected a box that meets the picture"):
         cut(picture, Box(50, 50, 10))
+
+
+@pytest.mark.parametrize("angle", [-25.0, 25.0, 90.0])
+@pytest.mark.parametrize("size", [40, 60], ids=["enlarged", "reduced"])
+def test_a_tilted_face_is_turned_back_before_it_is_read(angle, size):
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8), (201, 201))
+    clockwise = cv2.warpAffine(picture, cv2.getRotationMatrix2D((100, 100), -angle, 1), (201, 201))
+    corner = 100 - size // 2
+    upright = cut(picture, Box(corner, corner, size)).astype(int)
+    assert np.abs(cut(clockwise, Box(corner, corner, size, angle)) - upright).mean() < 2
+    assert np.abs(cut(clockwise, Box(corner, corner, size)) - upright).mean() > 10
 
 
 def test_a_hundred_megapixels_are_read_and_more_than_the_limit_refused(network):
