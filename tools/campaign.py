@@ -43,9 +43,6 @@ STEPS: tuple[tuple[tuple[str, ...], int], ...] = (
 KNOWN = Path(__file__).parents[1] / "results"
 
 INDEX, RESULTS = "index.json", "results.tar.gz"
-KEPT = ("recipe.toml", "result.json", "weights.safetensors")
-"""Files of a run folder that make it a teacher elsewhere."""
-
 PACKING = 0.5
 """Minutes kept for packing."""
 
@@ -93,7 +90,8 @@ def pack(work: Path, out: Path, limits: Limits) -> str:
     write_bytes(out / RESULTS, results)
     room, packed, left = limits.files - 2, {}, []
     for folder in _wanted(work):
-        whole = _tar(((folder / name, Path("runs", folder.name, name)) for name in KEPT), packed=False)
+        files = RunFolder(folder).network_files
+        whole = _tar(((file, Path("runs", folder.name, file.name)) for file in files), packed=False)
         pieces = [whole[start : start + limits.bytes] for start in range(0, len(whole), limits.bytes)]
         if len(pieces) > room:
             left.append(folder.name)

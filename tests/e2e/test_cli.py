@@ -46,6 +46,18 @@ def test_a_run_begins_with_the_weights_of_another(ferkit, trained, tmp_path):
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-6)
 
 
+def test_a_run_that_asks_its_teacher_about_every_batch_goes_on_without_it(ferkit, trained, tmp_path):
+    csv, before = trained
+    teacher = shutil.copytree(before, tmp_path / "teacher")
+    settings = ("--recipe", "layers", *SETTINGS, "--set", "lessons=every_batch", "--teacher", teacher)
+    assert train(ferkit, csv, tmp_path / "whole", *settings)[0] == 0
+    assert train(ferkit, csv, tmp_path / "parts", *settings, "--max-minutes", "0")[0] == 0
+    shutil.rmtree(teacher)
+    assert train(ferkit, csv, tmp_path / "parts", "--resume")[0] == 0
+    whole, parts = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+
+
 def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tmp_path):
     code, out, err = train(ferkit, small_csv, tmp_path / "run", "--recipe", "layers", *SETTINGS)
     assert code == 0

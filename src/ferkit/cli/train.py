@@ -103,6 +103,7 @@ def train(
         save_seconds=save_seconds,
         compiling=compiling,
         lesson=lesson,
+        teachers=teacher or [],
         weights=weights,
     )
     view = _View()
@@ -194,7 +195,7 @@ def _begin_with(
     if votes:
         lesson = count_votes(read_votes(votes, faces))
         recipe = replace(recipe, votes=lesson.teachers[0])
-    if teachers and not RunFolder(out).lesson.exists():
+    if teachers and not RunFolder(out).lesson.exists() and recipe.lessons == "once":
         notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
         lesson = ask_teachers(teachers, faces.split(Split.TRAINING))
         recipe = replace(recipe, teachers=lesson.teachers)

@@ -45,6 +45,12 @@ TABLE = Table(
             taught_by=("champion", "member"),
         ),
         Row(
+            slug="compact-every-batch",
+            label="compact, teachers asked about every batch",
+            recipe=replace(COMPACT, epochs=150, drop_copies=True, lessons="every_batch", mixup=0.2, distill=0.8),
+            taught_by=("champion",),
+        ),
+        Row(
             slug="compact-votes",
             label="compact, with FER+ votes",
             recipe=replace(COMPACT, votes=FER_PLUS),

@@ -65,8 +65,9 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
             recipe = _as_begun(make_recipe(request["recipe"]), RunFolder(folder))
             data = read_fer2013(Path(request["data"]))
             lesson = None
-            if request["teachers"] and not RunFolder(folder).lesson.exists():
-                lesson = ask_teachers([Path(run) for run in request["teachers"]], data.split(Split.TRAINING))
+            teachers = [Path(run) for run in request["teachers"]]
+            if teachers and not recipe.follows and not RunFolder(folder).lesson.exists():
+                lesson = ask_teachers(teachers, data.split(Split.TRAINING))
             elif request["votes"] and recipe.votes:
                 lesson = count_votes(read_votes(request["votes"], data))
             if not request["tested"]:
@@ -75,7 +76,7 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
             if request["init"] and not RunFolder(folder).last.exists():
                 weights = load_run(Path(request["init"]))[1].state_dict()
             steps, told = 1, 0.0
-            for event in train(recipe, data, folder, resume=True, lesson=lesson, weights=weights):
+            for event in train(recipe, data, folder, resume=True, lesson=lesson, teachers=teachers, weights=weights):
                 match event:
                     case Started():
                         steps = event.steps

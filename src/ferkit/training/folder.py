@@ -8,6 +8,7 @@ checkpoints/last.pt  everything, to go on from
 checkpoints/best.pt  the weights of the epoch with the best validation accuracy
 weights.safetensors  the weights that were kept
 lesson.npz           what the teachers of a student say of Training, where it has any
+teachers/            the teachers themselves, where they are asked about every batch
 predictions.npz      log-probabilities (N, K) of validation and test, in the order of the data set
 result.json          metrics, protocol, curves, commit, versions, device, seconds; its presence says: finished
 report.html          the same for people
@@ -70,6 +71,11 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def network_files(self) -> tuple[Path, Path, Path]:
+        """What makes a run folder a trained network elsewhere; the last one says that the others are there."""
+        return self.recipe, self.weights, self.result
+
+    @property
     def predictions(self) -> Path:
         """What the network says of every face it was evaluated on."""
         return self.path / "predictions.npz"
@@ -78,6 +84,11 @@ class RunFolder:
     def lesson(self) -> Path:
         """What the run's teachers say of Training, where it has any."""
         return self.path / "lesson.npz"
+
+    @property
+    def teachers(self) -> Path:
+        """Run folders of the networks that are asked about every batch, each by its name."""
+        return self.path / "teachers"
 
     @property
     def log(self) -> Path:

@@ -60,6 +60,7 @@ def fit(
     workers: int = 0,
     compile_mode: str = "",
     taught: NDArray[np.float32] | None = None,
+    teachers: nn.Module | None = None,
 ) -> Iterator[Compiled | Step | Epoch]:
     """Train ``state`` in place from wherever it stands, pausing after every batch and every epoch.
 
@@ -72,6 +73,7 @@ def fit(
         workers: Processes that prepare batches, where Albumentations does.
         compile_mode: One of :data:`ferkit.training.compiled.MODES`; empty not to compile.
         taught: ``(N, K)`` probabilities of the Training faces that are learnt beside their labels, if any.
+        teachers: Returns such probabilities, ``(B, K)``, of what the network sees; asked about every batch.
 
     Yields:
         A :class:`Compiled` first where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a pass; stop
@@ -101,10 +103,11 @@ def fit(
             batch = next(batches)
             position = recipe.seed, state.epoch, state.step, fabric.global_rank
             mix = draw_mix(recipe.mixup, recipe.cutmix, batch.images.shape[1], _seed(*position, "mixup"))
-            loss, log_probs_BK = _descend(fabric, model, criterion, recipe, batch, mix, _seed(*position))
+            given = model, criterion, recipe, batch, mix, _input(fabric, batch, mix, teachers), _seed(*position)
+            loss, log_probs_BK = _descend(fabric, *given)
             if sharpness:
                 sharpness.climb()
-                _descend(fabric, model, criterion, recipe, batch, mix, _seed(*position))
+                _descend(fabric, *given)
                 sharpness.descend()
             optimizer.step()
             optimizer.zero_grad()
@@ -144,13 +147,44 @@ def reduced(fabric: Fabric, counts: Counts) -> Counts:
     return total
 
 
+@torch.no_grad()
+def _input(fabric: Fabric, batch: Batch, mix: Mix, teachers: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+    """Return what the network sees of a batch, and what teachers, if any, say of that: probabilities ``(B, K)``."""
+    x_B3HW = mix.faces(network_input(batch.images))
+    if teachers is None:
+        return x_B3HW, None
+    with fabric.autocast():
+        return x_B3HW, teachers(x_B3HW)
+
+
 def _descend(
-    fabric: Fabric, model: nn.Module, criterion: nn.Module, recipe: Recipe, batch: Batch, mix: Mix, seed: int
+    fabric: Fabric,
+    model: nn.Module,
+    criterion: nn.Module,
+    recipe: Recipe,
+    batch: Batch,
+    mix: Mix,
+    seen: tuple[Tensor, Tensor | None],
+    seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """Add the gradients of ``batch`` to those of the network; return its loss and log-probabilities ``(B, K)``."""
+    """Add the gradients of ``batch`` to those of the network; return its loss and log-probabilities ``(B, K)``.
+
+    Args:
+        fabric: The run's.
+        model: The network.
+        criterion: Its loss on labels.
+        recipe: The run's settings.
+        batch: Faces with their labels, and what teachers said of them before the run.
+        mix: How they were mixed.
+        seen: Of :func:`_input`.
+        seed: Of the network's own randomness.
+    """
+    x_B3HW, said_BK = seen
     torch.manual_seed(seed)
-    log_probs_BK = model(mix.faces(network_input(batch.images)))
+    log_probs_BK = model(x_B3HW)
     loss = mix.loss(criterion, log_probs_BK, batch.labels)
+    if said_BK is not None:
+        loss = loss.lerp(soft_cross_entropy(log_probs_BK, said_BK), recipe.distill)
     if batch.taught is not None:
         loss = loss.lerp(mix.loss(soft_cross_entropy, log_probs_BK, batch.taught), recipe.distill)
     # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.

@@ -122,6 +122,14 @@ class Recipe:
         ),
     ] = ""
 
+    lessons: Annotated[
+        Literal["once", "every_batch"],
+        Field(
+            description="what teachers look at; once: each Training face and its mirror image, before the run; "
+            "every_batch: the faces of every batch, changed and mixed as the network sees them, at the cost of that"
+        ),
+    ] = "once"
+
     distill: Annotated[
         float,
         Field(ge=0, le=1, description="weight of what teachers or votes say in the loss; the labels have the rest"),
@@ -216,6 +224,8 @@ class Recipe:
     def _one_way_with_labels(self) -> "Recipe":
         if self.teachers and self.votes:
             raise ValueError("a network learns from teachers or from votes, not from both")
+        if self.lessons == "every_batch" and self.votes:
+            raise ValueError("votes are of faces as they are; set lessons to once")
         if self.loss == "gce" and self.label_smoothing > 0:
             raise ValueError("loss gce takes labels as they are; set label_smoothing to 0")
         return self
@@ -224,6 +234,11 @@ class Recipe:
     def advisers(self) -> tuple[str, ...]:
         """Names of what is learnt from beside the labels: networks, or votes."""
         return self.teachers or ((self.votes,) if self.votes else ())
+
+    @property
+    def follows(self) -> bool:
+        """Whether it asks its teachers about every batch."""
+        return bool(self.teachers) and self.lessons == "every_batch"
 
     @property
     def decay(self) -> float:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,7 +43,17 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
-from ferkit.training.teaching import Lesson, check_lesson, read_lesson, write_lesson
+from ferkit.training.teaching import (
+    Lesson,
+    Teachers,
+    check_lesson,
+    check_teachers,
+    keep_teachers,
+    load_teachers,
+    read_lesson,
+    teacher_names,
+    write_lesson,
+)
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
@@ -126,6 +136,7 @@ def train(
     save_seconds: float = SAVE_SECONDS,
     compiling: str = "auto",
     lesson: Lesson | None = None,
+    teachers: Sequence[Path] = (),
     weights: Mapping[str, Tensor] | None = None,
     stop: StopRequest | None = None,
 ) -> Iterator[Event]:
@@ -141,6 +152,7 @@ def train(
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
         lesson: What the recipe's teachers or votes say of Training; kept in ``out``, so that a run goes on without.
+        teachers: Run folders of the recipe's teachers, where they are asked about every batch; kept in ``out`` too.
         weights: Of the network that the recipe's ``init`` names; kept in the run's first checkpoint.
         stop: Asked in place of one of the run's own and ``max_minutes``; the caller has entered it.
         compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
@@ -164,7 +176,7 @@ def train(
     if folder.result.exists():
         yield Finished(result=folder.read_result())
         return
-    _check_beginning(recipe, folder, lesson, weights)
+    _check_beginning(recipe, folder, lesson, teachers, weights)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
     if device == "cpu":
@@ -177,6 +189,8 @@ def train(
         folder.prepare(recipe)
         if lesson is not None and not folder.lesson.exists():
             write_lesson(folder, lesson)
+        if recipe.follows:
+            keep_teachers(folder, teachers)
     fabric.barrier()
     with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
         run = _Run(recipe, data, folder, fabric, log, device, precision, weights)
@@ -216,7 +230,10 @@ class _Run:
         if recipe.batch_size < needed:
             raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
         self.taught: NDArray[np.float32] | None = None
-        if recipe.advisers:
+        self.teachers: Teachers | None = None
+        if recipe.follows:
+            self.teachers = load_teachers(folder, recipe.teachers).to(fabric.device)
+        elif recipe.advisers:
             self.taught = read_lesson(folder, recipe.advisers, len(self.train)).probabilities
         if recipe.drop_copies:
             own = ~copies_of_tests(data)
@@ -259,7 +276,8 @@ class _Run:
         )
         saved = time.monotonic()
         mode = "default" if compile_it else ""
-        for event in fit(self.fabric, self.state, self.recipe, self.train, self.valid, workers, mode, self.taught):
+        faces = self.train, self.valid
+        for event in fit(self.fabric, self.state, self.recipe, *faces, workers, mode, self.taught, self.teachers):
             yield event
             if isinstance(event, Compiled):
                 self.compiled = not event.problem
@@ -399,10 +417,17 @@ def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:
 
 
 def _check_beginning(
-    recipe: Recipe, folder: RunFolder, lesson: Lesson | None, weights: Mapping[str, Tensor] | None
+    recipe: Recipe,
+    folder: RunFolder,
+    lesson: Lesson | None,
+    teachers: Sequence[Path],
+    weights: Mapping[str, Tensor] | None,
 ) -> None:
     """Raise a RunError where what the recipe names is missing or does not fit, before anything is written."""
-    if recipe.advisers and lesson is None:
+    if recipe.follows:
+        if teacher_names(teachers) != recipe.teachers:
+            check_teachers(folder, recipe.teachers)
+    elif recipe.advisers and lesson is None:
         check_lesson(folder, recipe.advisers)
     if not recipe.init or folder.last.exists():
         return

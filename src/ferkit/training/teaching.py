@@ -1,10 +1,11 @@
-"""What trained networks, or human taggers, say of every Training face, for a network to learn from.
+"""What trained networks, or human taggers, say of faces, for a network to learn from.
 
 Source: Hinton et al., 2015, https://arxiv.org/abs/1503.02531, at a temperature of 1; a student as large as its teacher:
-Furlanello et al., 2018, https://arxiv.org/abs/1805.04770. Ours differs: teachers see the faces as they are and their
-mirror images, once; the student sees them augmented.
+Furlanello et al., 2018, https://arxiv.org/abs/1805.04770. There are two ways. In a lesson, teachers see the Training
+faces as they are and their mirror images, once, while the student sees them augmented. Teachers that are asked about
+every batch see the very faces the student sees: Beyer et al., 2022, https://arxiv.org/abs/2106.05237.
 
-Letters: N faces, H height, W width, K classes.
+Letters: B faces of a batch, N faces, H height, W width, K classes.
 """
 
 import zlib
@@ -14,13 +15,15 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ferkit.data import Faces, Split
 from ferkit.data.votes import Votes
 from ferkit.errors import RunError
 from ferkit.evaluation import predict
-from ferkit.files import replacing
+from ferkit.files import replacing, write_bytes
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import WEIGHTS_DIGITS
 
@@ -66,6 +69,48 @@ def teacher_names(runs: Sequence[Path]) -> tuple[str, ...]:
         RunError: A run is not finished.
     """
     return tuple(sorted(RunFolder(run).network() for run in runs))
+
+
+class Teachers(nn.Module):
+    """Trained networks that say together what the faces of a batch express."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks).eval().requires_grad_(False)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        """Return the mean of their probabilities, ``(B, K)`` float32, for input as the networks take it."""
+        return torch.stack([network(x_B3HW).float().exp() for network in self.networks]).mean(0)
+
+
+def keep_teachers(folder: RunFolder, runs: Sequence[Path]) -> None:
+    """Copy finished runs into the run folder, so that the run goes on without them.
+
+    Raises:
+        RunError: A run is not finished.
+    """
+    for run in map(RunFolder, runs):
+        copy = RunFolder(folder.teachers / run.network())
+        if not copy.result.exists():
+            for ours, theirs in zip(copy.network_files, run.network_files, strict=True):
+                write_bytes(ours, theirs.read_bytes())
+
+
+def check_teachers(folder: RunFolder, teachers: tuple[str, ...]) -> None:
+    """Raise a RunError where the run folder lacks one of ``teachers``."""
+    missing = [name for name in teachers if not RunFolder(folder.teachers / name).result.exists()]
+    if missing:
+        raise RunError(f"{folder.path}: these settings learn from {', '.join(missing)}; name their runs with --teacher")
+
+
+def load_teachers(folder: RunFolder, teachers: tuple[str, ...]) -> Teachers:
+    """Return the networks that were kept in the run folder.
+
+    Raises:
+        RunError: One is missing or damaged.
+    """
+    check_teachers(folder, teachers)
+    return Teachers([load_run(folder.teachers / name)[1] for name in teachers])
 
 
 def write_lesson(folder: RunFolder, lesson: Lesson) -> None:

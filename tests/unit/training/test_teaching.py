@@ -5,17 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from conftest import make_data, make_faces, small_recipe
 from ferkit.data import Split
 from ferkit.data.votes import Votes
 from ferkit.errors import RecipeError, RunError
-from ferkit.evaluation import predict
+from ferkit.evaluation import network_input, predict
+from ferkit.models import build_model
 from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.loop import fit
 from ferkit.training.recipe import make_recipe
 from ferkit.training.run import Finished, Stopped, train
 from ferkit.training.schedule import soft_cross_entropy
-from ferkit.training.teaching import Lesson, ask_teachers, count_votes, read_lesson, write_lesson
+from ferkit.training.state import new_state
+from ferkit.training.teaching import (
+    Lesson,
+    Teachers,
+    ask_teachers,
+    count_votes,
+    keep_teachers,
+    load_teachers,
+    read_lesson,
+    teacher_names,
+    write_lesson,
+)
 
 RECIPE = small_recipe(epochs=2)
 
@@ -106,6 +120,83 @@ def test_a_student_goes_on_without_its_teachers_to_the_same_weights(tmp_path, da
     assert isinstance(stopped, Stopped)
     *_, last = train(recipe, data, tmp_path / "parts", workers=0, resume=True)
     assert last.result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def test_teachers_of_every_batch_say_the_mean_of_their_probabilities(tmp_path, teachers, data):
+    folder = RunFolder(tmp_path)
+    keep_teachers(folder, teachers)
+    together = load_teachers(folder, teacher_names(teachers))
+    images = data.split(Split.TRAINING).images
+    expected = np.mean([np.exp(predict(load_run(run)[1], images)) for run in teachers], axis=0)
+    with torch.inference_mode():
+        said = together(network_input(torch.from_numpy(images)))
+    np.testing.assert_allclose(said.numpy(), expected, atol=1e-6)
+    assert not any(parameter.requires_grad for parameter in together.parameters())
+
+
+class Noting(torch.nn.Module):
+    """Does what another network does and keeps what it sees."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.seen = network, []
+
+    def forward(self, x_B3HW):
+        if self.training or not torch.is_grad_enabled():
+            self.seen.append(x_B3HW)
+        return self.network(x_B3HW)
+
+
+def test_teachers_of_every_batch_see_what_the_network_sees(data, teachers):
+    recipe = replace(RECIPE, epochs=1, mixup=0.5, teachers=teacher_names(teachers), lessons="every_batch")
+    train_faces, valid = data.split(Split.TRAINING), data.split(Split.PUBLIC_TEST)
+    student, asked = Noting(build_model("layers")), Noting(Teachers([load_run(run)[1] for run in teachers]))
+    state = new_state(recipe, len(train_faces) // recipe.batch_size, torch.device("cpu"), student)
+    steps = list(fit(Fabric(accelerator="cpu"), state, recipe, train_faces, valid, 0, teachers=asked))
+    assert len(asked.seen) == len(steps) - 1 == len(train_faces) // recipe.batch_size
+    plain = network_input(torch.from_numpy(train_faces.images))
+    for ours, theirs in zip(student.seen, asked.seen, strict=False):  # the student is validated afterwards
+        assert torch.equal(ours, theirs)
+        assert not all(any(torch.equal(face, other) for other in plain) for face in ours)  # they are mixed
+
+
+def test_who_copies_teachers_of_every_batch_comes_nearer_to_them(tmp_path, data, teachers):
+    images = data.split(Split.TRAINING).images
+    expected = torch.from_numpy(np.mean([np.exp(predict(load_run(run)[1], images)) for run in teachers], axis=0))
+
+    def distance(name, recipe, runs):
+        *_, last = train(recipe, data, tmp_path / name, workers=0, teachers=runs)
+        assert isinstance(last, Finished)
+        return float(soft_cross_entropy(torch.from_numpy(predict(load_run(tmp_path / name)[1], images)), expected))
+
+    alone = replace(RECIPE, seed=5, epochs=6)
+    following = replace(alone, teachers=teacher_names(teachers), lessons="every_batch", distill=1.0)
+    assert distance("following", following, teachers) < distance("alone", alone, [])
+
+
+@pytest.mark.parametrize("sam", [0.0, 0.05], ids=["plain", "sam"])
+def test_a_student_of_every_batch_goes_on_without_its_teachers_folders_to_the_same_weights(
+    tmp_path, data, teachers, sam
+):
+    recipe = replace(RECIPE, teachers=teacher_names(teachers), lessons="every_batch", mixup=0.2, sam=sam)
+    *_, whole = train(recipe, data, tmp_path / "whole", workers=0, teachers=teachers)
+    *_, stopped = train(recipe, data, tmp_path / "parts", workers=0, teachers=teachers, max_minutes=0)
+    assert isinstance(stopped, Stopped)
+    *_, last = train(recipe, data, tmp_path / "parts", workers=0, resume=True)
+    assert last.result["weights_sha256"] == whole.result["weights_sha256"]
+    assert last.result["key"] != replace(recipe, lessons="once").key()
+
+
+def test_teachers_of_every_batch_that_are_not_there_are_asked_for_before_anything_is_written(tmp_path, data, teachers):
+    recipe = replace(RECIPE, teachers=teacher_names(teachers), lessons="every_batch")
+    with pytest.raises(RunError, match=rf"learn from {recipe.teachers[0]}, .*; name their runs with --teacher"):
+        list(train(recipe, data, tmp_path / "out", workers=0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_votes_are_of_faces_as_they_are():
+    with pytest.raises(RecipeError, match="votes are of faces as they are; set lessons to once"):
+        make_recipe({"model": "layers", "votes": "1" * 16, "lessons": "every_batch"})
 
 
 def test_teachers_that_are_not_there_are_asked_for(tmp_path, data):
