@@ -267,6 +267,7 @@ OTHERS = {
     "init": "0123456789abcdef",
     "teachers": ("0123456789abcdef",),
     "votes": "0123456789abcdef",
+    "lessons": "every_batch",
     "distill": 0.7,
     "average": 0.9,
     "scheduler": "cosine",
