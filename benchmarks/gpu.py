@@ -98,7 +98,7 @@ def measure_recipe(name: str, device: str, batches: int) -> dict[str, Any]:
             continue
         ways[label] = found = measure(recipe, way, precision, batches)
         if "faces_per_second" in found:
-            share = peak_share(flops, found["faces_per_second"], device, precision)
+            share = peak_share(flops, found["faces_per_second"], peak_flops(device, precision))
             found["peak_share"] = round(share, 4)
         print(f"{name}, {label}: {found}", flush=True)
     return {

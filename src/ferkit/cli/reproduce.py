@@ -132,7 +132,7 @@ def run(
     from ferkit.data import read_fer2013
     from ferkit.report.ensembles import take_up_ensembles
     from ferkit.report.processes import cores
-    from ferkit.report.runs import State, plan
+    from ferkit.report.runs import State, plan, quiet_peaks
     from ferkit.report.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
 
@@ -160,6 +160,8 @@ def run(
         if dry_run:
             return
         view = _View()
+        shared = jobs > 1 and where == "cuda" and executor is Spread.LOCAL
+        peaks = quiet_peaks(planned) if shared else {}
         try:
             while True:
                 view.plan(planned)
@@ -172,6 +174,7 @@ def run(
                     runs=runs,
                     threads=threads,
                     votes=votes,
+                    peaks=peaks,
                     max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
                 ):
                     view.show(event)

@@ -1,10 +1,11 @@
 """Trains one run in a process of its own: ``python -m ferkit.report.child FOLDER``.
 
 Reads a line of JSON on stdin: ``recipe``; ``data``, the path of the data set; ``teachers``, run folders to learn from;
-``init``, the run folder whose weights to begin with, and ``votes``, the file of FER+ votes, or nothing; and ``tested``,
-whether it may read the test split. Writes lines of JSON to stdout: ``{"progress": share}`` at most once a second, at
-last ``{"finished": true}``, ``{"stopped": where}`` or ``{"failed": reason}``. Stdin stays open while the parent lives;
-when it closes, the run is saved and stops, so that nothing trains on unwatched after the parent was killed.
+``init``, the run folder whose weights to begin with, and ``votes``, the file of FER+ votes, or nothing; ``tested``,
+whether it may read the test split; and ``peak``, operations a second of the device, or nothing. Writes lines of JSON to
+stdout: ``{"progress": share}`` at most once a second, at last ``{"finished": true}``, ``{"stopped": where}`` or
+``{"failed": reason}``. Stdin stays open while the parent lives; when it closes, the run is saved and stops, so that
+nothing trains on unwatched after the parent was killed.
 """
 
 import json
@@ -76,7 +77,8 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
             if request["init"] and not RunFolder(folder).last.exists():
                 weights = load_run(Path(request["init"]))[1].state_dict()
             steps, told = 1, 0.0
-            for event in train(recipe, data, folder, resume=True, lesson=lesson, teachers=teachers, weights=weights):
+            given = {"lesson": lesson, "teachers": teachers, "weights": weights, "peak": request["peak"]}
+            for event in train(recipe, data, folder, resume=True, **given):
                 match event:
                     case Started():
                         steps = event.steps

@@ -43,6 +43,8 @@ class Job:
     """FER+ votes, for a recipe that learns from them; absolute."""
     tested: bool = True
     """Whether it may read the test split."""
+    peak: float | None = None
+    """Operations a second of the device in the run's precision; measured by the run itself if ``None``."""
 
     def request(self) -> str:
         """Return the line of JSON that a process which trains it reads."""
@@ -54,6 +56,7 @@ class Job:
                 "init": str(self.init or ""),
                 "votes": str(self.votes or ""),
                 "tested": self.tested,
+                "peak": self.peak,
             }
         )
 

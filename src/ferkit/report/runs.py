@@ -8,7 +8,7 @@ done where its result stands anywhere below the results folder, part done where 
 import csv
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -26,6 +26,7 @@ from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_device, choose_precision, describe
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.speed import peak_flops
 from ferkit.training.stopping import StopRequest
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -249,6 +250,7 @@ def reproduce(
     threads: int | None = None,
     votes: Path | None = None,
     max_minutes: float | None = None,
+    peaks: Mapping[str, float] | None = None,
 ) -> Iterator[Event]:
     """Train what is not done; everything happens while the events are consumed.
 
@@ -265,6 +267,7 @@ def reproduce(
         threads: Of one run on a processor; as PyTorch chooses if ``None``.
         votes: FER+ votes, for rows that learn from them.
         max_minutes: Stop cleanly within so long.
+        peaks: Of :func:`quiet_peaks`, where runs share a device.
 
     Yields:
         What happens, at last :class:`Ended`.
@@ -290,7 +293,7 @@ def reproduce(
             while waiting and len(running) < executor.slots and not stop.reason:
                 run = waiting.popleft()
                 yield Begun(run=run)
-                executor.start(_job(run, data, runs, threads, votes))
+                executor.start(_job(run, data, runs, threads, votes, peaks or {}))
                 running[run.name] = run
             if stop.reason and not asked:
                 asked = True
@@ -314,6 +317,15 @@ def reproduce(
         yield Ended(left=left, reason=stop.reason if left else "", signal=stop.signal if left else 0)
 
 
+def quiet_peaks(planned: Iterable[PlannedRun]) -> dict[str, float]:
+    """Return the operations a second of this machine's device in each precision that the runs ahead train in.
+
+    To be measured before the first of them begins.
+    """
+    ahead = [run for run in planned if run.state is not State.DONE]
+    return {_precision(run): peak_flops(choose_device(run.recipe), _precision(run)) for run in ahead}
+
+
 def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
     """Return the finished run folder below ``runs`` to draw figures from.
 
@@ -333,6 +345,10 @@ def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
     if not found:
         raise RunError(f"{runs}: expected a finished run to draw figures from, found none")
     return max(found)[2]
+
+
+def _precision(run: PlannedRun) -> str:
+    return choose_precision(run.recipe, choose_device(run.recipe))[0]
 
 
 def _machine(here: str, threads: int | None) -> Machine:
@@ -380,7 +396,9 @@ def _epoch_seconds(folder: RunFolder) -> list[float]:
         raise RunError(f"{folder.path / 'metrics.csv'}: not the metrics of a run ({type(error).__name__})") from None
 
 
-def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None, votes: Path | None) -> Job:
+def _job(
+    run: PlannedRun, data: Path, runs: Path, threads: int | None, votes: Path | None, peaks: Mapping[str, float]
+) -> Job:
     return Job(
         name=run.name,
         recipe=run.recipe.to_dict(),
@@ -391,6 +409,7 @@ def _job(run: PlannedRun, data: Path, runs: Path, threads: int | None, votes: Pa
         init=(runs / run.init).resolve() if run.init else None,
         votes=votes.expanduser().resolve() if votes else None,
         tested=run.tested,
+        peak=peaks.get(_precision(run)) if peaks else None,
     )
 
 

@@ -139,6 +139,7 @@ def train(
     teachers: Sequence[Path] = (),
     weights: Mapping[str, Tensor] | None = None,
     stop: StopRequest | None = None,
+    peak: float | None = None,
 ) -> Iterator[Event]:
     """Train, evaluate and write the run folder; everything happens while the events are consumed.
 
@@ -155,6 +156,8 @@ def train(
         teachers: Run folders of the recipe's teachers, where they are asked about every batch; kept in ``out`` too.
         weights: Of the network that the recipe's ``init`` names; kept in the run's first checkpoint.
         stop: Asked in place of one of the run's own and ``max_minutes``; the caller has entered it.
+        peak: Floating-point operations a second of the device in the run's precision, where the run shares it with
+            others and so cannot measure it at its end.
         compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
 
     Yields:
@@ -193,7 +196,7 @@ def train(
             keep_teachers(folder, teachers)
     fabric.barrier()
     with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
-        run = _Run(recipe, data, folder, fabric, log, device, precision, weights)
+        run = _Run(recipe, data, folder, fabric, log, device, precision, weights, peak)
         workers = default_workers(fabric.device) if workers is None else workers
         with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
             for event in run.events(request, reason, workers, save_seconds, compiling):
@@ -218,9 +221,10 @@ class _Run:
         device: str,
         precision: str,
         weights: Mapping[str, Tensor] | None,
+        peak: float | None,
     ) -> None:
         self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.peak = device, precision, peak
         self.backend = choose_augment_backend(recipe, device)
         self.flops = flops_per_face(recipe.model, recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
@@ -354,11 +358,11 @@ class _Run:
     def speed(self) -> dict[str, Any]:
         """Return what share of the device's peak the run got out of it, in the middle one of its epochs."""
         usual = median(epoch.faces_per_second for epoch in self.state.history)
-        where = (self.device, self.precision)
+        peak = self.peak or peak_flops(self.device, self.precision)
         return {
             "flops_per_face": self.flops,
-            "peak_flops": round(peak_flops(*where)),
-            "peak_share": round(peak_share(self.flops, usual, *where, self.fabric.world_size), 4),
+            "peak_flops": round(peak),
+            "peak_share": round(peak_share(self.flops, usual, peak, self.fabric.world_size), 4),
         }
 
 

@@ -41,7 +41,7 @@ def flops_per_face(model: str, options: dict[str, Any]) -> int:
 def peak_flops(device: str, precision: str) -> float:
     """Return the floating-point operations a second of the fastest of several products of two matrices.
 
-    Measured once a process, in about half a second.
+    Measured once a process, in about half a second; what else runs on the device makes it less.
 
     Args:
         device: ``cpu`` or ``cuda``.
@@ -58,17 +58,16 @@ def peak_flops(device: str, precision: str) -> float:
     return 2 * side**3 / best
 
 
-def peak_share(flops: int, faces_per_second: float, device: str, precision: str, processes: int = 1) -> float:
+def peak_share(flops: int, faces_per_second: float, peak: float, processes: int = 1) -> float:
     """Return training's share of the peak of all its devices, about 0 to 1.
 
     Args:
         flops: Of a face, from :func:`flops_per_face`.
         faces_per_second: Of all processes together.
-        device: ``cpu`` or ``cuda``.
-        precision: Of training.
+        peak: Of one device in the precision of training, from :func:`peak_flops`.
         processes: Devices that train; on a CPU each has its share of the cores.
     """
-    return flops * faces_per_second / (peak_flops(device, precision) * processes)
+    return flops * faces_per_second / (peak * processes)
 
 
 def _seconds(left: torch.Tensor, right: torch.Tensor, repeats: int) -> float:

@@ -6,11 +6,13 @@ import pytest
 from conftest import make_data
 from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
-from ferkit.report.runs import State, finished_runs, folder_for_figures, plan, run_name
+from ferkit.report.processes import Outcome
+from ferkit.report.runs import State, finished_runs, folder_for_figures, plan, quiet_peaks, reproduce, run_name
 from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_precision, describe
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe
+from ferkit.training.speed import peak_flops
 
 SMALL = Recipe(model="layers", options={"depth": 4})
 WIDE = replace(SMALL, options={"depth": 5})
@@ -185,3 +187,38 @@ def test_figures_are_drawn_from_the_preferred_run_else_from_the_best(tmp_path):
         (tmp_path / name / "weights.safetensors").touch()
     assert folder_for_figures(tmp_path, []).name == "c"
     assert folder_for_figures(tmp_path, [WIDE.key()]).name == "b"
+
+
+class Listening:
+    """An executor that runs nothing and keeps what it is asked to."""
+
+    slots = 2
+
+    def __init__(self):
+        self.jobs = []
+
+    def start(self, job):
+        self.jobs.append(job)
+
+    def poll(self):
+        return [Outcome(name=job.name, kind="failed", reason="not run") for job in self.jobs[-self.slots :]]
+
+    def stop(self):
+        """Nothing runs."""
+
+    def close(self):
+        """Nothing runs."""
+
+
+def test_where_runs_share_a_device_its_peak_is_measured_before_and_given_to_each(planned, tmp_path):
+    runs = planned(table("one", row("a", SMALL), row("b", replace(SMALL, precision="float32", lr=0.5))))
+    peaks = quiet_peaks(runs)
+    assert peaks == {p: peak_flops("cpu", p) for p in {choose_precision(SMALL, "cpu")[0], "float32"}}
+    asked = {}
+    for given in (peaks, None):
+        executor = Listening()
+        folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+        list(reproduce(runs, tmp_path / "data.csv", executor, [], peaks=given, **folders))
+        asked[given is None] = [json.loads(job.request())["peak"] for job in executor.jobs]
+    assert asked[True] == [None, None]
+    assert sorted(asked[False]) == sorted([peaks[choose_precision(SMALL, "cpu")[0]], peaks["float32"]])

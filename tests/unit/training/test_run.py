@@ -167,6 +167,13 @@ def test_a_result_says_how_the_device_was_used(finished, finished_batched):
     assert f"{result['peak_share']:.1%} of the peak in float32" in str(finished[1][-1])
 
 
+def test_where_a_device_is_shared_the_share_is_of_the_peak_it_is_given(tmp_path, data):
+    *_, last = train(RECIPE, data, tmp_path / "run", workers=0, peak=2e12)
+    assert last.result["peak_flops"] == 2_000_000_000_000
+    speeds = sorted(epoch["faces_per_second"] for epoch in last.result["epochs"])
+    assert last.result["peak_share"] == pytest.approx(speeds[len(speeds) // 2] * 33_842_496 / 2e12, abs=1e-3)
+
+
 def test_a_run_says_at_its_start_what_augments_and_why_it_is_not_compiled(finished):
     assert ", augmentation albumentations, not compiled (on a CPU)" in str(finished[1][0])
 

@@ -42,8 +42,8 @@ def test_the_peak_of_a_cpu_is_measured_soon_and_once(precision):
 
 def test_the_share_is_the_work_done_over_the_peak_of_all_devices():
     peak = peak_flops("cpu", "float32")
-    assert peak_share(2_000_000, peak / 4_000_000, "cpu", "float32") == pytest.approx(0.5)
-    assert peak_share(2_000_000, peak / 4_000_000, "cpu", "float32", processes=2) == pytest.approx(0.25)
+    assert peak_share(2_000_000, peak / 4_000_000, peak) == pytest.approx(0.5)
+    assert peak_share(2_000_000, peak / 4_000_000, peak, processes=2) == pytest.approx(0.25)
 
 
 def test_counting_leaves_the_random_numbers_alone():
