@@ -346,6 +346,7 @@ def test_models_and_recipes_are_listed(ferkit):
     assert "20,582,432" in ferkit("models")[1]
     assert {row["name"] for row in json.loads(ferkit("models", "--json")[1])} == {
         "compact",
+        "convnext",
         "layers",
         "model1",
         "model2",

@@ -1,6 +1,7 @@
 """Architectures: one a file, built by name."""
 
 from ferkit.models import compact as compact
+from ferkit.models import convnext as convnext
 from ferkit.models import layers as layers
 from ferkit.models import model1 as model1
 from ferkit.models import model2 as model2

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from ferkit.models.convnext import ChannelNorm
 from ferkit.models.one_plane import Mean
 from ferkit.models.trace import ACTIVATIONS, INPUT, Layer, trace
 
@@ -34,6 +35,7 @@ def _words(name: str) -> Callable[[Any], str]:
 _FOLLOWERS: dict[type[nn.Module], Callable[[Any], str]] = {
     nn.BatchNorm2d: _words("batch norm"),
     nn.BatchNorm1d: _words("batch norm"),
+    ChannelNorm: _words("layer norm"),
     nn.Dropout: lambda module: f"dropout {module.p:g}" if module.p else "",
     nn.Dropout2d: lambda module: f"dropout {module.p:g}" if module.p else "",
     nn.LogSoftmax: _words("log-softmax"),

@@ -61,6 +61,24 @@ class PooledConv(nn.Conv2d):
         return F.conv2d(x_BCHW, self.weight.repeat(1, 1, 2, 2) / 4, stride=2)
 
 
+class DropPath(nn.Module):
+    """Leaves the whole of its input out, for each face by chance, and makes up for it where it does not.
+
+    Stochastic depth: Huang et al., 2016, https://arxiv.org/abs/1603.09382.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)``."""
+        if not self.training or self.share == 0:
+            return x_BCHW
+        kept_B111 = x_BCHW.new_empty(len(x_BCHW), 1, 1, 1).bernoulli_(1 - self.share)
+        return x_BCHW * kept_B111 / (1 - self.share)
+
+
 class Mean(nn.Module):
     """Mean over height and width."""
 

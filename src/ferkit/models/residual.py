@@ -2,7 +2,7 @@
 
 Residual blocks of two 3 x 3 convolutions. What may be added, each off or on: squeeze and excitation (Hu et al., 2018,
 https://arxiv.org/abs/1709.01507), anti-aliased pooling (Zhang, 2019, https://arxiv.org/abs/1904.11486), stochastic
-depth (Huang et al., 2016, https://arxiv.org/abs/1603.09382), and faces enlarged before the first layer. The last norm
+depth, and faces enlarged before the first layer. The last norm
 of each block begins at zero, so that the network begins shallow (Goyal et al., 2017, https://arxiv.org/abs/1706.02677,
 section 5.1).
 
@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ferkit.data.faces import SIDE
-from ferkit.models.one_plane import Block, Mean, OnePlane, conv_norm, shortcut, widened
+from ferkit.models.one_plane import Block, DropPath, Mean, OnePlane, conv_norm, shortcut, widened
 from ferkit.models.registry import register
 
 WIDTHS = (64, 128, 256, 512)
@@ -55,21 +55,6 @@ class Squeeze(nn.Module):
         """Return ``(B, C, H, W)``."""
         weights_BC: Tensor = self.weigh(x_BCHW)
         return x_BCHW * weights_BC[:, :, None, None]
-
-
-class DropPath(nn.Module):
-    """Leaves the whole of its input out, for each face by chance, and makes up for it where it does not."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return ``(B, C, H, W)``."""
-        if not self.training or self.share == 0:
-            return x_BCHW
-        kept_B111 = x_BCHW.new_empty(len(x_BCHW), 1, 1, 1).bernoulli_(1 - self.share)
-        return x_BCHW * kept_B111 / (1 - self.share)
 
 
 class Enlarge(nn.Module):

@@ -8,7 +8,7 @@ from ferkit.models.registry import register
 
 
 def test_the_names_are_sorted_and_complete():
-    assert model_names() == ["compact", "layers", "model1", "model2", "model3", "residual"]
+    assert model_names() == ["compact", "convnext", "layers", "model1", "model2", "model3", "residual"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def test_a_misspelt_model_gets_a_near_match(ask):
 
 def test_a_model_like_no_other_gets_the_list_of_models():
     with pytest.raises(
-        UnknownNameError, match=r"unknown model 'vgg'; known: compact, layers, model1, model2, model3, residual$"
+        UnknownNameError,
+        match=r"unknown model 'vgg'; known: compact, convnext, layers, model1, model2, model3, residual$",
     ):
         build_model("vgg")
 

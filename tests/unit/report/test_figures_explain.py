@@ -141,7 +141,7 @@ def test_the_face_is_to_be_seen_where_there_is_nothing_to_say():
         assert 0.5 < overlay.cmap(1.0)[3] < 1
 
 
-@pytest.mark.parametrize("name", ["model1", "model2", "model3", "layers", "compact", "residual"])
+@pytest.mark.parametrize("name", ["model1", "model2", "model3", "layers", "compact", "convnext", "residual"])
 def test_the_boxes_of_a_diagram_are_as_high_as_their_maps_and_do_not_touch(name):
     chain = blocks(build_model(name))
     (axes,) = figures_diagram.diagram(chain, name).axes

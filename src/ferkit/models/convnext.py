@@ -1,0 +1,83 @@
+"""A ConvNeXt for small grey faces, to be compared with the residual networks at equal cost.
+
+Source: Liu et al., 2022, https://arxiv.org/abs/2201.03545. A block looks around with a 7 x 7 convolution of each plane
+alone, then mixes planes, four times as many in between. Ours differs: one input plane; the first layer takes 2 x 2
+pixels, not 4 x 4, as a face has 48 a side; few blocks, so what a block adds begins at a tenth, not a millionth; other
+weights begin as PyTorch's layers do.
+
+Shape letters: B batch, C channels, H height, W width.
+"""
+
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import Field
+from torch import Tensor, nn
+
+from ferkit.models.one_plane import DropPath, OnePlane, widened
+from ferkit.models.registry import register
+
+WIDTHS = (32, 64, 128, 256)
+PATCH = 2
+AROUND = 7
+EXPANDED = 4
+SCALE = 0.1
+"""What the output of a block is multiplied with, for each channel, before training."""
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)``."""
+        x_BHWC = F.layer_norm(x_BCHW.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x_BHWC.permute(0, 3, 1, 2)
+
+
+class Around(nn.Module):
+    """A block: what it finds is added to its input."""
+
+    def __init__(self, channels: int, drop_path: float) -> None:
+        super().__init__()
+        inner = EXPANDED * channels
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, AROUND, padding=AROUND // 2, groups=channels),
+            ChannelNorm(channels, eps=1e-6),
+            nn.Conv2d(channels, inner, 1),
+            nn.GELU(),
+            nn.Conv2d(inner, channels, 1),
+        )
+        self.scale = nn.Parameter(torch.full((channels, 1, 1), SCALE))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)``."""
+        y_BCHW: Tensor = x_BCHW + self.drop_path(self.scale * self.body(x_BCHW))
+        return y_BCHW
+
+
+@register
+def convnext(
+    *,
+    width: Annotated[float, Field(gt=0, le=8)] = 1.0,
+    depths: tuple[
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1)],
+    ] = (2, 2, 6, 2),
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+) -> nn.Module:
+    """ConvNeXt in four stages of 24, 12, 6 and 3 pixels a side."""
+    widths = widened(WIDTHS, width)
+    layers: list[nn.Module] = [nn.Conv2d(1, widths[0], PATCH, PATCH), ChannelNorm(widths[0], eps=1e-6)]
+    number, last = 0, sum(depths) - 1
+    for (c_in, c_out), depth in zip(pairwise((widths[0], *widths)), depths, strict=True):
+        if c_in != c_out:
+            layers += [ChannelNorm(c_in, eps=1e-6), nn.Conv2d(c_in, c_out, 2, 2)]
+        layers += [Around(c_out, drop_path * n / last) for n in range(number, number + depth)]
+        number += depth
+    return OnePlane([*layers, ChannelNorm(widths[-1], eps=1e-6)], widths[-1], dropout)
