@@ -145,7 +145,8 @@ def _readme_table(tables: Iterable[Table], runs: list[Run]) -> str:
             cells = _cells(table, row, mine)
             name = table.name.removeprefix("table-")
             if mine:
-                rows.append([f"[{name}](docs/results/{table.name}.md)", *(cells[n] for n in (0, 1, 2, 3, 5, 8, 9))])
+                tests = spread(values(mine, "test")), spread(values(mine, "test_without_copies"))
+                rows.append([f"[{name}](docs/results/{table.name}.md)", *(cells[n] for n in (0, 1, 2, 3, 5)), *tests])
             owed += not mine
     columns = ("table", "row", "reported", "ours", "runs", "95 % interval", "test", "test without copies")
     lines = list(grid(columns, rows, left=2))

@@ -186,3 +186,16 @@ def test_the_readme_counts_what_is_owed(tmp_path):
     assert text.endswith("after\n")
     assert "old" not in text
     assert "1 of the report's 6 rows have a run; 5 are still owed." in text
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_the_readme_shows_the_test_split_as_such_whatever_a_table_was_measured_on(tmp_path, part):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{README_MARKS[0]}\n{README_MARKS[1]}\n")
+    one = run(0, 0.5)
+    scores = {"loss": 1.0, "faces": 3589}
+    shares = {"validation": 0.61, "test": 0.62, "test_without_copies": 0.63}
+    one.content["evaluation"] = {name: {**scores, "accuracy": share} for name, share in shares.items()}
+    text = render([one], tmp_path, readme, {TABLE.name: replace(TABLE, part=part)})[readme]
+    assert f"| A | 60.0 | {100 * shares[part]:.1f} | 1 |" in text
+    assert "| 62.0 | 63.0 |\n" in text
