@@ -82,6 +82,7 @@ def test_a_port_that_is_taken_is_named(ferkit, monkeypatch):
     assert "another --port" in error
 
 
+@pytest.mark.alone
 def test_a_client_that_sends_a_byte_a_second_holds_nobody_up(network):
     with serving(
         "--model", network, "--detector", "none", "--threads", "1", "--waiting", "0", "--upload-seconds", "2"

@@ -107,6 +107,7 @@ def measure(path: Path) -> tuple[int, float, int]:
     return int(rows), float(seconds), int(peak)
 
 
+@pytest.mark.alone
 def test_reading_is_quick_and_small_and_quicker_the_second_time(fer2013_csv, cache_home):
     os.sync()
     rows, seconds, peak = measure(fer2013_csv)

@@ -19,6 +19,7 @@ def numbered():
         yield np.full((240, 320, 3), number % 256, np.uint8)
 
 
+@pytest.mark.alone
 def test_a_slow_reader_misses_pictures_but_does_not_lag():
     capture = FakeCapture(numbered())
     seen = []

@@ -31,6 +31,7 @@ def test_every_network_can_be_counted_where_another_device_is_the_default():
     assert all(p.device.type == "cpu" for p in build_model("model2").parameters())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_peak_of_a_cpu_is_measured_soon_and_once(precision):
     peak = peak_flops("cpu", precision)
