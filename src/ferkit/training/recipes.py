@@ -73,7 +73,8 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_2,
     ),
     "compact-3": (
-        "begins with compact-2 (--init RUN), learns from it and teacher (--teacher RUN); an hour or two on a CPU",
+        "the network that ferkit recognises with: begins with compact-2 (--init RUN), learns from it and teacher "
+        "(--teacher RUN); an hour or two on a CPU",
         COMPACT_3,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
