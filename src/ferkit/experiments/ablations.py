@@ -34,10 +34,7 @@ _WAYS: dict[str, tuple[str, Recipe]] = {
     "warmup": ("warm-up and cosine", replace(BASE, scheduler="warmup")),
     "drop-copies": ("without copies of the tests", replace(BASE, drop_copies=True)),
     "full-stem": ("first layer at full size", replace(BASE, options={"stem": "full"})),
-    "convnext": (
-        "ConvNeXt, AdamW, rate 0.003",
-        replace(BASE, model="convnext", options={}, optimizer="adamw", lr=0.003),
-    ),
+    "convnext": ("ConvNeXt in place of the residual network", replace(BASE, model="convnext", options={})),
     "wider": ("half as wide again", replace(BASE, options={"width": 1.5})),
 }
 
