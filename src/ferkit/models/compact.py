@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from ferkit.models.one_plane import Block, OnePlane, conv_norm, shortcut, widened
+from ferkit.models.one_plane import Block, Depths, OnePlane, conv_norm, shortcut, widened
 from ferkit.models.registry import register
 
 Stem = tuple[tuple[int, int, int], ...]
@@ -33,12 +33,7 @@ def block(c_in: int, c_out: int, *, halve: bool) -> Block:
 def compact(
     *,
     width: Annotated[float, Field(gt=0, le=8)] = 1.0,
-    depths: tuple[
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-    ] = (1, 2, 2, 1),
+    depths: Depths = (1, 2, 2, 1),
     stem: Literal["strided", "full"] = "strided",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from pydantic import Field
 from torch import Tensor, nn
 
-from ferkit.models.one_plane import DropPath, OnePlane, widened
+from ferkit.models.one_plane import Depths, DropPath, OnePlane, widened
 from ferkit.models.registry import register
 
 WIDTHS = (32, 64, 128, 256)
@@ -62,12 +62,7 @@ class Around(nn.Module):
 def convnext(
     *,
     width: Annotated[float, Field(gt=0, le=8)] = 1.0,
-    depths: tuple[
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-    ] = (2, 2, 6, 2),
+    depths: Depths = (2, 2, 6, 2),
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:

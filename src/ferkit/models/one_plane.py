@@ -7,10 +7,17 @@ section 4.
 Shape letters: B batch, C channels, H height, W width, K classes.
 """
 
+from typing import Annotated
+
 import torch.nn.functional as F  # noqa: N812
+from pydantic import Field
 from torch import Tensor, nn
 
 from ferkit.labels import NUM_CLASSES
+
+Depth = Annotated[int, Field(ge=1)]
+Depths = tuple[Depth, Depth, Depth, Depth]
+"""Blocks of each of four stages."""
 
 
 class OnePlane(nn.Module):

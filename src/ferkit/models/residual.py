@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ferkit.data.faces import SIDE
-from ferkit.models.one_plane import Block, DropPath, Mean, OnePlane, conv_norm, shortcut, widened
+from ferkit.models.one_plane import Block, Depths, DropPath, Mean, OnePlane, conv_norm, shortcut, widened
 from ferkit.models.registry import register
 
 WIDTHS = (64, 128, 256, 512)
@@ -85,12 +85,7 @@ def block(c_in: int, c_out: int, *, halve: bool, squeeze: bool, blur: bool, drop
 def residual(
     *,
     width: Annotated[float, Field(gt=0, le=8)] = 1.0,
-    depths: tuple[
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-    ] = (2, 2, 2, 2),
+    depths: Depths = (2, 2, 2, 2),
     side: Annotated[int, Field(ge=16, le=256, multiple_of=8)] = 48,
     squeeze: bool = False,
     blur: bool = False,
