@@ -25,10 +25,10 @@ TABLE = Table(
     part="test",
     unclear=(
         "Protocol `standard`: Training alone is trained on (by all large networks and the distilled `compact` without",
-        "the faces that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, read",
-        "once for each network. No images and no weights from elsewhere; *with FER+ votes* learns from ten people's",
-        "opinion of the same images beside the labels, and is measured by the labels like all others. Rows that say",
-        "*two cores* were trained on a processor.",
+        "the faces that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, as",
+        "read at the end of training. No images and no weights from elsewhere; *with FER+ votes* learns from ten",
+        "people's opinion of the same images beside the labels, and is measured by the labels like all others. Rows",
+        "that say *two cores* were trained on a processor.",
     ),
     rows=(
         Row(slug="champion", label="champion", recipe=CHAMPION),
