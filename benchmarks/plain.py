@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from ferkit.models import build_model
-from ferkit.training.augment import REPORT
+from ferkit.training.augment_report import REPORT
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import MOMENTUM
 

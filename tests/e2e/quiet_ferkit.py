@@ -1,12 +1,17 @@
 """Runs ferkit and notes every use of the network: ``python quiet_ferkit.py NOTES ARGUMENT...``.
 
+Several commands follow each other with ``THEN`` between them, in one process; the first that fails is the last.
+
 An audit hook sees each attempt in this process and, inherited by fork, in its helpers, whoever makes it; addresses
 outside the loopback are refused.
 """
 
 import os
 import sys
+from itertools import groupby
 from pathlib import Path
+
+THEN = "--then--"
 
 
 def watch(event, arguments):
@@ -25,8 +30,14 @@ def watch(event, arguments):
 if __name__ == "__main__":
     NOTES = sys.argv[1]
     sys.addaudithook(watch)
-    sys.argv = ["ferkit", *sys.argv[2:]]
+    commands = [list(part) for then, part in groupby(sys.argv[2:], lambda word: word == THEN) if not then]
 
     from ferkit.cli.main import main
 
-    main()
+    for arguments in commands:
+        sys.argv = ["ferkit", *arguments]
+        try:
+            main()
+        except SystemExit as end:
+            if end.code:
+                raise

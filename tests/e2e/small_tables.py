@@ -48,7 +48,7 @@ TABLES["taught"] = Table(
     ensembles=(Ensemble(slug="both", label="Both", members=("teacher", "student")),),
     published=(),
 )
-TABLES["ways"] = replace(table("ways", base=replace(BASE, lr=0.03), other=replace(BASE, lr=0.04)), baseline="base")
+TABLES["ways"] = replace(table("ways", base=replace(BASE, lr=0.03)), baseline="base")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("quiet_ferkit.py")
+THEN = "--then--"
 
 
 def test_the_watch_sees_an_attempt_to_call_out(tmp_path):
@@ -36,7 +37,7 @@ def test_import_train_evaluate_and_the_rest_attempt_nothing(tmp_path, small_csv)
     ours = ("--set", "protocol=standard")
     settings = ("--recipe", "layers", "--set", "epochs=1", "--set", "batch_size=16")
     environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
-    for arguments in (
+    commands = (
         ("train", "--data", small_csv, "--out", out, *settings),
         ("evaluate", out, "--data", small_csv),
         ("data", "check", small_csv),
@@ -58,14 +59,16 @@ def test_import_train_evaluate_and_the_rest_attempt_nothing(tmp_path, small_csv)
         ),
         ("models", "model1", "--summary"),
         ("recipes", "model1"),
-    ):
-        done = subprocess.run(
-            [sys.executable, SCRIPT, notes, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            env=environment,
-        )
-        assert done.returncode == 0, done.stderr
+    )
+    words = [str(word) for command in commands for word in (*command, THEN)]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, notes, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'model = "model1"' in done.stdout  # so the last was run too
     assert not notes.exists(), notes.read_text()

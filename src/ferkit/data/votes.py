@@ -11,16 +11,18 @@ Letters: N rows of the data set, K classes.
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ferkit.data.faces import SPLITS, Fer2013
 from ferkit.data.splits import Split
 from ferkit.errors import DataError
 from ferkit.labels import NUM_CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = {
     "angry": "anger",
@@ -162,7 +164,9 @@ def _share(which: NDArray[np.bool_]) -> float:
     return float(which.mean()) if len(which) else 0.0
 
 
-def _read(source: Path, path: str | Path) -> pd.DataFrame:
+def _read(source: Path, path: str | Path) -> "pd.DataFrame":
+    import pandas as pd
+
     try:
         table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=True)
     except FileNotFoundError:
@@ -182,7 +186,7 @@ def _read(source: Path, path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _whole(table: pd.DataFrame, name: str, path: str | Path) -> NDArray[np.int64]:
+def _whole(table: "pd.DataFrame", name: str, path: str | Path) -> NDArray[np.int64]:
     """Return a column of counts."""
     text = table[name].str.strip()
     bad = np.flatnonzero(~text.str.fullmatch(r"[0-9]{1,6}").to_numpy(bool))

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from ferkit.training.augment import REPORT, SeededPipeline, build_augmentation
+from ferkit.training.augment import build_augmentation
+from ferkit.training.augment_report import REPORT, SeededPipeline
 
 WHITE_AT = 200
 
@@ -214,7 +215,7 @@ class Watch(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Watch())
 os.environ.pop("NO_ALBUMENTATIONS_UPDATE", None)
-import ferkit.training.augment
+import ferkit.training.augment_report
 """
     result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("NO_ALBUMENTATIONS_UPDATE is 1\n", "")

@@ -14,8 +14,8 @@ import torch
 from scipy import stats
 
 from ferkit.training import augment_batched, augment_settings
-from ferkit.training.augment import REPORT, SeededPipeline
 from ferkit.training.augment_batched import add_noise, augment_batch, cut_holes, draw, flip, rotate
+from ferkit.training.augment_report import REPORT, SeededPipeline
 from ferkit.training.splitmix import random_fields, random_words
 
 ENOUGH = 1e-3
