@@ -7,15 +7,41 @@ import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from ferkit.cli.recognize import Done, Job
+    from ferkit.errors import ImageError
+    from ferkit.inference.images import RGB
     from ferkit.inference.recognizer import Face
 
 _DIGITS = 6  # of probabilities in JSON and CSV
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picture to read."""
+
+    name: str
+    path: Path | None
+    """None: standard input."""
+    inside: Path
+    """Its name below the folder it was found in."""
+    copy: Path | None = None
+    """Where the annotated copy goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A picture that was read, or why it was not."""
+
+    job: Job
+    picture: "RGB | None" = None
+    faces: "Sequence[Face]" = ()
+    error: "ImageError | None" = None
 
 
 class Printer(ABC):
@@ -25,11 +51,11 @@ class Printer(ABC):
         """Print what comes before the first picture."""
 
     @abstractmethod
-    def picture(self, done: "Done") -> None:
+    def picture(self, done: Done) -> None:
         """Print one picture."""
 
 
-def printer(output: str, jobs: Sequence["Job"], classes: Sequence[str]) -> Printer:
+def printer(output: str, jobs: Sequence[Job], classes: Sequence[str]) -> Printer:
     """Return what prints ``jobs`` as ``table``, ``json`` or ``csv``."""
     if output == "json":
         return _Json()
@@ -67,7 +93,7 @@ def _count(faces: int) -> str:
 class _Bars(Printer):
     """One picture: each of its faces with every class."""
 
-    def picture(self, done: "Done") -> None:
+    def picture(self, done: Done) -> None:
         if done.picture is None:
             return
         height, width = done.picture.shape[:2]
@@ -98,7 +124,7 @@ class _Table(Printer):
     def begin(self) -> None:
         typer.echo(self._line("picture".ljust(self._width), "face", "expression", "confidence", "x, y, size"))
 
-    def picture(self, done: "Done") -> None:
+    def picture(self, done: Done) -> None:
         name = shown(done.job.name)
         if len(name) > self._width:
             name = "..." + name[3 - self._width :]
@@ -119,7 +145,7 @@ class _Table(Printer):
 class _Json(Printer):
     """A line for each picture, for those that cannot be read too."""
 
-    def picture(self, done: "Done") -> None:
+    def picture(self, done: Done) -> None:
         found: dict[str, Any] = {"picture": "-" if done.job.path is None else done.job.name}
         if done.picture is None:
             found["error"] = str(done.error)
@@ -146,7 +172,7 @@ class _Csv(Printer):
     def begin(self) -> None:
         self._row(["picture", "face", "x", "y", "size", "expression", "confidence", *self._classes])
 
-    def picture(self, done: "Done") -> None:
+    def picture(self, done: Done) -> None:
         name = "-" if done.job.path is None else done.job.name.encode(errors="backslashreplace").decode()
         for number, face in enumerate(done.faces, start=1):
             shares = [f"{share:.{_DIGITS}f}" for share in (face.confidence, *face.probabilities.values())]

@@ -3,16 +3,15 @@
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ferkit.cli.readings import Done, Job, printer, shown
+
 if TYPE_CHECKING:
-    from ferkit.errors import ImageError
-    from ferkit.inference.images import RGB
-    from ferkit.inference.recognizer import Face, Recognizer
+    from ferkit.inference.recognizer import Recognizer
 
 STDIN = "-"
 
@@ -27,29 +26,6 @@ BATCH_PIXELS = 64_000_000
 """... or fewer, when they have so many pixels together: 192 MB."""
 
 _JPEG = frozenset({".jpe", ".jpeg", ".jpg"})
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A picture to read."""
-
-    name: str
-    path: Path | None
-    """None: standard input."""
-    inside: Path
-    """Its name below the folder it was found in."""
-    copy: Path | None = None
-    """Where the annotated copy goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A picture that was read, or why it was not."""
-
-    job: Job
-    picture: "RGB | None" = None
-    faces: "Sequence[Face]" = ()
-    error: "ImageError | None" = None
 
 
 def recognize(
@@ -222,7 +198,6 @@ def _recognizer(
 
 def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> list[str]:
     """Read, print and copy the pictures; return what went wrong."""
-    from ferkit.cli.readings import printer
     from ferkit.inference.annotate import write_annotated
 
     out = printer(output, jobs, recognizer.card.classes)
@@ -270,8 +245,6 @@ def _with_faces(batch: list[Done], recognizer: "Recognizer") -> Iterator[Done]:
 
 def _end(jobs: Sequence[Job], failed: Sequence[str], save: Path | None, output: str) -> None:
     """Say where the copies are and what went wrong."""
-    from ferkit.cli.readings import shown
-
     if save is not None and len(jobs) > len(failed):
         typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=output != "table")
     if len(failed) > 1 or (failed and len(jobs) > 1):
