@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import skimage
 
+from ferkit.cli.serve import _hosts
 from networks import write_network
 from service import picture, serving
 
@@ -206,3 +207,33 @@ def test_nothing_is_attempted_nothing_written_and_nothing_logged(tmp_path):
         assert service.process.stderr.read() == ""
     assert "example" not in notes.read_text() if notes.exists() else True
     assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--seconds", "inf", "finite number"),
+        ("--upload-seconds", "nan", "finite number"),
+        ("--min-confidence", "nan", "finite number"),
+        ("--allow-origin", "*", "expected an origin such as https://example.org, got '*'"),
+    ],
+)
+def test_what_no_service_can_start_with_is_wrong_usage(ferkit, option, value, words):
+    code, out, err = ferkit("serve", option, value)
+    assert (code, out) == (2, "")
+    assert option in err
+    assert words in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "names"),
+    [
+        ("127.0.0.1", [], {"localhost", "127.0.0.1", "[::1]"}),
+        ("127.0.0.2", [], {"localhost", "127.0.0.1", "[::1]", "127.0.0.2"}),
+        ("::1", ["Camera.local"], {"localhost", "127.0.0.1", "[::1]", "camera.local"}),
+        ("0.0.0.0", ["10.0.0.1"], {"localhost", "127.0.0.1", "[::1]", "10.0.0.1"}),
+        ("0.0.0.0", [], set()),
+    ],
+)
+def test_a_service_answers_to_the_names_of_where_it_listens(host, allowed, names):
+    assert set(_hosts(host, allowed)) == names

@@ -1,5 +1,6 @@
 """``ferkit serve``: recognition for browsers and other programs."""
 
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -71,10 +72,8 @@ def serve(
     for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "serve")
-    from ferkit.web.settings import Settings
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    settings = Settings(
+    settings = _settings(
         model=model,
         detector=detector,
         detector_model=detector_model,
@@ -97,12 +96,37 @@ def serve(
     _run(settings, _listen(host, port), workers)
 
 
+def _settings(**given: Any) -> "Settings":
+    """Return the settings; what Typer cannot check, as infinity, is refused in its way."""
+    from pydantic import ValidationError
+
+    from ferkit.web.settings import Settings
+
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = {"origins": "allow-origin"}.get(name := str(first["loc"][0]), name.replace("_", "-"))
+        raise typer.BadParameter(first["msg"].removeprefix("Value error, "), param_hint=f"'--{option}'") from None
+
+
 def _hosts(host: str, allowed: list[str]) -> tuple[str, ...]:
     """Return the names to answer to: those of this machine and those asked for; any where it listens outside."""
-    named = tuple(f"[{name}]" if ":" in name else name.lower() for name in allowed)
-    if host in LOOPBACK or named:
-        return (*(f"[{name}]" if ":" in name else name for name in LOOPBACK), *named)
+    if _is_loopback(host) or allowed:
+        return tuple(dict.fromkeys(map(_as_named, (*LOOPBACK, *([host] if _is_loopback(host) else []), *allowed))))
     return ()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _as_named(host: str) -> str:
+    """Return ``host`` as the header Host has it."""
+    return f"[{host}]" if ":" in host else host.lower()
 
 
 def _check(settings: "Settings") -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import fastapi_offline
 from fastapi import FastAPI, Request
@@ -17,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from ferkit import __version__
 from ferkit.inference.quiet import silent_libraries
 from ferkit.web import refusals
-from ferkit.web.guard import Guard
+from ferkit.web.guard import PROTECTED, Guard
 from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters
 from ferkit.web.refusals import Kind, Refusal
@@ -69,7 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(router)
     _add_pages(app)
     _add_refusals(app)
-    if settings.origins:
+    app.add_middleware(Guard, settings=settings, keys=keys, meters=meters)
+    if settings.origins:  # outermost: a page has to see why it was refused, too
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.origins),
@@ -77,7 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["X-API-Key", "Authorization"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(Guard, settings=settings, keys=keys, meters=meters)
+    if keys.needed:
+        _document_keys(app)
     return app
 
 
@@ -96,11 +99,29 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.meters.close()
 
 
+def _document_keys(app: FastAPI) -> None:
+    """Say in the OpenAPI document where a key is needed, so that /docs can send one."""
+    plain = app.openapi
+
+    def with_keys() -> dict[str, Any]:
+        schema = plain()
+        schema["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        for path, operations in schema["paths"].items():
+            if path.startswith(PROTECTED):
+                for operation in operations.values():
+                    operation["security"] = [{"key": []}]
+        return schema
+
+    app.openapi = with_keys  # type: ignore[method-assign]
+
+
 def _add_pages(app: FastAPI) -> None:
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return FileResponse(PAGE / "index.html")
 
+    @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> Response:
         return FileResponse(PAGE / "docs.html")

@@ -97,8 +97,10 @@ class Guard:
             self.meters.seconds.labels(route).observe(time.perf_counter() - began)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
         try:
-            self._check_place(Headers(scope=scope))
+            self._check_place(headers)
+            self._check_rate(scope, headers)
         except Refusal:
             await receive()
             await send({"type": "websocket.close", "code": 4403})
@@ -124,7 +126,11 @@ class Guard:
         origin = headers.get("origin")
         if origin is None or origin in self.settings.origins:
             return
-        if urlsplit(origin).netloc.lower() != host.lower():
+        try:
+            place = urlsplit(origin).netloc
+        except ValueError:  # not even an address
+            place = ""
+        if place.lower() != host.lower():
             raise Refusal(refusals.FORBIDDEN, f"Pages from {origin[:80]} may not use this service.")
 
     def _check_rate(self, scope: Scope, headers: Headers) -> None:
@@ -133,7 +139,8 @@ class Guard:
         now = time.monotonic()
         if int(now // 60) != self._minute or len(self._counts) > _CLIENTS:
             self._minute, self._counts = int(now // 60), {}
-        client = given_key(headers) if self.keys.needed else (scope.get("client") or ("",))[0]
+        given = given_key(headers)
+        client = given if self.keys.knows(given) else (scope.get("client") or ("",))[0]
         self._counts[client] = self._counts.get(client, 0) + 1
         if self._counts[client] > self.settings.per_minute:
             most = f"Expected at most {self.settings.per_minute} requests a minute."

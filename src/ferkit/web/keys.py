@@ -1,5 +1,6 @@
 """API keys: where they come from, where a request has its own, and whether it is one of them."""
 
+import codecs
 import hmac
 from pathlib import Path
 
@@ -28,10 +29,15 @@ class Keys:
         """Whether a request needs one."""
         return bool(self._keys)
 
+    def knows(self, given: str) -> bool:
+        """Return whether a key is one of ours; the time it takes does not tell how near it is."""
+        sent = given.encode(errors="surrogatepass")
+        same = [hmac.compare_digest(key, sent) for key in self._keys]  # every one is compared
+        return any(same)
+
     def check(self, given: str) -> None:
-        """Refuse a key that is none of ours; the time it takes does not tell how near it is."""
-        same = [hmac.compare_digest(key, given.encode()) for key in self._keys]  # every one is compared
-        if self._keys and not any(same):
+        """Refuse a key that is none of ours."""
+        if self._keys and not self.knows(given):
             missing = "This service needs an API key in the header X-API-Key."
             raise Refusal(UNAUTHORIZED, "The API key is wrong." if given else missing)
 
@@ -44,7 +50,7 @@ def given_key(headers: Headers) -> str:
 
 def _read(file: Path) -> tuple[bytes, ...]:
     try:
-        lines = [line.strip() for line in file.read_bytes().splitlines()]
+        lines = [line.strip() for line in file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()]
     except OSError as error:
         raise ServiceError(f"{file}: cannot be read ({error.strerror or error})") from None
     keys = {number: line for number, line in enumerate(lines, start=1) if line and not line.startswith(b"#")}

@@ -79,12 +79,14 @@ async def stream(socket: WebSocket, smoothing: Smoothing = SMOOTHING, min_confid
     await service.streams.serve(socket, smoothing, least)
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=Status)
 async def health() -> dict[str, str]:
     """Say that the process runs."""
     return {"status": "ok"}
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", response_model=Status, responses=_responses(503))
 async def ready(request: Request) -> dict[str, str]:
     """Say whether requests are answered: the network is loaded, and there is room for another request."""

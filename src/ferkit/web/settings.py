@@ -3,12 +3,24 @@
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 ENVIRONMENT = "FERKIT_SERVE"
 """Variable that carries the settings, as JSON, to the processes of a service."""
+
+
+def _origin(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = text == f"{parts.scheme}://{parts.netloc}" and parts.scheme in {"http", "https"} and parts.hostname
+    except ValueError:
+        sound = None
+    if not sound:
+        raise ValueError(f"expected an origin such as https://example.org, got {text!r}")
+    return text.lower()
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -37,7 +49,7 @@ class Settings:
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """Names the service answers to; empty: any. So no page elsewhere reaches it under a name of its own."""
 
-    origins: tuple[str, ...] = ()
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     """Origins of other pages that may use the service from a browser, such as ``https://example.org``."""
 
     threads: Annotated[int, Field(ge=1)] = 1

@@ -27,6 +27,12 @@ WRONG_KEY, TOO_MANY, INVALID_FRAME = 4401, 1013, 1008
 IDLE_SECONDS = 60.0
 """Without a frame, after which a stream is closed."""
 
+KEY_SECONDS = 5.0
+"""For a first message with the API key, where there was none in the header."""
+
+UNKNOWN = 64
+"""Streams at the same time that have not sent their key yet; they take no place of those that have."""
+
 
 @dataclass(slots=True)
 class _Inbox:
@@ -43,7 +49,7 @@ class Streams:
 
     def __init__(self, reader: Reader, desk: Desk, keys: Keys, most: int, meters: Meters) -> None:
         self._reader, self._desk, self._keys, self._most, self._meters = reader, desk, keys, most, meters
-        self._open = 0
+        self._open = self._unknown = 0
 
     async def serve(self, socket: WebSocket, smoothing: float, least: float) -> None:
         """Serve one stream to its end.
@@ -53,29 +59,42 @@ class Streams:
             smoothing: Time constant of the probabilities, in seconds.
             least: Confidence below which an expression is uncertain.
         """
-        await socket.accept()
+        try:
+            await socket.accept()
+            if await self._knows_key(socket):
+                await self._read_in_turn(socket, Tracker(smoothing, least))
+        except (WebSocketDisconnect, RuntimeError):  # the other side has gone, while we waited or while we wrote
+            pass
+
+    async def _read_in_turn(self, socket: WebSocket, tracker: Tracker) -> None:
         if self._open >= self._most:
             await socket.close(TOO_MANY, "too many streams")
             return
         self._open += 1
         self._meters.streams.inc()
         try:
-            if await self._knows_key(socket):
-                await self._read(socket, Tracker(smoothing, least))
-        except (WebSocketDisconnect, RuntimeError):  # the other side has gone, while we waited or while we wrote
-            pass
+            await self._read(socket, tracker)
         finally:
             self._open -= 1
             self._meters.streams.dec()
 
+    async def _sent_key(self, socket: WebSocket) -> str:
+        """Return the key in the first message; empty if none comes, or too many are waited for."""
+        if self._unknown >= UNKNOWN:
+            return ""
+        self._unknown += 1
+        try:
+            content = json.loads(await asyncio.wait_for(socket.receive_text(), KEY_SECONDS))
+            return str(content["api_key"])
+        except (ValueError, KeyError, TypeError, TimeoutError):
+            return ""
+        finally:
+            self._unknown -= 1
+
     async def _knows_key(self, socket: WebSocket) -> bool:
         given = given_key(socket.headers)
         if self._keys.needed and not given:
-            try:
-                content = json.loads(await asyncio.wait_for(socket.receive_text(), IDLE_SECONDS))
-                given = str(content["api_key"])
-            except (ValueError, KeyError, TypeError, TimeoutError):
-                given = ""
+            given = await self._sent_key(socket)
         try:
             self._keys.check(given)
         except Refusal as refusal:

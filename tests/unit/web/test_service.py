@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skimage
 from PIL import Image
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from ferkit import Recognizer
@@ -373,6 +374,43 @@ def test_named_origins_are_answered_as_browsers_want_it(network):
         )
     assert (before.status_code, before.headers["access-control-allow-origin"]) == (200, page)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
+
+
+def test_a_page_of_a_named_origin_sees_why_it_is_refused(network, tmp_path):
+    page, file = "https://app.example", tmp_path / "keys"
+    file.write_text(f"\N{BYTE ORDER MARK}{KEY}\n", encoding="utf-8")
+    with serving(network, origins=(page,), api_key_file=file, per_minute=1) as client:
+        answers = [client.get("/v1/model", headers={"origin": page, "x-api-key": key}) for key in ("", KEY, KEY)]
+    assert [answer.status_code for answer in answers] == [401, 200, 429]
+    assert {answer.headers["access-control-allow-origin"] for answer in answers} == {page}
+    assert answers[-1].headers["access-control-expose-headers"] == "Retry-After"
+
+
+@pytest.mark.parametrize("origin", ["*", "example.org", "https://example.org/page", "ftp://example.org", "http://["])
+def test_what_is_no_origin_is_refused_before_the_service_starts(origin):
+    with pytest.raises(ValidationError, match=r"expected an origin such as https://example\.org"):
+        Settings(origins=(origin,))
+
+
+def test_an_origin_that_is_no_address_is_refused(client):
+    answer = client.get("/v1/model", headers={"origin": "http://["})
+    assert refusal(answer)[:2] == (403, "forbidden_origin")
+
+
+@pytest.mark.parametrize("address", ["/", "/docs", "/health", "/ready"])
+def test_watchers_may_ask_for_the_head_alone(client, address):
+    answer = client.head(address)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_the_documentation_can_send_the_key_where_one_is_needed(client, keyed):
+    paths = keyed.get("/openapi.json").json()["paths"]
+    needed = {
+        path: operation.get("security") for path, operations in paths.items() for operation in operations.values()
+    }
+    assert needed["/v1/recognize"] == needed["/metrics"] == [{"key": []}]
+    assert needed["/health"] is None
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
 
 
 def test_a_fault_of_ours_is_an_answer_too_and_tells_nothing_of_the_inside(client, monkeypatch, caplog):

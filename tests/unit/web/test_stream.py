@@ -1,5 +1,6 @@
 """Camera frames over a WebSocket."""
 
+import json
 import time
 
 import numpy as np
@@ -122,10 +123,41 @@ def test_the_key_comes_in_the_header_or_in_the_first_text(serve, tmp_path):
             assert closed.value.code == 4401
 
 
-def test_a_page_of_another_origin_gets_no_stream(serve):
+def test_who_sends_no_key_takes_no_place_and_is_not_waited_for(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.web.stream.KEY_SECONDS", 0.5)
+    file = tmp_path / "keys"
+    file.write_text(KEY)
+    client = serve(api_key_file=file, streams=1)
+    with client.websocket_connect("/v1/stream") as silent:
+        with client.websocket_connect("/v1/stream", headers={"X-API-Key": KEY}) as known:
+            known.send_bytes(picture())
+            assert known.receive_json()["type"] == "reading"
+        assert silent.receive_json()["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("key", ["\ud800" + KEY, "\N{SNOWMAN}" * 20])
+def test_a_key_of_strange_letters_is_wrong_and_no_fault(serve, tmp_path, key):
+    file = tmp_path / "keys"
+    file.write_text(KEY)
+    with serve(api_key_file=file).websocket_connect("/v1/stream") as socket:
+        socket.send_text(json.dumps({"api_key": key}))
+        assert socket.receive_json()["code"] == "unauthorized"
+
+
+def test_who_opens_streams_too_often_gets_no_more(serve):
+    client = serve(per_minute=2)
+    for _ in range(2):
+        with client.websocket_connect("/v1/stream"):
+            pass
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/stream"):
+        pass
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://["])
+def test_a_page_of_another_origin_gets_no_stream(serve, origin):
     with (
         pytest.raises(WebSocketDisconnect) as closed,
-        serve().websocket_connect("/v1/stream", headers={"origin": "https://evil.example"}),
+        serve().websocket_connect("/v1/stream", headers={"origin": origin}),
     ):
         pass
     assert closed.value.code == 4403
