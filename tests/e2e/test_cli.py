@@ -156,6 +156,16 @@ def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_pat
     assert sum(json.loads(out)["faces"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
 
 
+def test_a_card_takes_no_others_place(ferkit, trained):
+    csv, run = trained
+    before = (run / "result.json").read_bytes()
+    code, _, err = ferkit("export", run, "--data", csv, "--out", run / "result.onnx")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "result.json: is no card, and would be replaced by one" in err
+    assert (run / "result.json").read_bytes() == before
+    assert not (run / "result.onnx").exists()
+
+
 BAD = [
     pytest.param(["train", "--data", "CSV", "--out", "OUT"], "--recipe NAME is missing", id="no recipe"),
     pytest.param(

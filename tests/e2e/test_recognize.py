@@ -201,6 +201,92 @@ def test_a_copy_never_takes_the_place_of_a_picture(recognize, album, monkeypatch
     assert {path: path.read_bytes() for path in album.rglob("*.*")} == before
 
 
+def test_a_copy_never_takes_the_place_of_what_a_link_leads_to(recognize, tmp_path):
+    real = photo(tmp_path / "real" / "a.png")
+    (tmp_path / "view").mkdir()
+    (tmp_path / "view" / "a.png").symlink_to(real)
+    before = real.read_bytes()
+    for source, save in ((tmp_path / "view", tmp_path / "real"), (tmp_path / "view" / "a.png", real)):
+        assert "would take the place" in recognize(source, "--detector", "none", "--save", save)[2]
+    assert real.read_bytes() == before
+
+
+def test_a_picture_that_fits_no_copy_does_not_stop_the_others(recognize, tmp_path):
+    photo(tmp_path / "in" / "a.jpg")
+    photo(tmp_path / "in" / "b.png", size=(70_000, 2)).rename(tmp_path / "in" / "b.jpg")  # more than a JPEG can hold
+    photo(tmp_path / "in" / "c.jpg")
+    code, out, err = recognize(tmp_path / "in", "--detector", "none", "--save", tmp_path / "out")
+    assert code == 1
+    assert [name.name for name in sorted((tmp_path / "out").iterdir())] == ["a.jpg", "c.jpg"]
+    assert f"annotated: {tmp_path / 'out'}" in out
+    assert "1 could not be copied:" in err
+
+
+def test_copies_are_named_though_a_folder_was_empty(recognize, tmp_path):
+    (tmp_path / "empty").mkdir()
+    out = recognize(photo(tmp_path / "a.png"), tmp_path / "empty", "--detector", "none", "--save", tmp_path / "o")[1]
+    assert f"annotated: {tmp_path / 'o'}" in out
+
+
+def test_every_name_is_one_field_of_csv(recognize, tmp_path):
+    names = ["new\nline.png", "carriage\rreturn.png", 'quote".png', "comma,.png", "\x1b[31mred.png"]
+    for name in names:
+        photo(tmp_path / name)
+    out = recognize(*(tmp_path / name for name in names), "--detector", "none", "--csv")[1]
+    rows = list(csv.reader(io.StringIO(out, newline="")))
+    assert {len(row) for row in rows} == {14}
+    assert [Path(row[0]).name for row in rows[1:]] == names
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--csv"]])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_one_line(network, tmp_path, options):
+    command = [sys.executable, "-m", "ferkit", "recognize", photo(tmp_path / "a.png"), "--detector", "none", *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*command, "--model", network], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+
+
+def test_streams_that_the_shell_has_closed_do_no_harm(network, tmp_path):
+    command = f"{sys.executable} -m ferkit recognize --detector none --model {network} "
+    done = subprocess.run(f"{command} - <&-", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: standard input: expected a picture, but it is closed\n")
+    done = subprocess.run(f"{command} {photo(tmp_path / 'a.png')} >&-", shell=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_that_opencv_cannot_open_are_refused_and_do_not_end_the_program(network, tmp_path):
+    film = write_film(tmp_path / "clip.mkv", one_face(5))
+    strange = tmp_path / os.fsdecode(b"\xff")
+    strange.mkdir()
+    shutil.copy(film, strange / "clip.mkv")
+    for name in ("model.onnx", "yunet.onnx"):
+        shutil.copy(network, strange / name)
+    picture = photo(tmp_path / "a.png")
+    for arguments in (
+        [strange / "clip.mkv"],
+        [film, "--save", strange],
+        [picture, "--detector", "yunet", "--detector-model", strange / "yunet.onnx"],
+    ):
+        command = [sys.executable, "-m", "ferkit", "recognize", *arguments, "--model", network]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 1
+        assert b"expected a name in UTF-8" in done.stderr
+    assert not list(strange.glob(".*"))
+    command = [sys.executable, "-m", "ferkit", "recognize", picture, "--detector", "none", "--model"]
+    assert subprocess.run([*command, strange / "model.onnx"], capture_output=True, check=False).returncode == 0
+
+
+def test_links_that_lead_in_a_circle_do_no_harm(recognize, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    picture = photo(tmp_path / "a.png")
+    code, _, err = recognize(picture, "--detector", "none", "--save", tmp_path / "loop")
+    assert (code, err.count("\n")) == (1, 1)
+    code, _, err = recognize(tmp_path / "loop" / "a.png", picture, "--detector", "none", "--save", tmp_path / "out")
+    assert code == 1
+    assert "Too many levels of symbolic links" in err
+
+
 def test_a_video_is_known_by_its_name_and_a_folder_of_that_name_is_a_folder(recognize, tmp_path):
     film = write_film(tmp_path / "clip.MP4", one_face(10))
     code, out, _ = recognize(film, "--detector", "none", "--every", "2", "--json")
@@ -221,6 +307,7 @@ WRONG = [
     pytest.param(["a.png", "--detector", "har"], "unknown detector 'har'; did you mean 'haar'?", id="detector"),
     pytest.param(["a.png", "--detector", "yunet"], "the detector yunet needs its file", id="no detector's file"),
     pytest.param(["a.png", "--max-pixels", "3599"], "expected at most 3,599 pixels, got 60 x 60", id="pixels"),
+    pytest.param([""], "expected the name of a picture or a folder, got an empty one", id="empty name"),
     pytest.param(["-", "-"], "expected - only once", id="two inputs"),
 ]
 
@@ -247,6 +334,9 @@ def test_what_is_wrong_is_one_clear_line(recognize, tmp_path, monkeypatch, argum
         ["a.mp4", "b.png"],
         ["a.png", "--camera", "0"],
         ["a.png", "--min-confidence", "2"],
+        ["a.png", "--every", "2"],
+        ["a.png", "--smoothing", "1"],
+        ["a.mp4", "--save", "drawn.mp4"],
     ],
 )
 def test_wrong_usage_has_exit_code_2(recognize, arguments):

@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from ferkit.cli.recognize_video import run
 from ferkit.errors import ImageError
 from ferkit.inference.camera import Camera
 from films import FakeCapture, one_face, picture, recognizer, stopped_after, write_film
+from networks import write_network
 
 TESTS = Path(__file__).parents[1]
 
@@ -97,6 +100,40 @@ def test_stopping_a_video_by_ctrl_c_leaves_no_files(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(film, recognizer(tmp_path, detector=stopped_after(5)), save=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_stopping_a_video_by_a_signal_leaves_no_files(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(1000))
+    network = write_network(tmp_path / "brightness.onnx")
+    command = [sys.executable, "-m", "ferkit", "recognize", film, "--model", network, "--save", tmp_path / "out"]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        began = time.monotonic()
+        while not list(tmp_path.glob("out/.*.part.mp4")):
+            assert process.poll() is None
+            assert time.monotonic() - began < 60
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_csv_that_is_not_ours_keeps_its_place(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(3))
+    (tmp_path / "clip.csv").write_text("my notes\n")
+    with pytest.raises(ImageError, match="is no file of readings"):
+        run(film, recognizer(tmp_path), save=tmp_path)
+    assert (tmp_path / "clip.csv").read_text() == "my notes\n"
+    (tmp_path / "clip.csv").unlink()
+    for _ in range(2):
+        run(film, recognizer(tmp_path), save=tmp_path)
+
+
+def test_a_name_cannot_command_the_terminal(tmp_path, capsys):
+    run(write_film(tmp_path / "a\x1b[2J\n.mp4", one_face(3)), recognizer(tmp_path), save=tmp_path / "out")
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "a\\x1b[2J\\n.mp4: 1 track" in out
 
 
 def test_stopping_a_camera_by_ctrl_c_is_how_it_ends(tmp_path, capsys):

@@ -6,7 +6,10 @@ Results go to stdout, progress to stderr. A traceback is a bug.
 
 import io
 import os
+import signal
 import sys
+from pathlib import Path
+from typing import TextIO
 
 import typer
 
@@ -66,10 +69,16 @@ def _options(
 
 def main() -> None:
     """Run the program."""
+    sys.stdout, sys.stderr = sys.stdout or _nothing(), sys.stderr or _nothing()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shall not end the program
         sys.stdout.reconfigure(errors="backslashreplace")
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
         app()
+        sys.stdout.flush()  # so that a full disk is told here
     except FerkitError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -79,10 +88,30 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
+    except OSError as error:
+        _drop_output()  # where it was the output that could not be written
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{where}{error.strerror or error}")
+
+
+def _nothing() -> TextIO:
+    """Return where output goes that the shell has closed, as by ``>&-``."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _end(number: int, _: object) -> None:
+    """End by way of an exception, so that temporary files are removed; long commands wait for signals themselves."""
+    sys.exit(128 + number)
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
+    """Say what is wrong, without what a terminal would obey, and end."""
+    said = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+    typer.echo(f"error: {said}", err=True)
     sys.exit(1)

@@ -1,7 +1,6 @@
 """How readings are printed: a table for people, JSON lines and CSV for machines."""
 
 import csv
-import io
 import json
 import shutil
 import sys
@@ -181,6 +180,7 @@ class _Csv(Printer):
 
     @staticmethod
     def _row(values: Sequence[object]) -> None:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(values)
-        typer.echo(line.getvalue())
+        lines = csv.writer(sys.stdout, lineterminator="\n")
+        if any("\r" in str(value) for value in values):  # which csv quotes from Python 3.13 on
+            lines = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        lines.writerow(values)

@@ -1,8 +1,10 @@
 """``ferkit recognize``: photos, folders, a video or a camera to faces and what they express."""
 
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +86,10 @@ def recognize(
     videos = [source for source in sources or [] if is_video(source)]
     if (videos or camera is not None) and len(sources or []) + (camera is not None) != 1:
         raise typer.BadParameter("a video or a camera is read alone, without other sources")
+    if (every is not None or smoothing is not None) and not videos and camera is None:
+        raise typer.BadParameter("--every and --smoothing are for a video or a camera")
+    if videos and save is not None and is_video(str(save)):
+        raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
     from ferkit.inference.quiet import silent_libraries
 
@@ -96,8 +102,9 @@ def recognize(
             source = camera if camera is not None else Path(videos[0])
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
-        failed += _read(jobs, recognizer, max_pixels, output)
-    _end(jobs, failed, save, output)
+        outcome = _read(jobs, recognizer, max_pixels, output)
+    outcome.unread[:0] = failed
+    _end(jobs, outcome, save, output)
 
 
 def is_video(source: str) -> bool:
@@ -119,6 +126,8 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
     failed: list[str] = []
     for source in sources:
         path = Path(source)
+        if not source:
+            raise ImageError("expected the name of a picture or a folder, got an empty one")
         if source == STDIN:
             if any(job.path is None for job in jobs):
                 raise ImageError("standard input holds one picture; expected - only once")
@@ -147,7 +156,8 @@ def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
         copies = [save] * len(jobs)
     else:
         copies = list(_names(jobs, save))
-    read = {_place(job.path) for job in jobs if job.path is not None}
+    paths = [job.path for job in jobs if job.path is not None]
+    read = {*map(_place, paths), *map(os.path.realpath, paths)}  # a link, and what it leads to
     for copy in copies:
         if _place(copy) in read:
             raise ImageError(f"--save {save}: the copy {copy} would take the place of a picture; choose another folder")
@@ -167,8 +177,8 @@ def _names(jobs: Iterable[Job], folder: Path) -> Iterator[Path]:
         yield folder / name
 
 
-def _place(path: Path) -> Path:
-    return path.parent.resolve() / path.name
+def _place(path: Path) -> str:
+    return str(Path(os.path.realpath(path.parent), path.name))
 
 
 def _recognizer(
@@ -196,37 +206,57 @@ def _recognizer(
     )
 
 
-def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> list[str]:
-    """Read, print and copy the pictures; return what went wrong."""
-    from ferkit.inference.annotate import write_annotated
+@dataclass(slots=True)
+class _Outcome:
+    """What became of the pictures."""
+
+    copies: int = 0
+    unread: list[str] = field(default_factory=list)
+    """Why, each a line."""
+    uncopied: list[str] = field(default_factory=list)
+    """Why, each a line."""
+
+
+def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> _Outcome:
+    """Read, print and copy the pictures."""
+    from ferkit.errors import ImageError
+    from ferkit.inference.annotate import encode_annotated, write_copy
 
     out = printer(output, jobs, recognizer.card.classes)
     progress = _Progress(len(jobs))
-    failed: list[str] = []
+    outcome = _Outcome()
     try:
         out.begin()
         for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
+            shown_as = done
             if done.job.copy is not None and done.picture is not None:
-                write_annotated(done.job.copy, done.picture, done.faces)
+                try:
+                    content = encode_annotated(done.job.copy, done.picture, done.faces)
+                except ImageError as error:  # of this picture alone; a folder that cannot be written to ends the run
+                    outcome.uncopied.append(str(error))
+                    shown_as = replace(done, job=replace(done.job, copy=None))
+                else:
+                    write_copy(done.job.copy, content)
+                    outcome.copies += 1
             progress.clear()
-            out.picture(done)
+            out.picture(shown_as)
             if done.error is not None:
-                failed.append(str(done.error))
+                outcome.unread.append(str(done.error))
             progress.show(number)
     finally:
         progress.clear()
-    return failed
+    return outcome
 
 
 def _done(jobs: Iterable[Job], recognizer: "Recognizer", max_pixels: int | None) -> Iterator[Done]:
     """Yield what was read, in order; pictures are held in memory a batch at a time."""
     from ferkit.errors import ImageError
-    from ferkit.inference.images import MAX_PIXELS, decode, read_file, read_stream
+    from ferkit.inference.images import MAX_PIXELS, decode, read_file
 
     batch: list[Done] = []
     for job in jobs:
         try:
-            content = read_stream(sys.stdin.buffer, job.name) if job.path is None else read_file(job.path)
+            content = _standard_input(job.name) if job.path is None else read_file(job.path)
             batch.append(Done(job, decode(content, job.name, max_pixels or MAX_PIXELS)))
         except ImageError as error:
             batch.append(Done(job, error=error))
@@ -237,23 +267,31 @@ def _done(jobs: Iterable[Job], recognizer: "Recognizer", max_pixels: int | None)
     yield from _with_faces(batch, recognizer)
 
 
+def _standard_input(name: str) -> bytes:
+    from ferkit.errors import ImageError
+    from ferkit.inference.images import read_stream
+
+    if sys.stdin is None:
+        raise ImageError(f"{name}: expected a picture, but it is closed")
+    return read_stream(sys.stdin.buffer, name)
+
+
 def _with_faces(batch: list[Done], recognizer: "Recognizer") -> Iterator[Done]:
     found = iter(recognizer.recognize_batch(done.picture for done in batch if done.picture is not None))
     for done in batch:
         yield done if done.picture is None else Done(done.job, done.picture, next(found))
 
 
-def _end(jobs: Sequence[Job], failed: Sequence[str], save: Path | None, output: str) -> None:
+def _end(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str) -> None:
     """Say where the copies are and what went wrong."""
-    if save is not None and len(jobs) > len(failed):
+    if outcome.copies:
         typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=output != "table")
-    if len(failed) > 1 or (failed and len(jobs) > 1):
-        typer.echo(f"error: {len(failed)} could not be read:", err=True)
-        for line in failed:
-            typer.echo(f"  {shown(line)}", err=True)
-        raise typer.Exit(1)
-    if failed:
-        typer.echo(f"error: {shown(failed[0])}", err=True)
+    for what, lines in (("could not be read", outcome.unread), ("could not be copied", outcome.uncopied)):
+        if len(lines) > 1 or (lines and len(jobs) > 1):
+            typer.echo("\n  ".join([f"error: {len(lines)} {what}:", *map(shown, lines)]), err=True)
+        elif lines:
+            typer.echo(f"error: {shown(lines[0])}", err=True)
+    if outcome.unread or outcome.uncopied:
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
+from ferkit.cli.readings import shown
 from ferkit.errors import ImageError
 
 if TYPE_CHECKING:
@@ -75,11 +76,11 @@ def run(
                 raise
             raise ImageError(f"{save}: cannot be written to ({error.strerror or error})") from None
     if opened.remark is not None:
-        typer.echo(f"warning: {opened.remark}", err=True)
+        typer.echo(f"warning: {shown(opened.remark)}", err=True)
     if output == "table":
-        print_summary(history, opened.name)
+        print_summary(history, shown(opened.name))
     if saved:
-        typer.echo(f"saved: {', '.join(map(str, saved))}", err=output != "table")
+        typer.echo(f"saved: {shown(', '.join(map(str, saved)))}", err=output != "table")
     if stopped:
         raise typer.Exit(130)
 
@@ -140,14 +141,14 @@ def print_summary(history: "History", name: str) -> None:
         return
     count = "1 track" if len(tracks) == 1 else f"{len(tracks)} tracks"
     typer.echo(f"{name}: {count} in {history.end:.1f} s")
-    shown = without_brief(tracks)
-    for track in shown:
+    longer = without_brief(tracks)
+    for track in longer:
         when = f"{clock(track.first, tenths=True)} to {clock(track.last, tenths=True)}"
         typer.echo(f"\ntrack {track.number}: {when}, seen for {track.seconds:.1f} s")
         for expression, share in track.shares.items():
             typer.echo(f"  {expression:<10}{share:>5.0%}  {_bar(share, sys.stdout.encoding)}")
-    if len(shown) < len(tracks):
-        typer.echo(f"\nnot shown: {len(tracks) - len(shown)} more, each seen for less than {BRIEF} s")
+    if len(longer) < len(tracks):
+        typer.echo(f"\nnot shown: {len(tracks) - len(longer)} more, each seen for less than {BRIEF} s")
 
 
 class _View(AbstractContextManager["_View"]):
@@ -179,7 +180,7 @@ class _Progress(_View):
         self._began = self._said = time.monotonic()
         looks = "every frame" if step == 1 else f"1 frame in {step}"
         size = f"{source.width} x {source.height}, {source.fps:.4g} frames/s, {self._length}"
-        self._opening = f"{source.name}: {size}; looking at {looks}"
+        self._opening = f"{shown(source.name)}: {size}; looking at {looks}"
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[faces]}"))
         self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
         self._task = self._bar.add_task("00:00", total=source.expected, faces="")
@@ -215,7 +216,7 @@ class _Live(_View):
         from rich.console import Console
         from rich.live import Live
 
-        self._name = source.name
+        self._name = shown(source.name)
         self._console = Console(highlight=False)
         self._table = Live(console=self._console, auto_refresh=False, transient=True)
         self._shown = -math.inf

@@ -29,7 +29,7 @@ from ferkit.evaluation.calibration import COVERAGES, accuracy_at, calibration_er
 from ferkit.files import replacing, write_text
 from ferkit.inference.preprocess import CHANNELS
 from ferkit.inference.session import BATCH, SIDE
-from ferkit.inference.weights import CARD_KEY, ModelCard, file_sha256
+from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, file_sha256
 from ferkit.labels import EXPRESSIONS
 from ferkit.models.one_plane import OnePlane
 from ferkit.training.folder import RunFolder, load_run
@@ -90,8 +90,10 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
     Raises:
         RunError: The run is not finished, or damaged.
         DataError: ``data`` lacks a split, or is not what the run was trained on.
-        ModelError: The file says something else than the trained network; nothing is written.
+        ModelError: The file says something else than the trained network, or the card would take the place of
+            something else; nothing is written.
     """
+    _check_place_of_card(out.with_suffix(".json"))
     recipe, model = load_run(run)
     result = RunFolder(run).read_result()
     _check_data(data, result)
@@ -149,6 +151,15 @@ def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> d
         "calibration_error": calibration_error(probabilities, labels),
         "accuracy_at_coverage": {f"{c:.0%}": accuracy_at(c, probabilities, labels) for c in COVERAGES},
     }
+
+
+def _check_place_of_card(file: Path) -> None:
+    if not file.exists():
+        return
+    try:
+        card_from_json(file.read_text(encoding="utf-8"), str(file))
+    except (ModelError, OSError, ValueError):
+        raise ModelError(f"{file}: is no card, and would be replaced by one; choose another name for --out") from None
 
 
 def _check_data(data: Fer2013, result: dict[str, Any]) -> None:

@@ -20,7 +20,10 @@ from ferkit.inference.images import RGB, quiet_opencv
 from ferkit.inference.recognizer import Face
 
 SMALLEST = 240
-"""Pixels of the shorter side; smaller pictures are enlarged by a whole number."""
+"""Pixels of the shorter side; smaller pictures are enlarged by a whole number ..."""
+
+LARGEST = 4 * SMALLEST
+"""... as far as their longer side stays within so many."""
 
 WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of the files that can be written."""
@@ -65,6 +68,15 @@ def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
     Raises:
         ImageError: It cannot be written there, or not in this format.
     """
+    write_copy(path, encode_annotated(path, picture, faces))
+
+
+def encode_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> bytes:
+    """Return the content of the file that :func:`write_annotated` writes.
+
+    Raises:
+        ImageError: The picture does not go into this format.
+    """
     import cv2
 
     if path.suffix.lower() not in WRITABLE:
@@ -78,8 +90,17 @@ def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
     if not done:
         size = f"{drawn.shape[1]} x {drawn.shape[0]}"
         raise ImageError(f"{path}: a picture of {size} pixels does not go into this format; .png takes it")
+    return bytes(content)
+
+
+def write_copy(path: Path, content: bytes) -> None:
+    """Write ``content``, whole or not at all.
+
+    Raises:
+        ImageError: It cannot be written there.
+    """
     try:
-        write_bytes(path, content.tobytes())
+        write_bytes(path, content)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
@@ -107,7 +128,8 @@ def draw(picture: RGB, marks: Sequence[Mark], *, enlarge: bool = True) -> RGB:
     """
     import cv2
 
-    factor = -(-SMALLEST // min(picture.shape[:2])) if enlarge and max(picture.shape[:2]) < 4 * SMALLEST else 1
+    shorter, longer = sorted(picture.shape[:2])
+    factor = max(1, min(-(-SMALLEST // shorter), LARGEST // longer)) if enlarge else 1
     canvas = picture.copy()
     if factor > 1:
         canvas = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)

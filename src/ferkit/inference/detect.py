@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, UnknownNameError
-from ferkit.inference.images import RGB
+from ferkit.inference.images import RGB, for_opencv
 
 MAX_SIDE = 1024
 """Pixels of the longer side at which faces are looked for; larger pictures are scaled down for that."""
@@ -161,7 +161,7 @@ class YuNet:
             if not self._file.is_file():
                 raise ImageError(f"{self._file}: expected the file of a YuNet detector, got nothing")
             try:
-                self._own.network = cv2.FaceDetectorYN.create(str(self._file), "", (320, 320), self.SCORE)
+                self._own.network = cv2.FaceDetectorYN.create(for_opencv(self._file), "", (320, 320), self.SCORE)
             except cv2.error:
                 raise ImageError(
                     f"{self._file}: expected the ONNX file of a YuNet detector, got another file"

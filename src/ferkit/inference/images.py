@@ -10,6 +10,7 @@ Letters: H height, W width.
 import io
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     """Return a picture as RGB.
 
     Args:
-        source: A path; the bytes of a file; a PIL image; or an array: ``(H, W)`` grey, ``(H, W, 3)`` RGB or
+        source: A path; the bytes of a file; a PIL image (mode ``F``: as an array of float; mode ``I``: of 16 bits, or
+            of 8 where no level is above 255); or an array: ``(H, W)`` grey, ``(H, W, 3)`` RGB or
             ``(H, W, 4)`` RGBA, of uint8, uint16, bool or float in [0, 1]. OpenCV's own arrays are BGR: turn them round
             first, ``array[..., ::-1]``.
         max_pixels: Larger pictures are refused.
@@ -58,9 +60,11 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
         return decode(read_file(Path(source)), str(Path(source)), max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
         return decode(bytes(source), "picture", max_pixels)
-    if type(source).__module__.partition(".")[0] == "PIL":
+    if "PIL.Image" in sys.modules and isinstance(source, sys.modules["PIL.Image"].Image):  # of a plugin, too
         return _from_pil(source, max_pixels)
     if isinstance(source, np.ndarray):
+        if source.ndim >= 2 and source.shape[0] * source.shape[1] > max_pixels:
+            raise ImageError(f"expected at most {max_pixels:,} pixels, got {source.shape[1]} x {source.shape[0]}")
         return from_array(source)
     raise ImageError(f"expected a path, bytes, a PIL image or an array, got {type(source).__name__}")
 
@@ -97,12 +101,12 @@ def find_images(folder: Path, leave_out: Path | None = None) -> list[Path]:
         folder: Searched with its subfolders; links to folders are not followed.
         leave_out: A folder that is not searched.
     """
-    left_out = None if leave_out is None else leave_out.resolve()
+    left_out = None if leave_out is None else os.path.realpath(leave_out)
     found: list[Path] = []
     tree = os.walk(folder, onerror=lambda error: found.append(Path(error.filename)))
     for where, folders, names in tree:
         here = Path(where)
-        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() != left_out]
+        folders[:] = [name for name in folders if name[0] != "." and os.path.realpath(here / name) != left_out]
         paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in ENDINGS]
         found += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; links that lead nowhere
     return sorted(found)
@@ -159,12 +163,31 @@ def _from_pil(image: Any, max_pixels: int) -> RGB:
         raise ImageError(f"picture: expected at most {max_pixels:,} pixels, got {image.width} x {image.height}")
     try:
         upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith(("I", "F")):
-            return from_array(np.asarray(upright.convert("I")).clip(0, 65535).astype(np.uint16))
+        if upright.mode == "F":
+            return from_array(np.asarray(upright))
+        if upright.mode.startswith("I"):
+            levels = np.asarray(upright.convert("I"))
+            if levels.min() < 0 or levels.max() > 65535:
+                raise ImageError(f"expected levels of 16 bits, got {levels.min()} to {levels.max()}")
+            return from_array(levels.astype(np.uint8 if upright.mode == "I" and levels.max() < 256 else np.uint16))
         mode = "RGBA" if "A" in upright.getbands() or "transparency" in upright.info else "RGB"
         return from_array(np.asarray(upright.convert(mode)))
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # PIL has no class of its own for a picture it cannot read
         raise ImageError(f"picture: cannot be decoded ({error})") from None
+
+
+def for_opencv(path: Path) -> str:
+    """Return ``path`` as OpenCV takes it.
+
+    Raises:
+        ImageError: The name is not UTF-8; OpenCV would end the program without a word.
+    """
+    name = os.path.realpath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ImageError(f"{path}: expected a name in UTF-8, which is all OpenCV can open; rename it") from None
+    return name
 
 
 def _size(content: bytes) -> tuple[int, int]:

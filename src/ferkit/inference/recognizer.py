@@ -45,7 +45,7 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
-            "box": {"x": self.box.x, "y": self.box.y, "size": self.box.size},
+            "box": {"x": int(self.box.x), "y": int(self.box.y), "size": int(self.box.size)},
             "expression": self.expression,
             "confidence": self.confidence,
             "probabilities": dict(self.probabilities),
@@ -132,7 +132,14 @@ class Recognizer:
 
         Args:
             crops: ``(N, H, W)`` grey or ``(N, H, W, 3)`` RGB, uint8; or a list of such pictures of different sizes.
+
+        Raises:
+            ImageError: They are something else, or one is too large.
         """
+        if isinstance(crops, np.ndarray) and (
+            crops.ndim not in (3, 4) or (crops.ndim == 3 and crops.shape[2] in (3, 4))
+        ):
+            raise ImageError(f"expected crops (N, H, W) or (N, H, W, 3), got {crops.shape}; put one face into a list")
         greys = [_grey_of(crop, self._max_pixels) for crop in crops]
         boxes = [Box(0, 0, min(grey.shape)) for grey in greys]
         return self._faces([_resized(grey) for grey in greys], boxes)
@@ -192,7 +199,7 @@ def _grey(picture: RGB) -> NDArray[np.uint8]:
 
 def _grey_of(crop: Any, max_pixels: int) -> NDArray[np.uint8]:
     """Return a crop as grey levels; one that is grey already is not turned into colours and back."""
-    if isinstance(crop, np.ndarray) and crop.ndim == 2 and crop.dtype == np.uint8 and crop.size:
+    if isinstance(crop, np.ndarray) and crop.ndim == 2 and crop.dtype == np.uint8 and 0 < crop.size <= max_pixels:
         return crop
     return _grey(read_image(crop, max_pixels))
 

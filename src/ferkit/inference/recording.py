@@ -16,7 +16,7 @@ from ferkit.errors import ImageError
 from ferkit.files import replacing, write_bytes
 from ferkit.inference.annotate import draw, mark
 from ferkit.inference.history import History
-from ferkit.inference.images import RGB, quiet_opencv
+from ferkit.inference.images import RGB, for_opencv, quiet_opencv
 from ferkit.inference.recognizer import Face
 from ferkit.inference.sources import Source, VideoFile
 from ferkit.inference.timeline import draw_timeline
@@ -24,6 +24,10 @@ from ferkit.inference.video import Frame
 
 _FASTEST = 120.0  # frames a second of an annotated video
 _LONGEST = 60.0  # seconds for which one picture is repeated
+
+
+HEAD = ("frame", "seconds", "track", "x", "y", "size", "expression", "confidence")
+"""Names of the columns before those of the classes."""
 
 
 class ReadingsCsv:
@@ -38,8 +42,7 @@ class ReadingsCsv:
         """
         self._classes = classes
         self._lines = csv.writer(file, lineterminator="\n")
-        head = ("frame", "seconds", "track", "x", "y", "size", "expression", "confidence")
-        self._lines.writerow((*head, *classes))
+        self._lines.writerow((*HEAD, *classes))
 
     def add(self, frame: Frame) -> None:
         """Write a line for each reading of ``frame``; none if there is no face."""
@@ -59,13 +62,16 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
 
         Args:
             path: Ends in ``.mp4``.
-            fps: Frames a second; pictures are repeated or left out to keep their times.
+            fps: Frames a second; a picture is repeated until the next one, at most for a minute, or left out, to keep
+                their times.
         """
         self._path = path
         self._fps = min(fps, _FASTEST)
         self._stack = ExitStack()
         self._writer: Any = None
         self._written = 0
+        self._last: RGB
+        self._left_out = 0  # frames of pauses longer than a minute
 
     def __enter__(self) -> "AnnotatedVideo":
         """Open a temporary file beside the one to be written."""
@@ -101,15 +107,21 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
 
         if self._writer is None:
             self._open(picture)
-        missing = round(seconds * self._fps) + 1 - self._written
-        if missing < 1:
-            return
+            self._left_out = round(seconds * self._fps)
+        due = round(seconds * self._fps) - self._left_out
+        pause = min(due - self._written, int(_LONGEST * self._fps))
+        self._left_out += max(0, due - self._written - pause)
+        for _ in range(pause):
+            self._write(self._last)
         if picture.shape[:2] != self._shape:
             picture = np.asarray(cv2.resize(picture, self._shape[::-1]), np.uint8)
-        drawn = draw_tracks(picture, faces, classes)[..., ::-1]
-        for _ in range(min(missing, int(_LONGEST * self._fps)) if self._written else 1):
-            self._writer.write(np.ascontiguousarray(drawn))
-            self._written += 1
+        self._last = np.ascontiguousarray(draw_tracks(picture, faces, classes)[..., ::-1])
+        if due >= self._written:
+            self._write(self._last)
+
+    def _write(self, drawn: RGB) -> None:
+        self._writer.write(drawn)
+        self._written += 1
 
     def _open(self, picture: RGB) -> None:
         import cv2
@@ -117,7 +129,7 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         self._shape = picture.shape[:2]
         code = cv2.VideoWriter.fourcc(*"mp4v")
         with quiet_opencv():
-            self._writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, self._fps, self._shape[::-1])
+            self._writer = cv2.VideoWriter(for_opencv(self._part), cv2.CAP_FFMPEG, code, self._fps, self._shape[::-1])
         if not self._writer.isOpened():
             raise ImageError(f"{self._path}: a video of {self._shape[1]} x {self._shape[0]} pixels cannot be written")
 
@@ -155,7 +167,9 @@ class Recording(AbstractContextManager["Recording"]):
 
         Raises:
             OSError: The folder cannot be written to.
+            ImageError: There is a CSV of that name that holds something else.
         """
+        _check_replaceable(self.csv)
         with ExitStack() as stack:
             part = stack.enter_context(replacing(self.csv))
             file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
@@ -179,6 +193,15 @@ class Recording(AbstractContextManager["Recording"]):
     def draw(self, picture: RGB, seconds: float, faces: Iterable[tuple[int, Face]]) -> None:
         """Append a picture to the annotated video."""
         self._video.add(picture, seconds, faces, self._history.classes)
+
+
+def _check_replaceable(file: Path) -> None:
+    """Refuse to take the place of what is not ours."""
+    if not file.exists():
+        return
+    with file.open("rb") as old:
+        if not old.readline().startswith(",".join(HEAD).encode()):
+            raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")
 
 
 def draw_tracks(picture: RGB, faces: Iterable[tuple[int, Face]], classes: Sequence[str] = ()) -> RGB:

@@ -6,6 +6,7 @@ is told not to before. It is told here.
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -15,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ferkit.errors import ModelError
-from ferkit.inference.weights import CARD_KEY, DEFAULT, ModelCard, card_from_json, file_sha256
+from ferkit.inference.weights import CARD_KEY, DEFAULT, ModelCard, card_from_json
 
 SIDE = 48
 """Pixels a side of a face, as the networks take it."""
@@ -42,14 +43,18 @@ class Session:
         self.file = DEFAULT if file is None else file
         if not self.file.is_file():
             raise ModelError(f"{self.file}: expected the ONNX file of a network, got nothing")
-        _check_sum(self.file)
+        try:
+            content = self.file.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{self.file}: cannot be read ({error.strerror or error})") from None
+        _check_sum(self.file, content)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception:  # ONNX Runtime has a class of its own for each way a file can be wrong, and no common one
             raise ModelError(
                 f"{self.file}: expected the ONNX file of a network, got another or a damaged file"
@@ -77,7 +82,7 @@ class Session:
         return np.concatenate(parts).astype(np.float32, copy=False)
 
 
-def _check_sum(file: Path) -> None:
+def _check_sum(file: Path, content: bytes) -> None:
     """Compare the file with the card that lies beside it, if one does."""
     beside = file.with_suffix(".json")
     if not beside.is_file():
@@ -86,5 +91,5 @@ def _check_sum(file: Path) -> None:
         expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
     except (ValueError, AttributeError, OSError):
         return
-    if expected is not None and expected != file_sha256(file):
+    if expected is not None and expected != sha256(content).hexdigest():
         raise ModelError(f"{file}: damaged; its SHA-256 is not the one in {beside.name}")

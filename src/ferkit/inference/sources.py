@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import MAX_PIXELS, RGB, quiet_opencv
+from ferkit.inference.images import MAX_PIXELS, RGB, for_opencv, quiet_opencv
 
 _FASTEST = 1000.0  # frames a second; a file that says more says nothing
 _USUAL = 25.0  # frames a second where the file says nothing
@@ -82,7 +82,7 @@ class VideoFile(Source):
         self.name = str(path)
         _check_file(path)
         with quiet_opencv():  # with an absolute path FFmpeg cannot take a file's name for an address
-            self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+            self._capture = cv2.VideoCapture(for_opencv(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise ImageError(f"{path}: expected a video, got something else, or one that is cut off or damaged")
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)

@@ -160,10 +160,18 @@ def recognize_stream(
 def _stream(frames: Iterable[Any], stream: VideoRecognizer, every: int, fps: float | None) -> Iterator[Frame]:
     start: float | None = None
     for number, item in enumerate(frames):
-        seconds, picture = item if fps is None else (number / fps, item)
+        seconds, picture = _timed(item) if fps is None else (number / fps, item)
         start = seconds if start is None else start
         if number % every == 0:
             yield Frame(number, seconds - start, stream.recognize(picture, seconds))
+
+
+def _timed(item: Any) -> tuple[float, Any]:
+    try:
+        seconds, picture = item
+        return float(seconds), picture
+    except (TypeError, ValueError):
+        raise ImageError("expected pairs of seconds and picture, or pictures alone and their fps") from None
 
 
 def open_source(source: str | os.PathLike[str] | int) -> Source:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferkit.inference.annotate import SMALLEST, Mark, annotate, draw, mark
+from ferkit.inference.annotate import LARGEST, SMALLEST, Mark, annotate, draw, mark
 from ferkit.inference.colours import COLOURS
 from ferkit.inference.detect import Box
 from ferkit.inference.recognizer import Face
@@ -66,6 +66,11 @@ def test_letters_grow_with_the_picture(side):
     height, width = cut_out(drawn).shape[:2]
     assert 0.04 < height / side < 0.12
     assert 0.2 < width / side < 0.6
+
+
+@pytest.mark.parametrize("size", [(1, 900), (2, 500), (900, 1)])
+def test_narrow_pictures_are_enlarged_within_limits(size):
+    assert max(draw(np.zeros((*size, 3), np.uint8), []).shape) <= LARGEST
 
 
 def test_pictures_too_small_for_letters_are_enlarged():

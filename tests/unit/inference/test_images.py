@@ -298,6 +298,57 @@ def test_a_file_bytes_a_pil_image_and_an_array_give_the_same(tmp_path):
         read_image(7)
 
 
+class OfAPlugin(Image.Image):
+    """As pillow-heif's are."""
+
+    def __init__(self, image):
+        super().__init__()
+        self.__dict__.update(image.__dict__)
+
+
+OfAPlugin.__module__ = "pillow_plugin"
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        pytest.param(Image.fromarray(np.full((2, 3), 0.5, np.float32)), 128, id="F"),
+        pytest.param(Image.new("I", (3, 2), 128), 128, id="I, 8 bits"),
+        pytest.param(Image.new("I", (3, 2), 128 << 8), 128, id="I, 16 bits"),
+        pytest.param(Image.fromarray(np.full((2, 3), 128, np.uint16)), 0, id="I;16"),
+        pytest.param(OfAPlugin(Image.new("L", (3, 2), 9)), 9, id="of a plugin"),
+    ],
+)
+def test_pil_images_of_every_mode_are_taken_as_documented(image, expected):
+    assert np.array_equal(read_image(image), np.full((2, 3, 3), expected))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(Image.new("F", (3, 2), 128.0), id="floats above 1"),
+        pytest.param(Image.new("I", (3, 2), 1 << 20), id="more than 16 bits"),
+        pytest.param(Image.new("I", (3, 2), -1), id="below 0"),
+        pytest.param(Image.new("La", (3, 2)), id="La"),
+    ],
+)
+def test_other_pil_images_are_refused(image):
+    with pytest.raises(ImageError):
+        read_image(image)
+
+
+def test_a_closed_pil_image_is_refused():
+    image = Image.open(io.BytesIO(packed(scene(), "PNG")))
+    image.close()
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        read_image(image)
+
+
+def test_the_limit_of_pixels_holds_for_arrays_too():
+    with pytest.raises(ImageError, match="at most 99 pixels, got 10 x 10"):
+        read_image(np.zeros((10, 10), np.uint8), max_pixels=99)
+
+
 def test_folders_are_searched_in_order_without_what_is_hidden(tmp_path):
     for name in ("b.PNG", "a.jpg", "sub/c.webp", ".hidden.png", ".git/d.png", "notes.txt", "out/a.jpg", "film.mp4"):
         path = tmp_path / name

@@ -83,6 +83,9 @@ def test_crops_give_what_the_whole_picture_gives(recognizer):
     faces = recognizer.recognize_crops(squares)
     np.testing.assert_allclose(shares(faces), shares([recognizer.recognize(s)[0] for s in squares]), atol=1e-5)
     assert recognizer.recognize_crops(np.zeros((0, 48, 48), np.uint8)) == []
+    for shape in ((48, 48), (48, 48, 3), (1, 2, 48, 48, 3)):
+        with pytest.raises(ImageError, match="expected crops"):
+            recognizer.recognize_crops(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

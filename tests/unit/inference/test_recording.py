@@ -71,7 +71,19 @@ def test_pictures_keep_their_times_where_the_frame_rate_varies(tmp_path):
     _, drawn = pictures_of(tmp_path / "a.mp4")
     levels = [int(each[110, 130, 0]) for _, each in drawn]
     assert len(levels) == 8
-    assert levels[1] < 200 < levels[7]
+    assert levels[5] < 200 < levels[6]  # the picture before stays until the next one's time
+    assert levels[7] > 200
+
+
+def test_a_pause_is_shown_for_a_minute_at_most_and_what_follows_comes_at_its_time_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.inference.recording._LONGEST", 1.0)
+    shown = [picture((100, 80, 64, name)) for name in ("sad", "neutral")]
+    with AnnotatedVideo(tmp_path / "a.mp4", 10) as video:
+        for seconds, which in [(0.0, 0), (100.0, 1), (100.5, 0), (100.6, 1)]:
+            video.add(shown[which], seconds, [], EXPRESSIONS)
+    _, drawn = pictures_of(tmp_path / "a.mp4")
+    bright = [int(each[110, 130, 0]) > 200 for _, each in drawn]
+    assert bright == [False] * 11 + [True] * 5 + [False, True]
 
 
 @pytest.mark.parametrize("size", [(33, 21), (321, 241), (1280, 720)])

@@ -228,6 +228,9 @@ def test_a_stream_keeps_no_picture(reads):
 
 def test_a_frame_becomes_plain_values(reads):
     (frame,) = recognize_stream([(0, picture((100, 80, 64, "happy")))], reads)
+    for pictures in (one_face(2), [3]):
+        with pytest.raises(ImageError, match="expected pairs of seconds and picture"):
+            list(recognize_stream(pictures, reads))
     plain = frame.to_dict()
     assert (plain["frame"], plain["seconds"]) == (0, 0)
     (seen,) = plain["faces"]
