@@ -58,7 +58,7 @@ def decide(claim: Claim, table: Table, runs: Mapping[str, Sequence[Scored]]) -> 
         why = "both settings train the same function, so the report's difference is the spread between runs"
         return Decision(claim, "not supported", why)
     differences = _differences(claim, table.part, runs)
-    if not differences:
+    if not differences[0]:
         return Decision(claim, "not decidable with these runs", "no seed has a run of every row it is about")
     return _test(claim, differences)
 
@@ -89,44 +89,52 @@ def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str) -> Comp
     return Comparison(mean(differences), (low, high), verdict)
 
 
-def _differences(claim: Claim, part: str, runs: Mapping[str, Sequence[Scored]]) -> list[float]:
-    """Return one number a seed that has every run: the mean, or the least, of its differences in points."""
+def _differences(claim: Claim, part: str, runs: Mapping[str, Sequence[Scored]]) -> list[list[float]]:
+    """Return the differences of each pair in points, one for each seed that has every run."""
 
     def scores(side: str) -> dict[int, float]:
         slug, _, of_class = side.partition(":")
         return {run.seed: run.score(part, of_class) for run in runs.get(slug, ())}
 
     pairs = [(scores(a), scores(b)) for a, b in claim.pairs]
-    seeds = set.intersection(*(set(a) & set(b) for a, b in pairs))
-    over = min if claim.kind == "each" else mean
-    return [float(over([a[seed] - b[seed] for a, b in pairs])) for seed in sorted(seeds)]
+    seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs)))
+    return [[a[seed] - b[seed] for seed in seeds] for a, b in pairs]
 
 
-def _test(claim: Claim, differences: list[float]) -> Decision:
-    ours = mean(differences)
-    what = {"mean": "mean difference", "each": "smallest difference", "none": "mean difference"}[claim.kind]
-    found = f"{what} {ours:+.1f} points over {len(differences)} seed{'s' * (len(differences) > 1)}"
-    if len(differences) < 2:
+def _test(claim: Claim, pairs: list[list[float]]) -> Decision:
+    """Decide from the mean over all pairs, or, where a claim is about each of them, from one pair after another.
+
+    All must hold for the claim to be supported, so each is tested at the full level; one is enough against it, so there
+    each has its share of the level.
+    """
+    over_pairs = claim.kind == "mean"
+    tested = [[mean(of_seed) for of_seed in zip(*pairs, strict=True)]] if over_pairs else pairs
+    means = [mean(differences) for differences in tested]
+    told = max(range(len(means)), key=lambda n: abs(means[n]) if claim.kind == "none" else -means[n])
+    what = {"mean": "mean", "each": "smallest", "none": "largest"}[claim.kind]
+    seeds = len(tested[0])
+    found = f"{what} difference {means[told]:+.1f} points over {seeds} seed{'s' * (seeds > 1)}"
+    if seeds < 2:
         return Decision(claim, "not decidable with these runs", f"{found}, one seed shows no spread")
-    low, high = _interval(differences)
-    found += f", 95 % interval {low:+.1f} to {high:+.1f}"
+    intervals = [_interval(differences) for differences in tested]
+    found += ", 95 % interval {:+.1f} to {:+.1f}".format(*intervals[told])
+    against = [_interval(differences, LEVEL / len(tested)) for differences in tested]
     if claim.kind == "none":
-        if low > -MARGIN and high < MARGIN:
+        if all(low > -MARGIN and high < MARGIN for low, high in intervals):
             return Decision(claim, "supported", f"{found}, within ±{MARGIN} points")
-        if low > 0 or high < 0:
-            return Decision(claim, "not supported", found)
-    elif low > 0:
-        return Decision(claim, "supported", found)
-    elif high < 0:
-        return Decision(claim, "not supported", found)
-    return Decision(claim, "not decidable with these runs", found)
+        contradicted = any(low > 0 or high < 0 for low, high in against)
+    else:
+        if all(low > 0 for low, _ in intervals):
+            return Decision(claim, "supported", found)
+        contradicted = any(high < 0 for _, high in against)
+    return Decision(claim, "not supported" if contradicted else "not decidable with these runs", found)
 
 
-def _interval(values: list[float]) -> tuple[float, float]:
+def _interval(values: list[float], level: float = LEVEL) -> tuple[float, float]:
     from scipy.stats import sem, t
 
     spread = float(sem(values))
     if spread == 0:
         return mean(values), mean(values)
-    low, high = t.interval(1 - LEVEL, len(values) - 1, loc=mean(values), scale=spread)
+    low, high = t.interval(1 - level, len(values) - 1, loc=mean(values), scale=spread)
     return float(low), float(high)

@@ -71,6 +71,28 @@ def test_better_in_each_pair_looks_at_the_smallest_difference():
     assert verdict(claim, a=[62, 63, 64], b=[50, 51, 52], c=[64, 65, 66.1]) == "not supported"
 
 
+def test_the_best_is_the_best_though_now_another_now_that_row_came_near_it():
+    claim = Claim(text="A is the best.", pairs=(("a", "b"), ("a", "c"), ("a", "d")), kind="each")
+    best = [62.0, 62.2, 61.9, 62.1]
+    others = {"b": [62.1, 61.0, 60.9, 61.0], "c": [61.0, 62.3, 60.9, 61.1], "d": [61.1, 61.0, 62.0, 61.0]}
+    assert verdict(claim, a=best, **others) == "not decidable with these runs"  # the least of each seed is below 0
+
+
+def test_one_pair_of_many_must_be_clearer_than_one_alone_to_speak_against_a_claim():
+    pairs = tuple(("a", name) for name in "bcdef")
+    a, b = [60.0, 60.0, 60.0], [61.0, 61.5, 62.0]
+    same = {name: [60.0, 60.1, 59.9] for name in "cdef"}
+    for kind in ("each", "none"):
+        assert verdict(Claim(text="", pairs=pairs[:1], kind=kind), a=a, b=b) == "not supported"
+        assert verdict(Claim(text="", pairs=pairs, kind=kind), a=a, b=b, **same) == "not decidable with these runs"
+
+
+def test_effects_that_cancel_each_other_are_effects():
+    claim = Claim(text="No relation.", pairs=(("a", "b"), ("c", "d")), kind="none")
+    found = {"a": [64, 65, 66.1], "b": [60, 61, 62], "c": [60, 61, 62.1], "d": [64, 65, 66]}
+    assert verdict(claim, **found) == "not supported"
+
+
 def test_better_on_average_looks_at_the_mean_of_the_pairs():
     claim = Claim(text="A is better.", pairs=(("a", "b"), ("a", "c")))
     assert verdict(claim, a=[62, 63, 64], b=[50, 51, 52.1], c=[64, 65, 66]) == "supported"
