@@ -99,7 +99,7 @@ def measure_recipe(name: str, device: str, batches: int) -> dict[str, Any]:
         ways[label] = found = measure(recipe, way, precision, batches)
         if "faces_per_second" in found:
             share = peak_share(flops, found["faces_per_second"], peak_flops(device, precision))
-            found["peak_share"] = round(share, 4)
+            found["peak_share"] = None if share is None else round(share, 4)
         print(f"{name}, {label}: {found}", flush=True)
     return {
         "recipe": recipe.to_dict(),
@@ -232,12 +232,12 @@ def _section(name: str, found: dict[str, Any]) -> list[str]:
     for label, way in found["ways"].items():
         cells = [
             f"{way['faces_per_second']:.4g}" if "faces_per_second" in way else way["problem"],
-            f"{100 * way['peak_share']:.1f} %" if "peak_share" in way else "-",
+            "-" if way.get("peak_share") is None else f"{100 * way['peak_share']:.1f} %",
             str(way.get("compile_seconds", "-")),
             str(way.get("gigabytes", "-")),
         ]
         rows.append(f"| {label} | {' | '.join(cells)} |")
-    best = max((way["peak_share"] for way in found["ways"].values() if "peak_share" in way), default=0.0)
+    best = max((way.get("peak_share") or 0.0 for way in found["ways"].values()), default=0.0)
     verdict = f"; {'reaches' if best >= GOAL[1] else 'misses'} the goal of {GOAL[1]:.0%}" if name == GOAL[0] else ""
     return [
         f"## Recipe {name}, batches of {found['recipe']['batch_size']}",

@@ -151,7 +151,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 def print_speed(result: dict[str, Any]) -> None:
     """Print the share of the device's peak that training reached, if the run measured it."""
-    if "peak_share" in result:
+    if result.get("peak_share") is not None:
         peak = f"the {result['peak_flops'] / 1e12:.3g} TFLOP/s of a matrix product in {result['precision']}"
         typer.echo(f"speed: {result['peak_share']:.1%} of {peak}")
 

@@ -175,10 +175,13 @@ def _speed(result: dict[str, Any]) -> dict[str, str]:
     """Return how the device was used; runs of before that was measured do not say."""
     if "peak_share" not in result:
         return {}
-    peak = f"{result['peak_flops'] / 1e12:.3g} TFLOP/s"
+    share, peak = result["peak_share"], f"{result['peak_flops'] / 1e12:.3g} TFLOP/s"
+    reached = (
+        f"{_percent(share, 1)} of {peak}" if share is not None else f"unknown: {peak} were measured beside other work"
+    )
     return {
         "augmentation by": f"{result['augment_backend']}{', network compiled' if result['compiled'] else ''}",
-        "share of peak": f"{_percent(result['peak_share'], 1)} of {peak}, a matrix product in {result['precision']}",
+        "share of peak": f"{reached}, a matrix product in {result['precision']}",
         "operations a face": f"{result['flops_per_face'] / 1e9:.3g} GFLOP, forward and backward",
     }
 

@@ -116,7 +116,7 @@ class Finished:
 
     def __str__(self) -> str:
         shares = ", ".join(f"{name} {values['accuracy']:.2%}" for name, values in self.result["evaluation"].items())
-        if "peak_share" not in self.result:  # written before it was measured
+        if self.result.get("peak_share") is None:  # written before it was measured, or measured beside other work
             return f"finished: accuracy {shares}"
         return f"finished: accuracy {shares}; {self.result['peak_share']:.1%} of the peak in {self.result['precision']}"
 
@@ -359,10 +359,11 @@ class _Run:
         """Return what share of the device's peak the run got out of it, in the middle one of its epochs."""
         usual = median(epoch.faces_per_second for epoch in self.state.history)
         peak = self.peak or peak_flops(self.device, self.precision)
+        share = peak_share(self.flops, usual, peak, self.fabric.world_size)
         return {
             "flops_per_face": self.flops,
             "peak_flops": round(peak),
-            "peak_share": round(peak_share(self.flops, usual, peak, self.fabric.world_size), 4),
+            "peak_share": None if share is None else round(share, 4),
         }
 
 

@@ -58,8 +58,10 @@ def peak_flops(device: str, precision: str) -> float:
     return 2 * side**3 / best
 
 
-def peak_share(flops: int, faces_per_second: float, peak: float, processes: int = 1) -> float:
-    """Return training's share of the peak of all its devices, about 0 to 1.
+def peak_share(flops: int, faces_per_second: float, peak: float, processes: int = 1) -> float | None:
+    """Return training's share of the peak of all its devices, 0 to 1.
+
+    None where it would be more: something else kept the device busy while its peak was measured.
 
     Args:
         flops: Of a face, from :func:`flops_per_face`.
@@ -67,7 +69,8 @@ def peak_share(flops: int, faces_per_second: float, peak: float, processes: int 
         peak: Of one device in the precision of training, from :func:`peak_flops`.
         processes: Devices that train; on a CPU each has its share of the cores.
     """
-    return flops * faces_per_second / (peak * processes)
+    share = flops * faces_per_second / (peak * processes)
+    return share if share <= 1 else None
 
 
 def _seconds(left: torch.Tensor, right: torch.Tensor, repeats: int) -> float:

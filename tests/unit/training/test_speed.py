@@ -45,6 +45,7 @@ def test_the_share_is_the_work_done_over_the_peak_of_all_devices():
     peak = peak_flops("cpu", "float32")
     assert peak_share(2_000_000, peak / 4_000_000, peak) == pytest.approx(0.5)
     assert peak_share(2_000_000, peak / 4_000_000, peak, processes=2) == pytest.approx(0.25)
+    assert peak_share(2_000_000, peak / 1_000_000, peak) is None  # no run does more than its device can
 
 
 def test_counting_leaves_the_random_numbers_alone():
