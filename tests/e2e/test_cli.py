@@ -218,6 +218,7 @@ BAD = [
     pytest.param(["export", "RUN", "--data", "CSV", "--out", "m.pt"], "expected a name that ends in .onnx", id="onnx"),
     pytest.param(["card", "CSV"], "expected the ONNX file of a network, got another", id="no network"),
     pytest.param(["models", "modl1"], "unknown model 'modl1'; did you mean 'model1'?", id="model"),
+    pytest.param(["models", "model1", "--set", "lr=5"], "unknown option of model1 'lr'", id="no option"),
     pytest.param(["models", "model1", "--set", "kernl=3"], "did you mean 'kernel'?", id="option's name"),
     pytest.param(["recipes", "modle2"], "did you mean 'model2'?", id="recipe"),
     pytest.param(["data", "check", "nowhere"], "nowhere: no such file or folder", id="no data"),

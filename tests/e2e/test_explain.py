@@ -80,6 +80,10 @@ BAD = [
     pytest.param(["gradcam", "RUN", "ME", "--target", "joy"], "unknown expression 'joy'; known: angry", id="target"),
     pytest.param(["occlusion", "RUN", "--data", "CSV", "--face", "12"], "--face expects SPLIT:NUMBER", id="face"),
     pytest.param(["occlusion", "RUN", "--data", "none.csv"], "none.csv: no such file", id="data"),
+    pytest.param(
+        ["diagram", "RUN", "--set", "depth=7"], "is a run, and its network is what it is", id="a run's option"
+    ),
+    pytest.param(["diagram", "model1", "--set", "lr=5"], "unknown option of model1 'lr'", id="no option"),
     pytest.param(["diagram", "model4"], "expected a run folder or one of ", id="model"),
     pytest.param(["diagram", "model1", "--set", "kernl=3"], "did you mean 'kernel'?", id="option"),
 ]

@@ -21,13 +21,14 @@ def models(
     """List the networks, or print one layer by layer."""
     from ferkit.models import build_model, model_names, model_options, model_summary
     from ferkit.models.trace import layer_table
-    from ferkit.training.recipe import Recipe, with_settings
+    from ferkit.training.recipe import with_options
 
+    if settings and name is None:
+        raise typer.BadParameter("--set changes one network: name it")
     names = model_names() if name is None else [name]
     rows: list[dict[str, Any]] = []
     for each in names:
-        model_options(each)  # a misspelt name gets its near match here, before any setting
-        options = with_settings(Recipe(model=each), settings or []).options if name is not None else {}
+        options = with_options(each, settings or [])
         model = build_model(each, **options)
         rows.append(
             {

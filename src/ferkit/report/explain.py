@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ferkit.data import Fer2013, Split
-from ferkit.errors import DataError, RunError, UnknownNameError
+from ferkit.errors import DataError, RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import activations, predict, saliency
 from ferkit.evaluation.metrics import Evaluation
 from ferkit.files import write_text
@@ -28,7 +28,7 @@ from ferkit.models.blocks import blocks
 from ferkit.models.trace import layer_table
 from ferkit.report import figures, figures_diagram, figures_explain, figures_faces
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe, with_settings
+from ferkit.training.recipe import with_options
 
 FILTERS, MAPS = 64, 8
 """Filters of a layer and feature maps a layer that are drawn, at most."""
@@ -223,15 +223,14 @@ def structure(run_or_model: str, settings: Sequence[str] = ()) -> tuple[str, nn.
         RecipeError: Settings were given for a run, or a setting is wrong.
     """
     folder = RunFolder(Path(run_or_model))
-    if folder.recipe.exists():
-        recipe = with_settings(folder.read_recipe(), settings)
-    elif run_or_model in model_names():
-        recipe = with_settings(Recipe(model=run_or_model), settings)
-    elif folder.path.exists():
-        recipe = folder.read_recipe()  # says what a run folder is
-    else:
+    if folder.recipe.exists() or (folder.path.exists() and run_or_model not in model_names()):
+        recipe = folder.read_recipe()  # or an error that says what a run folder is
+        if settings:
+            raise RecipeError(f"--set {settings[0]}: {run_or_model} is a run, and its network is what it is")
+        return recipe.model, build_model(recipe.model, **recipe.options)
+    if run_or_model not in model_names():
         raise RunError(f"{run_or_model}: expected a run folder or one of {', '.join(model_names())}; got neither")
-    return recipe.model, build_model(recipe.model, **recipe.options)
+    return run_or_model, build_model(run_or_model, **with_options(run_or_model, settings))
 
 
 def expression_named(name: str) -> int:

@@ -332,6 +332,22 @@ def make_recipe(settings: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+def with_options(model: str, settings: Iterable[str]) -> dict[str, Any]:
+    """Return the options of a network after ``option=value`` settings, which may be of nothing else.
+
+    Raises:
+        UnknownNameError: There is no such network or option.
+        RecipeError: As :func:`with_settings`.
+    """
+    from ferkit.models import model_options
+
+    settings, known = list(settings), model_options(model)
+    for name in (setting.partition("=")[0].strip() for setting in settings):
+        if name not in known:
+            raise UnknownNameError(f"option of {model}", name, known)
+    return with_settings(Recipe(model=model), settings).options
+
+
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """Return ``recipe`` with ``field=value`` settings, as ``--set`` takes them.
 
