@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from conftest import exit_code, make_data, write_csv
 from ferkit.models import model_names
+from ferkit.training.run import Stopped
 from networks import SEVEN_BITS, largest_weight
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
@@ -81,6 +82,24 @@ def test_train_says_which_backend_augments_and_what_share_of_the_peak_it_reached
     page = (run / "report.html").read_text()
     assert "share of peak" in page
     assert "augmentation by" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [((), ""), (("--devices", "2", "--compile", "off", "--workers", "1"), " --devices 2 --compile off")],
+    ids=["nothing else", "what the numbers depend on"],
+)
+def test_the_command_that_goes_on_says_all_that_the_numbers_depend_on(
+    ferkit, small_csv, tmp_path, monkeypatch, given, again
+):
+    def stopped(*_, **__):
+        yield Stopped(reason="time is up", signal=0, epoch=0, step=1)
+
+    monkeypatch.setattr("ferkit.training.run.train", stopped)
+    out = tmp_path / "run"
+    code, _, err = ferkit("train", "--data", small_csv, "--recipe", "layers", "--out", out, *given)
+    assert code == 0
+    assert err.endswith(f"go on with: ferkit train --resume --data {small_csv} --out {out}{again}\n")
 
 
 def test_train_again_asks_for_resume(ferkit, trained):

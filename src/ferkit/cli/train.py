@@ -120,8 +120,7 @@ def train(
                     view.epoch(event)
                 case Stopped():
                     view.close()
-                    resuming = shlex.join(["ferkit", "train", "--resume", "--data", str(data), "--out", str(out)])
-                    typer.echo(f"{event}\ngo on with: {resuming}", err=True)
+                    typer.echo(f"{event}\ngo on with: {_resuming(data, out, devices, compiling)}", err=True)
                     raise typer.Exit(128 + event.signal if event.signal else 0)
                 case Finished():
                     view.close()
@@ -131,6 +130,14 @@ def train(
                     typer.echo(f"report: {page}")
     finally:
         view.close()
+
+
+def _resuming(data: Path, out: Path, devices: int, compiling: str) -> str:
+    """Return the command that goes on to the same numbers; what else they depend on is kept in the run folder."""
+    words = ["ferkit", "train", "--resume", "--data", str(data), "--out", str(out)]
+    words += ["--devices", str(devices)] if devices > 1 else []
+    words += ["--compile", compiling] if compiling != "auto" else []
+    return shlex.join(words)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

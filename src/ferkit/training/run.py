@@ -253,6 +253,8 @@ class _Run:
             "precision": precision,
             "augmentation backend": self.backend,
             "training faces": faces_digest(self.train),
+            "validation faces": faces_digest(self.valid),
+            "number of processes": fabric.world_size,
         }
         if folder.last.exists():
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)

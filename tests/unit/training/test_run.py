@@ -186,11 +186,12 @@ def test_resuming_with_another_augmentation_backend_is_refused(tmp_path, data):
         list(train(RECIPE, data, folder.path, resume=True))
 
 
-def test_a_checkpoint_of_before_there_was_a_choice_goes_on_with_albumentations(tmp_path, data, finished):
+def test_a_checkpoint_of_before_it_said_so_much_goes_on_with_albumentations(tmp_path, data, finished):
     folder = RunFolder(tmp_path / "out")
     stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 7)
     content = checkpoint.load(folder.last)
-    del content["identity"]["augmentation backend"]
+    for later in ("augmentation backend", "validation faces", "number of processes"):
+        del content["identity"][later]
     checkpoint.save(folder.last, content)
     folder.recipe.write_text(folder.recipe.read_text().replace('augment_backend = "auto"\n', ""))
     got = list(train(RECIPE, data, folder.path, workers=0, resume=True))[-1].result
@@ -213,6 +214,24 @@ def test_resuming_with_other_faces_is_refused(tmp_path, data):
     other = make_data(seed=9)
     with pytest.raises(RunError, match="cannot go on: training faces was"):
         list(train(RECIPE, other, tmp_path / "out", resume=True))
+
+
+def test_resuming_with_other_faces_to_validate_on_is_refused(tmp_path, data):
+    stop_after(train(RECIPE, data, tmp_path / "out", workers=0, save_seconds=0), 2)
+    labels = np.where(data.splits == 1, (data.faces.labels + 1) % 7, data.faces.labels)
+    other = Fer2013(faces=Faces(data.faces.images, labels), splits=data.splits, source="other labels")
+    with pytest.raises(RunError, match="cannot go on: validation faces was"):
+        list(train(RECIPE, other, tmp_path / "out", resume=True))
+
+
+def test_resuming_in_another_number_of_processes_is_refused(tmp_path, data):
+    folder = RunFolder(tmp_path / "out")
+    stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 2)
+    content = checkpoint.load(folder.last)
+    content["identity"]["number of processes"] = 2  # as --devices 2 leaves it
+    checkpoint.save(folder.last, content)
+    with pytest.raises(RunError, match="cannot go on: number of processes was 2, is now 1"):
+        list(train(RECIPE, data, folder.path, resume=True))
 
 
 def test_the_time_being_up_stops_cleanly_and_says_so(tmp_path, data, finished):
