@@ -291,18 +291,33 @@ def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
     assert not (tmp_path / "out").exists()
 
 
+COPIES = np.tile(make_data().faces.images[:40], (3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "devices", "message"),
+    [
+        ({"drop_copies": True}, 1, "copies: expected at least 2 Training faces that stand in no test, got 0"),
+        ({"batch_size": 3}, 2, "batch_size must be at least 4, two faces a process, got 3"),
+        ({"device": "cuda"}, 1, "device is cuda, but PyTorch finds no CUDA device here"),
+    ],
+    ids=["no faces left", "batches too small", "no such device"],
+)
+def test_a_run_that_cannot_begin_leaves_its_folder_to_one_that_can(tmp_path, monkeypatch, settings, devices, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    splits = np.repeat([0, 1, 2], 40).astype(np.uint8)
+    copies = Fer2013(faces=Faces(COPIES, np.arange(120) % 7), splits=splits, source="copies")
+    with pytest.raises((DataError, RecipeError), match=message):
+        list(train(replace(RECIPE, **settings), copies, tmp_path / "out", devices=devices))
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_a_test_split_the_run_finishes_and_tells_only_the_validation(tmp_path):
     data = make_data(training=32, tests=20)
     keep = data.splits != 2
     shorter = Fer2013(faces=data.faces[keep], splits=data.splits[keep], source="no PrivateTest")
     events = list(train(replace(RECIPE, epochs=1), shorter, tmp_path / "out", workers=0))
     assert list(events[-1].result["evaluation"]) == ["validation"]
-
-
-def test_cuda_without_a_gpu_is_refused(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RecipeError, match="device is cuda, but PyTorch finds no CUDA device here"):
-        list(train(replace(RECIPE, device="cuda"), data, tmp_path / "out"))
 
 
 def test_weights_of_another_network_are_refused(tmp_path, finished):

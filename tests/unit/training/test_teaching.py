@@ -1,5 +1,6 @@
 """Learning from what other networks say: the lesson, its file, and runs that have teachers."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -191,6 +192,15 @@ def test_teachers_of_every_batch_that_are_not_there_are_asked_for_before_anythin
     recipe = replace(RECIPE, teachers=teacher_names(teachers), lessons="every_batch")
     with pytest.raises(RunError, match=rf"learn from {recipe.teachers[0]}, .*; name their runs with --teacher"):
         list(train(recipe, data, tmp_path / "out", workers=0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_teacher_of_every_batch_is_told_before_anything_is_written(tmp_path, data, teachers):
+    teacher = shutil.copytree(teachers[0], tmp_path / "teacher")
+    (teacher / "weights.safetensors").unlink()
+    recipe = replace(RECIPE, teachers=teacher_names([teacher]), lessons="every_batch")
+    with pytest.raises(RunError, match=r"weights\.safetensors: not the weights of layers"):
+        list(train(recipe, data, tmp_path / "out", workers=0, teachers=[teacher]))
     assert not (tmp_path / "out").exists()
 
 
