@@ -11,7 +11,6 @@ network the file was exported from, so runs that begin with it or learn from it 
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from ferkit.data import Split, read_fer2013
 from ferkit.evaluation import evaluate_predictions, network_input, predict
-from ferkit.files import write_text
+from ferkit.files import write_json
 from ferkit.inference.session import Session
 from ferkit.models import build_model
 from ferkit.models.one_plane import PooledConv
@@ -129,7 +128,7 @@ def main() -> None:
         "data": {"md5": data.md5},
         "weights_sha256": card.weights_sha256,
     }
-    write_text(folder.result, json.dumps(result, indent=1) + "\n")
+    write_json(folder.result, result)
     carded = card.metrics[recipe.protocol.validation.value]["accuracy"]
     print(f"{args.out}: {accuracy:.2%} of {recipe.protocol.validation}, {carded:.2%} according to the card")
 

@@ -19,7 +19,7 @@ from ferkit.data.audit import copies_of_training
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import Evaluation, evaluate_predictions
 from ferkit.evaluation.views import check_views, mean_of, predict_views
-from ferkit.files import write_text
+from ferkit.files import write_json
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Ensemble, Table
 from ferkit.training.environment import describe
@@ -118,7 +118,7 @@ def take_up_ensembles(
             **describe(device),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        write_json(path, content)
         written.append(path)
     return written
 

@@ -1,7 +1,6 @@
 """A recipe and a data set to a finished run folder, saved all along the way."""
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_tests, copies_of_training, faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import evaluate_predictions, predict
-from ferkit.files import write_text
+from ferkit.files import write_json
 from ferkit.models import build_model
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
@@ -351,7 +350,7 @@ class _Run:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "weights_sha256": hashlib.sha256(folder.weights.read_bytes()).hexdigest(),
         }
-        write_text(folder.result, json.dumps(result, indent=1) + "\n")
+        write_json(folder.result, result)
         return result
 
     def speed(self) -> dict[str, Any]:

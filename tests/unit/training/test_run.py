@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from conftest import make_data, small_recipe
 from ferkit.data import Faces, Fer2013
-from ferkit.errors import DataError, RecipeError, RunError, TrainingError
+from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
 from ferkit.training.folder import RunFolder, load_run
@@ -289,6 +289,13 @@ def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
     with pytest.raises(DataError, match="training only: protocol standard needs faces in PublicTest, got 0"):
         list(train(RECIPE, only, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_its_last_batch_broke_is_no_result(tmp_path, data):
+    recipe = replace(RECIPE, augmentation="none", epochs=1, batch_size=96, lr=1e30)
+    with pytest.raises(UntrainableError, match=r"^the validation loss is nan after epoch 1, learning rate 4e\+24"):
+        list(train(recipe, data, tmp_path / "out", workers=0))
+    assert not RunFolder(tmp_path / "out").result.exists()
 
 
 COPIES = np.tile(make_data().faces.images[:40], (3, 1, 1))
