@@ -240,6 +240,11 @@ BAD = [
         id="votes and a teacher",
     ),
     pytest.param(
+        ["train", "--recipe", "layers", "--data", "CSV", "--out", "OUT", "--set", "votes=0123", "--teacher", "RUN"],
+        "learns from teachers or from votes, not from both",
+        id="votes in the recipe and a teacher",
+    ),
+    pytest.param(
         ["train", "--recipe", "compact", "--data", "CSV", "--out", "OUT", "--init", "RUN"],
         "expected initial weights of compact, got others",
         id="weights of another network",
@@ -248,13 +253,21 @@ BAD = [
     pytest.param(
         ["results", "--add", "OUT", "--results", "OUT"], "expected a folder written by `ferkit train`", id="unfinished"
     ),
+    pytest.param(
+        ["evaluate", "RUN", "--data", "CSV", "--out", "CSV"], "PublicTest.png: cannot be written to (", id="matrix"
+    ),
+    pytest.param(["data", "preview", "--data", "CSV", "--out", "BELOW"], "x.png: cannot be written to (", id="sheet"),
+    pytest.param(["results", "--results", "OUT", "--docs", "CSV"], "table-1.md: cannot be written to (", id="page"),
+    pytest.param(
+        ["results", "--add", "RUN", "--results", "CSV"], "fer2013.csv: cannot be written to (", id="place of a result"
+    ),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
 def test_bad_input_is_one_clear_line_and_leaves_nothing(ferkit, trained, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    names = {"CSV": trained[0], "OUT": tmp_path / "out", "RUN": trained[1]}
+    names = {"CSV": trained[0], "OUT": tmp_path / "out", "RUN": trained[1], "BELOW": trained[0] / "x.png"}
     code, out, err = ferkit(*(names.get(argument, argument) for argument in arguments))
     assert code == 1
     assert out == ""
@@ -299,6 +312,10 @@ def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv
     assert found["agreement"] == {"Training": 0.75, "PublicTest": 0.75, "PrivateTest": 0.75}
     run = ("--data", small_csv, "--recipe", "layers", "--set", "epochs=1", "--out", tmp_path / "run")
     assert ferkit("train", *run, "--votes", votes)[0] == 0
+    other = (*run[:-1], tmp_path / "other", "--votes", votes, "--set", "lessons=every_batch")
+    assert ferkit("train", *other) == (1, "", "error: votes are of faces as they are; set lessons to once\n")
+    _, _, err = ferkit("train", "--data", small_csv, "--resume", "--out", run[-1], "--teacher", run[-1])
+    assert "learns from teachers or from votes, not from both" in err
     recipe = json.loads((tmp_path / "run/result.json").read_text())["recipe"]
     assert len(recipe["votes"]) == 16
     assert recipe["teachers"] == []
@@ -330,6 +347,12 @@ def test_preview_draws_a_sheet(augmentation, ferkit, small_csv, tmp_path):
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert min(sheet.shape[:2]) > 300
     assert np.ptp(sheet) > 100
+
+
+def test_preview_needs_training_faces(ferkit, tmp_path):
+    csv = write_csv(tmp_path / "tests.csv", make_data(training=0))
+    line = f"error: {csv}: expected faces in Training, got none\n"
+    assert ferkit("data", "preview", "--data", csv, "--out", tmp_path / "sheet.png") == (1, "", line)
 
 
 def test_check_puts_every_number_under_its_split(ferkit, small_csv):

@@ -72,7 +72,8 @@ def evaluate(
     picture = None
     if plain or out is not None:
         picture = (out or runs[0]) / f"confusion-{chosen.value}.png"
-        figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
+        with figures.writing(picture):
+            figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
     if as_json:
         typer.echo(
             json.dumps(

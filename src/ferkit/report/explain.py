@@ -7,7 +7,6 @@ Letters: K classes, N faces.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -274,7 +273,7 @@ def draw_report_figures(run: Path, data: Fer2013, out: Path | None = None) -> li
         save(figure, folder / name)
         written.append(folder / name)
     for name, text in texts.items():
-        with _writing(folder / name):
+        with figures.writing(folder / name):
             write_text(folder / name, text + "\n")
         written.append(folder / name)
     return sorted(written)
@@ -306,16 +305,8 @@ def save(figure: Figure, path: Path) -> None:
         DataError: ``path`` ends in neither.
         RunError: It cannot be written to.
     """
-    with _writing(path):
+    with figures.writing(path):
         figures.save(figure, path)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written to ({error.strerror or error})") from None
 
 
 def _first_right(model: nn.Module, images: NDArray[np.uint8], rows: NDArray[np.int64], label: int) -> int:

@@ -65,11 +65,9 @@ def write_page(run: Path, data: Fer2013) -> Path:
     matrix = figures.confusion(shown["confusion"], f"{shown['split']}, {shown['faces']} faces")
     content = render(result, shown, samples, figures.inline_svg(matrix, "confusion"))
     page = run / "report.html"
-    try:
+    with figures.writing(run):
         figures.save(matrix, run / "confusion.png")
         write_text(page, content)
-    except OSError as error:
-        raise RunError(f"{run}: cannot be written to ({error.strerror or error})") from None
     return page
 
 

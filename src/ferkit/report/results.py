@@ -202,10 +202,15 @@ def draw(results: Path, picture: Path, table: Table) -> Path | None:
 
 
 def write(pages: Mapping[Path, str]) -> list[Path]:
-    """Write the pages that are not as they should be, and return them."""
+    """Write the pages that are not as they should be, and return them.
+
+    Raises:
+        RunError: One cannot be written to.
+    """
     changed = stale(pages)
     for page in changed:
-        write_text(page, pages[page])
+        with figures.writing(page):
+            write_text(page, pages[page])
     return changed
 
 

@@ -167,11 +167,17 @@ class RunFolder:
         Raises:
             RunError: The folder cannot be written to.
         """
-        try:
+        with self.writing():
             if not self.recipe.exists():
                 write_text(self.recipe, recipe.to_toml())
             remove_abandoned(self.path, older_than=0)
             remove_abandoned(self.last.parent, older_than=0)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what keeps a file from being written into a RunError."""
+        try:
+            yield
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written to ({error.strerror or error})") from None
 

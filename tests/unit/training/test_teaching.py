@@ -82,6 +82,14 @@ def test_a_lesson_survives_its_file(tmp_path, lesson, data):
     np.testing.assert_array_equal(read.probabilities, lesson.probabilities)
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_plainly(tmp_path, lesson, teachers):
+    folder = RunFolder(tmp_path / "file")
+    folder.path.write_text("no folder")
+    for keep, what in ((write_lesson, lesson), (keep_teachers, teachers)):
+        with pytest.raises(RunError, match=r"file: cannot be written to \("):
+            keep(folder, what)
+
+
 @pytest.mark.parametrize(
     ("content", "teachers", "faces", "message"),
     [
