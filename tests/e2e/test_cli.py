@@ -126,6 +126,19 @@ def test_evaluate_prints_the_table_and_draws_the_matrix(ferkit, trained):
     assert (run / "confusion-PublicTest.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_evaluate_on_other_data_prints_the_numbers_and_writes_nothing(ferkit, trained, tmp_path):
+    csv = write_csv(tmp_path / "other.csv", make_data(training=64, tests=20, seed=1))
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    code, out, err = ferkit("evaluate", run, "--data", csv)
+    assert (code, err) == (0, f"nothing is written to {run}: {csv} is other data than the run was evaluated on\n")
+    assert "confusion matrix (rows true" in out
+    assert str(run) not in out
+    code, out, _ = ferkit("evaluate", run, "--data", csv, "--json")
+    assert (code, json.loads(out)["confusion_png"]) == (0, None)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 def test_evaluate_speaks_json_and_agrees_with_the_run(ferkit, trained):
     csv, run = trained
     code, out, _ = ferkit("evaluate", run, "--data", csv, "--json")

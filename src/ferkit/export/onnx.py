@@ -93,7 +93,7 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
         ModelError: The file says something else than the trained network; nothing is written.
     """
     recipe, model = load_run(run)
-    result = RunFolder(run).read_result()
+    result = RunFolder(run).read_result(("parameters", "data", "weights_sha256"))
     _check_data(data, result)
     recognition = _Recognition(model, mirror).eval()
     fitting = data.split(recipe.protocol.validation)

@@ -28,6 +28,7 @@ from ferkit.models.trace import layer_table
 from ferkit.report import figures, figures_diagram, figures_explain, figures_faces
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import Recipe, with_settings
+from ferkit.training.result import fits, shown_part
 
 FILTERS, MAPS = 64, 8
 """Filters of a layer and feature maps a layer that are drawn, at most."""
@@ -260,10 +261,10 @@ def draw_report_figures(run: Path, data: Fer2013, out: Path | None = None) -> li
         DataError: The split has no happy and no fearful face.
     """
     recipe, model = load_run(run)
-    evaluations = RunFolder(run).read_result()["evaluation"]
-    shown = evaluations["test" if "test" in evaluations else "validation"]
+    result = RunFolder(run).read_result(("evaluation",))
+    shown = result["evaluation"][shown_part(result)]
     split = Split(shown["split"])
-    if list(data.split(split).counts().values()) != [sum(row) for row in shown["confusion"]]:
+    if not fits(result, data):
         raise RunError(f"{run}: the run was evaluated on other {split} faces than those of {data.source}")
     examples = example_faces(model, data, split)
     report = Evaluation(**{key: value for key, value in shown.items() if key != "split"}).to_text()

@@ -14,8 +14,9 @@ from ferkit.errors import RecipeError, RunError, UnknownNameError
 from ferkit.files import replacing, write_text
 from ferkit.report import figures
 from ferkit.report.table import Row, Table
-from ferkit.training.folder import SCHEMA, RunFolder
+from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import WEIGHTS_DIGITS, make_recipe
+from ferkit.training.result import SCHEMA
 
 OTHER = "other"
 """Folder of runs that are no row of a table."""

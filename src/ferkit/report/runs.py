@@ -337,7 +337,7 @@ def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
     """
     preferred, found = set(first), []
     for result in sorted(runs.glob("*/result.json")):
-        content = RunFolder(result.parent).read_result()
+        content = RunFolder(result.parent).read_result(("key", "evaluation"))
         if (result.parent / "weights.safetensors").exists():
             accuracy = content["evaluation"]["validation"]["accuracy"]
             found.append((content["key"] in preferred, accuracy, result.parent))

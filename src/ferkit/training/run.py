@@ -36,9 +36,10 @@ from ferkit.training.environment import (
     keep_freed_memory,
     tune_gpu,
 )
-from ferkit.training.folder import SCHEMA, RunFolder, load_run
+from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import GPU_CHECK, Step, fit
 from ferkit.training.recipe import Recipe
+from ferkit.training.result import SCHEMA
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest

@@ -346,6 +346,19 @@ def test_a_folder_that_is_not_a_finished_run_is_refused(tmp_path, finished, miss
         load_run(folder)
 
 
+@pytest.mark.parametrize("missing", ["data", "evaluation", "seed"])
+def test_a_result_that_lacks_what_its_readers_need_is_named(tmp_path, finished, missing):
+    from shutil import copytree
+
+    folder = RunFolder(copytree(finished[0], tmp_path / "copy"))
+    content = json.loads(folder.result.read_text())
+    del content[missing]
+    folder.result.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"result\.json: not the result of a run \({missing} is missing\)$"):
+        folder.read_result()
+    assert folder.network() == content["weights_sha256"][:16]  # which needs neither
+
+
 # ---------------------------------------------------------------------------------------------------- ways of training
 
 
