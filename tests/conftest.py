@@ -43,6 +43,14 @@ def make_data(training: int = 96, tests: int = 40, seed: int = 0) -> Fer2013:
     return Fer2013(faces=make_faces(training + 2 * tests, seed), splits=splits, source="made by a test")
 
 
+def make_part(accuracy: float, **changes) -> dict:
+    """Return what a network might do on a split, in the form of ``result.json``."""
+    scores = {"precision": accuracy, "recall": accuracy, "f1-score": accuracy, "support": 10.0}
+    names = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "macro avg")
+    part = {"split": "PublicTest", "faces": 3589, "loss": 1.0, "accuracy": accuracy, "interval": [0.1, 0.9]}
+    return {**part, "classes": dict.fromkeys(names, scores), "confusion": [[1] * 7] * 7, **changes}
+
+
 def small_recipe(**settings):
     """Return a recipe of seconds on :func:`make_data`, exact to the last bit."""
     from ferkit.training.recipe import Recipe

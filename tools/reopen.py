@@ -7,11 +7,11 @@ Expected: the printed accuracy on PublicTest is that of the file's card, to a fe
 
 A batch norm is put back behind each convolution: with the mean and variance its input has on Training faces, and the
 scale and shift that undo them, so the network as a whole stays the function it was. The folder goes by the name of the
-network the file was exported from, so runs that begin with it or learn from it find their row.
+network the file was exported from, so runs that begin with it or learn from it find their row. What its result says of
+each split is measured here. `ferkit evaluate`, `export` and `explain` read it; it has no page and no place in a table.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,16 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from ferkit.data import Split, read_fer2013
-from ferkit.evaluation import evaluate_predictions, network_input, predict
-from ferkit.files import write_text
+from ferkit.evaluation import network_input
+from ferkit.files import write_json
 from ferkit.inference.session import Session
 from ferkit.models import build_model
 from ferkit.models.one_plane import PooledConv
 from ferkit.training.checkpoint import save_weights
-from ferkit.training.folder import SCHEMA, RunFolder
+from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import make_recipe, with_settings
+from ferkit.training.result import SCHEMA
+from ferkit.training.run import evaluate_splits
 
 FACES = 4096
 """Training faces that give the batch norms their means and variances."""
@@ -120,16 +122,22 @@ def main() -> None:
     folder.check(recipe, resume=False)
     folder.prepare(recipe)
     save_weights(folder.weights, model, {"recipe": recipe.to_dict(), "epoch": 0})
-    fitting = data.split(recipe.protocol.validation)
-    accuracy = evaluate_predictions(predict(model, fitting.images), fitting.labels).accuracy
+    evaluation, log_probs = evaluate_splits(model, recipe, data)
+    folder.write_predictions(log_probs)
     result = {
         "schema": SCHEMA,
+        "reopened": True,
+        "key": recipe.key(),
+        "seed": recipe.seed,
+        "protocol": recipe.protocol.value,
         "recipe": recipe.to_dict(),
         "parameters": card.parameters,
-        "data": {"md5": data.md5},
+        "evaluation": evaluation,
+        "data": {"md5": data.md5, "training": len(data.split(Split.TRAINING))},
         "weights_sha256": card.weights_sha256,
     }
-    write_text(folder.result, json.dumps(result, indent=1) + "\n")
+    write_json(folder.result, result)
+    accuracy = evaluation["validation"]["accuracy"]
     carded = card.metrics[recipe.protocol.validation.value]["accuracy"]
     print(f"{args.out}: {accuracy:.2%} of {recipe.protocol.validation}, {carded:.2%} according to the card")
 

@@ -4,12 +4,14 @@ A file is written under a temporary name in its own folder, flushed to the disk 
 never meets half of it, whatever happens to the writer.
 """
 
+import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _ABANDONED = 3600.0  # seconds after which a temporary file belongs to a writer that was killed
 
@@ -49,6 +51,15 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
     write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` to ``path`` as JSON, whole or not at all.
+
+    Raises:
+        ValueError: A number is not finite: JSON has no word for it.
+    """
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from conftest import exit_code, make_data, write_csv
 from ferkit.models import model_names
+from ferkit.training.run import Stopped
 from networks import SEVEN_BITS, largest_weight
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
@@ -83,6 +84,24 @@ def test_train_says_which_backend_augments_and_what_share_of_the_peak_it_reached
     assert "augmentation by" in page
 
 
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [((), ""), (("--devices", "2", "--compile", "off", "--workers", "1"), " --devices 2 --compile off")],
+    ids=["nothing else", "what the numbers depend on"],
+)
+def test_the_command_that_goes_on_says_all_that_the_numbers_depend_on(
+    ferkit, small_csv, tmp_path, monkeypatch, given, again
+):
+    def stopped(*_, **__):
+        yield Stopped(reason="time is up", signal=0, epoch=0, step=1)
+
+    monkeypatch.setattr("ferkit.training.run.train", stopped)
+    out = tmp_path / "run"
+    code, _, err = ferkit("train", "--data", small_csv, "--recipe", "layers", "--out", out, *given)
+    assert code == 0
+    assert err.endswith(f"go on with: ferkit train --resume --data {small_csv} --out {out}{again}\n")
+
+
 def test_train_again_asks_for_resume(ferkit, trained):
     csv, run = trained
     code, _, err = train(ferkit, csv, run, "--recipe", "layers", *SETTINGS)
@@ -105,6 +124,19 @@ def test_evaluate_prints_the_table_and_draws_the_matrix(ferkit, trained):
     for word in ("PublicTest", "95 % interval", "without copies", "precision", "weighted avg", "rows true"):
         assert word in out
     assert (run / "confusion-PublicTest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_on_other_data_prints_the_numbers_and_writes_nothing(ferkit, trained, tmp_path):
+    csv = write_csv(tmp_path / "other.csv", make_data(training=64, tests=20, seed=1))
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    code, out, err = ferkit("evaluate", run, "--data", csv)
+    assert (code, err) == (0, f"nothing is written to {run}: {csv} is other data than the run was evaluated on\n")
+    assert "confusion matrix (rows true" in out
+    assert str(run) not in out
+    code, out, _ = ferkit("evaluate", run, "--data", csv, "--json")
+    assert (code, json.loads(out)["confusion_png"]) == (0, None)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_evaluate_speaks_json_and_agrees_with_the_run(ferkit, trained):
@@ -232,6 +264,11 @@ BAD = [
         id="votes and a teacher",
     ),
     pytest.param(
+        ["train", "--recipe", "layers", "--data", "CSV", "--out", "OUT", "--set", "votes=0123", "--teacher", "RUN"],
+        "learns from teachers or from votes, not from both",
+        id="votes in the recipe and a teacher",
+    ),
+    pytest.param(
         ["train", "--recipe", "compact", "--data", "CSV", "--out", "OUT", "--init", "RUN"],
         "expected initial weights of compact, got others",
         id="weights of another network",
@@ -240,13 +277,21 @@ BAD = [
     pytest.param(
         ["results", "--add", "OUT", "--results", "OUT"], "expected a folder written by `ferkit train`", id="unfinished"
     ),
+    pytest.param(
+        ["evaluate", "RUN", "--data", "CSV", "--out", "CSV"], "PublicTest.png: cannot be written to (", id="matrix"
+    ),
+    pytest.param(["data", "preview", "--data", "CSV", "--out", "BELOW"], "x.png: cannot be written to (", id="sheet"),
+    pytest.param(["results", "--results", "OUT", "--docs", "CSV"], "table-1.md: cannot be written to (", id="page"),
+    pytest.param(
+        ["results", "--add", "RUN", "--results", "CSV"], "fer2013.csv: cannot be written to (", id="place of a result"
+    ),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
 def test_bad_input_is_one_clear_line_and_leaves_nothing(ferkit, trained, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    names = {"CSV": trained[0], "OUT": tmp_path / "out", "RUN": trained[1]}
+    names = {"CSV": trained[0], "OUT": tmp_path / "out", "RUN": trained[1], "BELOW": trained[0] / "x.png"}
     code, out, err = ferkit(*(names.get(argument, argument) for argument in arguments))
     assert code == 1
     assert out == ""
@@ -291,6 +336,10 @@ def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv
     assert found["agreement"] == {"Training": 0.75, "PublicTest": 0.75, "PrivateTest": 0.75}
     run = ("--data", small_csv, "--recipe", "layers", "--set", "epochs=1", "--out", tmp_path / "run")
     assert ferkit("train", *run, "--votes", votes)[0] == 0
+    other = (*run[:-1], tmp_path / "other", "--votes", votes, "--set", "lessons=every_batch")
+    assert ferkit("train", *other) == (1, "", "error: votes are of faces as they are; set lessons to once\n")
+    _, _, err = ferkit("train", "--data", small_csv, "--resume", "--out", run[-1], "--teacher", run[-1])
+    assert "learns from teachers or from votes, not from both" in err
     recipe = json.loads((tmp_path / "run/result.json").read_text())["recipe"]
     assert len(recipe["votes"]) == 16
     assert recipe["teachers"] == []
@@ -322,6 +371,12 @@ def test_preview_draws_a_sheet(augmentation, ferkit, small_csv, tmp_path):
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert min(sheet.shape[:2]) > 300
     assert np.ptp(sheet) > 100
+
+
+def test_preview_needs_training_faces(ferkit, tmp_path):
+    csv = write_csv(tmp_path / "tests.csv", make_data(training=0))
+    line = f"error: {csv}: expected faces in Training, got none\n"
+    assert ferkit("data", "preview", "--data", csv, "--out", tmp_path / "sheet.png") == (1, "", line)
 
 
 def test_check_puts_every_number_under_its_split(ferkit, small_csv):

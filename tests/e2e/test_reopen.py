@@ -38,22 +38,29 @@ def trained(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("int8", "tolerance"), [(False, 1e-4), (True, 0.1)], ids=["float32", "8-bit integers"])
 def test_a_reopened_network_says_what_it_said_under_the_same_name(
-    reopen, trained, tmp_path, monkeypatch, capsys, int8, tolerance
+    reopen, trained, tmp_path, monkeypatch, capsys, ferkit, int8, tolerance
 ):
     data, csv, run = trained
-    file, out = tmp_path / "model.onnx", tmp_path / "again"
+    file, folder = tmp_path / "model.onnx", tmp_path / "again"
     export_run(run, data, file, int8=int8)
-    monkeypatch.setattr("sys.argv", ["reopen", str(file), "--data", str(csv), "--out", str(out)])
+    monkeypatch.setattr("sys.argv", ["reopen", str(file), "--data", str(csv), "--out", str(folder)])
     reopen.main()
-    assert f"{out}: " in capsys.readouterr().out
+    assert f"{folder}: " in capsys.readouterr().out
     images = data.split(Split.PUBLIC_TEST).images
-    before, after = (np.exp(predict(load_run(folder)[1], images)) for folder in (run, out))
+    before, after = (np.exp(predict(load_run(path)[1], images)) for path in (run, folder))
     assert np.ptp(before, axis=0).max() > 2 * tolerance  # faces differ by more than networks may
     np.testing.assert_allclose(after, before, atol=tolerance)
-    assert RunFolder(out).network() == RunFolder(run).network()
+    assert RunFolder(folder).network() == RunFolder(run).network()
     if not int8:
-        again = export_run(out, data, tmp_path / "again.onnx")
+        again = export_run(folder, data, tmp_path / "again.onnx")
         assert again.card.weights_sha256.startswith(RunFolder(run).network())
+        code, out, _ = ferkit("evaluate", folder, "--data", csv)
+        assert (code, out.count("report: ")) == (0, 0)
+        assert f"confusion matrix: {folder / 'confusion-PrivateTest.png'}" in out
+        assert ferkit("explain", "figures", folder, "--data", csv)[0] == 0
+        for command in (("train", "--resume", "--data", csv, "--out", folder), ("results", "--add", folder)):
+            line = f"error: {folder}: holds a network that tools/reopen.py made of a file; no run trained it\n"
+            assert ferkit(*command) == (1, "", line)
 
 
 def test_only_compact_networks_can_be_reopened(reopen, tmp_path):

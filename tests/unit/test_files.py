@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ferkit.files import remove_abandoned, replacing, write_bytes, write_text
+from ferkit.files import remove_abandoned, replacing, write_bytes, write_json, write_text
 
 
 def names(folder):
@@ -158,3 +158,12 @@ def test_a_part_that_another_process_sweeps_first_is_no_error(tmp_path, monkeypa
     monkeypatch.setattr(type(part), "glob", lambda *_: [tmp_path / ".gone.0.part", part])
     remove_abandoned(tmp_path, older_than=0)
     assert not part.exists()
+
+
+def test_json_has_no_word_for_a_number_that_is_not_finite_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"loss": 0.5})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"loss": float("nan")})
+    assert path.read_text() == '{\n "loss": 0.5\n}\n'
+    assert names(tmp_path) == ["a.json"]

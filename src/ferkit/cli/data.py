@@ -82,11 +82,14 @@ def preview(
     if out.suffix.lower() not in figures.FORMATS:
         raise DataError(f"{out}: expected a name that ends in {' or '.join(figures.FORMATS)}")
     training = read_fer2013(path).split(Split.TRAINING)
+    if not len(training):
+        raise DataError(f"{path}: expected faces in {Split.TRAINING}, got none")
     rows = np.random.default_rng(seed).choice(len(training), min(faces, len(training)), replace=False)
     augment = build_augmentation(augmentation, seed)
     after = [[augment(training.images[row], epoch=e, sample=int(row)) for row in rows] for e in range(versions)]
     chosen = training[rows]
-    figures.save(figures.preview_sheet(chosen.images, np.array(after), chosen.labels), out)
+    with figures.writing(out):
+        figures.save(figures.preview_sheet(chosen.images, np.array(after), chosen.labels), out)
     typer.echo(f"{len(rows)} faces, {versions} versions each: {out}")
 
 

@@ -36,7 +36,7 @@ def evaluate(
 
     The split is read whole and, where it is not Training, once more without the faces that also stand in Training.
     Several runs are an ensemble: the mean of their probabilities. So are the --views of each face. A page of the run is
-    written only for the face as it is.
+    written only for the face as it is, and only where the data is what the run was evaluated on.
     """
     notice(f"evaluating {', '.join(map(str, runs))}")
     from ferkit.data import Protocol, Split, read_fer2013
@@ -45,6 +45,7 @@ def evaluate(
     from ferkit.report.ensembles import evaluate_together
     from ferkit.report.page import write_page
     from ferkit.training.folder import RunFolder
+    from ferkit.training.result import fits
 
     if protocol is not None and protocol not in list(Protocol):
         raise UnknownNameError("protocol", protocol, list(Protocol))
@@ -60,19 +61,24 @@ def evaluate(
         raise UnknownNameError("split", split, splits)
     chosen = splits[split]
     seen = tuple(name.strip() for name in views.split(",") if name.strip())
+    plain = len(runs) == 1 and not seen
+    own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
     faces = read_fer2013(data)
     together = evaluate_together(runs, faces, [chosen], seen)[chosen]
     found = {"all": together.evaluation}
     if together.without_copies is not None:
         found["without_copies"] = together.without_copies
-    plain = len(runs) == 1 and not seen
     title = ", ".join(dict.fromkeys(recipe.model for recipe in recipes))
     title += f", {len(runs)} networks" if len(runs) > 1 else ""
     title += f", views {', '.join(seen)}" if seen else ""
+    if own is not None and not fits(own, faces):
+        typer.echo(f"nothing is written to {runs[0]}: {data} is other data than the run was evaluated on", err=True)
+        own = None
     picture = None
-    if plain or out is not None:
+    if own is not None or out is not None:
         picture = (out or runs[0]) / f"confusion-{chosen.value}.png"
-        figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
+        with figures.writing(picture):
+            figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
     if as_json:
         typer.echo(
             json.dumps(
@@ -92,7 +98,7 @@ def evaluate(
     _print(found, f"{title}, protocol {named.value}", chosen.value)
     if picture is not None:
         typer.echo(f"\nconfusion matrix: {picture}")
-    if plain and out is None:
+    if own is not None and not own.get("reopened"):
         typer.echo(f"report: {write_page(runs[0], faces)}")
 
 

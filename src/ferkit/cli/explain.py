@@ -127,7 +127,7 @@ def figures(
     from ferkit.report.explain import draw_report_figures
     from ferkit.training.folder import RunFolder
 
-    RunFolder(run).read_result()  # before the data, which take longer
+    RunFolder(run).read_result(("evaluation",))  # before the data, which take longer
     for path in draw_report_figures(run, read_fer2013(data), out):
         typer.echo(str(path))
 

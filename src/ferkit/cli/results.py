@@ -23,13 +23,16 @@ def results(
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
     from ferkit.inference.weights import DEFAULT
+    from ferkit.report import figures
     from ferkit.report.ensembles import read_ensembles
     from ferkit.report.model_card import model_card_page
     from ferkit.report.pages import render
     from ferkit.report.results import add_run, draw, draw_losses, draw_network, read_results, stale, write
 
     for run in add or []:
-        typer.echo(f"added {add_run(run, folder, TABLES.values())}")
+        with figures.writing(folder):
+            added = add_run(run, folder, TABLES.values())
+        typer.echo(f"added {added}")
     pages = render(read_results(folder), docs, readme, TABLES, read_ensembles(folder, TABLES))
     if card.exists():
         pages[card] = model_card_page(DEFAULT.with_suffix(".json"))
@@ -40,9 +43,10 @@ def results(
         typer.echo(f"{len(pages)} pages are what results/ says")
         return
     changed = write(pages)
-    drawn = draw(folder, picture, TABLES["table-2"])
-    draw_losses(folder, picture.with_name("figure-1.png"), TABLES["table-2"])
-    draw_network(folder, picture.with_name("compact.png"), TABLES["champion"], "compact")
+    with figures.writing(picture):
+        drawn = draw(folder, picture, TABLES["table-2"])
+        draw_losses(folder, picture.with_name("figure-1.png"), TABLES["table-2"])
+        draw_network(folder, picture.with_name("compact.png"), TABLES["champion"], "compact")
     typer.echo(f"{len(pages)} pages, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")
     if drawn:
         typer.echo(f"picture: {drawn}")

@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,8 +119,7 @@ def train(
                     view.epoch(event)
                 case Stopped():
                     view.close()
-                    resuming = shlex.join(["ferkit", "train", "--resume", "--data", str(data), "--out", str(out)])
-                    typer.echo(f"{event}\ngo on with: {resuming}", err=True)
+                    typer.echo(f"{event}\ngo on with: {_resuming(data, out, devices, compiling)}", err=True)
                     raise typer.Exit(128 + event.signal if event.signal else 0)
                 case Finished():
                     view.close()
@@ -131,6 +129,14 @@ def train(
                     typer.echo(f"report: {page}")
     finally:
         view.close()
+
+
+def _resuming(data: Path, out: Path, devices: int, compiling: str) -> str:
+    """Return the command that goes on to the same numbers; what else they depend on is kept in the run folder."""
+    words = ["ferkit", "train", "--resume", "--data", str(data), "--out", str(out)]
+    words += ["--devices", str(devices)] if devices > 1 else []
+    words += ["--compile", compiling] if compiling != "auto" else []
+    return shlex.join(words)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
@@ -187,24 +193,26 @@ def _begin_with(
     from ferkit.data.votes import read_votes
     from ferkit.errors import RecipeError
     from ferkit.training.folder import RunFolder, load_run
+    from ferkit.training.recipe import make_recipe
     from ferkit.training.teaching import ask_teachers, count_votes, teacher_names
 
     lesson = weights = None
-    if votes and (teachers or recipe.teachers):
+    named: dict[str, Any] = {}
+    if (votes or recipe.votes) and (teachers or recipe.teachers):
         raise RecipeError("a network learns from teachers or from votes, not from both: leave out --teacher or --votes")
     if votes:
         lesson = count_votes(read_votes(votes, faces))
-        recipe = replace(recipe, votes=lesson.teachers[0])
+        named["votes"] = lesson.teachers[0]
     if teachers and not RunFolder(out).lesson.exists() and recipe.lessons == "once":
         notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
         lesson = ask_teachers(teachers, faces.split(Split.TRAINING))
-        recipe = replace(recipe, teachers=lesson.teachers)
+        named["teachers"] = lesson.teachers
     elif teachers:
-        recipe = replace(recipe, teachers=teacher_names(teachers))
+        named["teachers"] = teacher_names(teachers)
     if init:
         weights = load_run(init)[1].state_dict()
-        recipe = replace(recipe, init=RunFolder(init).network())
-    return recipe, lesson, weights
+        named["init"] = RunFolder(init).network()
+    return make_recipe({**recipe.to_dict(), **named}), lesson, weights
 
 
 def _row(epoch: "Epoch") -> str:

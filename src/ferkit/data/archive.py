@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +24,7 @@ _DAMAGED = (
     tarfile.TarError,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
 )
 
 
@@ -56,7 +58,10 @@ def _tar_member_or(unpacked: gzip.GzipFile, path: Path) -> Iterator[IO[bytes]]:
         yield io.BufferedReader(unpacked)
         return
     with tarfile.open(fileobj=unpacked) as archive:
-        member = archive.extractfile(_choose(archive.getnames(), path))
+        try:
+            member = archive.extractfile(_choose(archive.getnames(), path))
+        except (KeyError, RecursionError):  # a link to nothing, or to itself
+            member = None
         if member is None:
             raise DataError(f"{path}: expected a CSV file in the archive, got a folder or a link")
         yield member

@@ -166,28 +166,35 @@ def _parse(rows: list[list[bytes]], path: Path, first_line: int) -> _Arrays:
 def _find_bad_row(rows: Iterable[tuple[int, bytes, bytes, bytes]], path: Path) -> None:
     """Raise a DataError for the first row that is not a face."""
     for line, emotion, pixels, usage in rows:
-        problem = ""
+        problem, short = "", False
         if emotion not in _EMOTIONS:
+            short = not emotion
             problem = f"emotion must be a whole number from 0 to {NUM_CLASSES - 1}, got {shown(emotion)}"
         elif usage not in _SPLITS:
+            short = any(name.startswith(usage.lstrip(b'"')) for name in _SPLITS)
             problem = f"Usage must be Training, PublicTest or PrivateTest, got {shown(usage)}"
         else:
             try:
                 parse_row(pixels)
             except ValueError as error:
+                short = len(pixels.split()) < PIXELS
                 problem = str(error)
         if problem:
-            raise DataError(f"{path}:{line}: {problem}{_cut_off(path, line)}")
+            raise DataError(f"{path}:{line}: {problem}{_cut_off(path, line, short=short)}")
 
 
-def _cut_off(path: Path, line: int) -> str:
-    """Return a hint if the file ends in the middle of ``line``."""
+def _cut_off(path: Path, line: int, *, short: bool) -> str:
+    """Return a hint if the file ends in the middle of ``line``, in which something is missing.
+
+    Whatever the row, the file is read to its end, where an archive may turn out to be damaged.
+    """
     line_ends, last = 0, b""
     with open_csv(path) as raw:
         while block := raw.read(_PIECE):
             line_ends += block.count(b"\n")
             last = block[-1:]
-    return " (the file ends in this line: it is cut off)" if line == line_ends + 1 and last != b"\n" else ""
+    cut = short and line == line_ends + 1 and last != b"\n"
+    return " (the file ends in this line: it is cut off)" if cut else ""
 
 
 def _bare(field: bytes, width: int = _PIECE) -> bytes:

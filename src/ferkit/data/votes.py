@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.data.archive import open_csv
 from ferkit.data.faces import SPLITS, Fer2013
 from ferkit.data.splits import Split
 from ferkit.errors import DataError
@@ -117,7 +118,7 @@ def read_votes(path: str | Path, data: Fer2013) -> Votes:
     if not data.md5:
         raise DataError(f"{data.source}: votes belong to the rows of fer2013.csv; the folder form has no such order")
     table = _read(source, path)
-    counts = np.stack([_whole(table, name, path) for name in (*COLUMNS.values(), *OTHERS)], axis=1)
+    counts = np.stack([_whole(table, name, source, path) for name in (*COLUMNS.values(), *OTHERS)], axis=1)
     if len(table) != len(data):
         raise DataError(f"{path}: expected a line for each of {len(data)} rows of {data.source}, got {len(table)}")
     names = np.array([split.value for split in SPLITS])[data.splits]
@@ -125,7 +126,7 @@ def read_votes(path: str | Path, data: Fer2013) -> Votes:
     if len(other):
         row = int(other[0])
         got = table["Usage"].iloc[row]
-        raise DataError(f"{path}:{row + 2}: expected Usage {names[row]}, as in {data.source}, got {got!r}")
+        raise DataError(f"{path}:{_line(source, row)}: expected Usage {names[row]}, as in {data.source}, got {got!r}")
     votes = Votes(counts[:, :NUM_CLASSES], counts[:, NUM_CLASSES:].sum(axis=1), data.faces.labels, data.splits)
     agreement = _agreement(votes, votes.usable)
     if agreement < LEAST_AGREEMENT:
@@ -186,11 +187,19 @@ def _read(source: Path, path: str | Path) -> "pd.DataFrame":
     return table
 
 
-def _whole(table: "pd.DataFrame", name: str, path: str | Path) -> NDArray[np.int64]:
+def _whole(table: "pd.DataFrame", name: str, source: Path, path: str | Path) -> NDArray[np.int64]:
     """Return a column of counts."""
     text = table[name].str.strip()
     bad = np.flatnonzero(~text.str.fullmatch(r"[0-9]{1,6}").to_numpy(bool))
     if len(bad):
         row = int(bad[0])
-        raise DataError(f"{path}:{row + 2}: expected a number of votes in {name}, got {table[name].iloc[row]!r}")
+        where = f"{path}:{_line(source, row)}"
+        raise DataError(f"{where}: expected a number of votes in {name}, got {table[name].iloc[row]!r}")
     return np.asarray(text.astype(np.int64))
+
+
+def _line(source: Path, row: int) -> int:
+    """Return the number of the line that a row of the table stands in; blank lines are counted, but are no rows."""
+    with open_csv(source) as raw:
+        filled = [number for number, line in enumerate(raw.read().splitlines(), 1) if line.strip()]
+    return filled[row + 1]

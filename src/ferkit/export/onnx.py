@@ -95,7 +95,7 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
     """
     _check_place_of_card(out.with_suffix(".json"))
     recipe, model = load_run(run)
-    result = RunFolder(run).read_result()
+    result = RunFolder(run).read_result(("parameters", "data", "weights_sha256"))
     _check_data(data, result)
     recognition = _Recognition(model, mirror).eval()
     fitting = data.split(recipe.protocol.validation)

@@ -5,7 +5,8 @@ A model is a function with keyword-only options and defaults; its signature is t
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 import pydantic
 import torch
@@ -41,18 +42,33 @@ def build_model(name: str, **options: Any) -> nn.Module:
         >>> sum(p.numel() for p in model.parameters())
         979847
     """
-    builder = _builder(name)
-    known = model_options(name)
-    for option in options:
+    model = _builder(name)(**checked_options(name, options))
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # absent from torch's stubs
+
+
+def checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a model as it takes them: a whole number as an ``int`` where it expects one, a list as a tuple.
+
+    Raises:
+        UnknownNameError: There is no such model, or it has no such option.
+        RecipeError: An option has a value the model cannot take.
+
+    Example:
+        >>> checked_options("model1", {"kernel": 3.0, "dropout": 0, "widths": [16, 32, 64, 128]})
+        {'kernel': 3, 'dropout': 0.0, 'widths': (16, 32, 64, 128)}
+    """
+    known = _types(_builder(name))
+    checked = {}
+    for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of {name}", option, known)
-    try:
-        model: nn.Module = pydantic.validate_call(builder)(**options)
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise RecipeError(f"{name}: {where}: {problem['msg']}, got {problem['input']!r}") from None
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # absent from torch's stubs
+        try:
+            checked[option] = known[option].validate_python(value)
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in (option, *problem["loc"]))
+            raise RecipeError(f"{name}: {where}: {problem['msg']}, got {problem['input']!r}") from None
+    return checked
 
 
 def model_names() -> list[str]:
@@ -79,3 +95,9 @@ def _builder(name: str) -> Builder:
     if name not in _BUILDERS:
         raise UnknownNameError("model", name, _BUILDERS)
     return _BUILDERS[name]
+
+
+@cache
+def _types(build: Builder) -> dict[str, pydantic.TypeAdapter[Any]]:
+    hints = get_type_hints(build, include_extras=True)
+    return {option: pydantic.TypeAdapter(hints[option]) for option in inspect.signature(build).parameters}

@@ -28,8 +28,8 @@ class Scored(Protocol):
         """Its seed."""
         ...
 
-    def score(self, part: str, of_class: str) -> float:
-        """Return accuracy, or the F1 of a class, in percent."""
+    def score(self, part: str, of_class: str) -> float | None:
+        """Return accuracy, or the F1 of a class, in percent; ``None`` where the part had no faces."""
         ...
 
 
@@ -76,8 +76,8 @@ class Comparison:
 
 def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str) -> Comparison | None:
     """Return how much higher the accuracy of ``ones`` is; ``None`` where no seed has a run of both."""
-    other = {run.seed: run.score(part, "") for run in others}
-    differences = [run.score(part, "") - other[run.seed] for run in ones if run.seed in other]
+    other = _scores(others, part)
+    differences = [score - other[seed] for seed, score in _scores(ones, part).items() if seed in other]
     if not differences:
         return None
     if len(differences) < 2:
@@ -89,12 +89,17 @@ def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str) -> Comp
     return Comparison(mean(differences), (low, high), verdict)
 
 
+def _scores(runs: Sequence[Scored], part: str, of_class: str = "") -> dict[int, float]:
+    """Return seed to score of the runs that have one."""
+    return {run.seed: score for run in runs if (score := run.score(part, of_class)) is not None}
+
+
 def _differences(claim: Claim, part: str, runs: Mapping[str, Sequence[Scored]]) -> list[list[float]]:
     """Return the differences of each pair in points, one for each seed that has every run."""
 
     def scores(side: str) -> dict[int, float]:
         slug, _, of_class = side.partition(":")
-        return {run.seed: run.score(part, of_class) for run in runs.get(slug, ())}
+        return _scores(runs.get(slug, ()), part, of_class)
 
     pairs = [(scores(a), scores(b)) for a, b in claim.pairs]
     seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs)))

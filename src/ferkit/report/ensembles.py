@@ -4,7 +4,6 @@ An ensemble is the mean of its members' probabilities. It is made of finished ru
 training; it is measured once its members are there, and again only if they are others.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,18 +15,20 @@ from numpy.typing import NDArray
 
 from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import copies_of_training
-from ferkit.errors import DataError, RunError
+from ferkit.errors import DataError
 from ferkit.evaluation import Evaluation, evaluate_predictions
 from ferkit.evaluation.views import check_views, mean_of, predict_views
-from ferkit.files import write_text
+from ferkit.files import write_json
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Ensemble, Table
 from ferkit.training.environment import describe
 from ferkit.training.folder import RunFolder, load_run
-
-SCHEMA = 1
+from ferkit.training.result import SCHEMA, Seconds, Tested, described_by, load_checked
 
 FILE = "ensemble.json"
+
+
+_CONTENT = described_by({"members": list[str], "parameters": int, "seconds": Seconds, "evaluation": Tested})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def take_up_ensembles(
             **describe(device),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        write_json(path, content)
         written.append(path)
     return written
 
@@ -127,16 +128,9 @@ def read_ensemble(path: Path) -> dict[str, Any]:
     """Return what :func:`take_up_ensembles` wrote.
 
     Raises:
-        RunError: It is something else, or damaged.
+        RunError: It is something else, or damaged; the message names the field.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise RunError(f"{path}: expected schema {SCHEMA}, got {content['schema']}")
-        found: dict[str, Any] = {**content, "members": [str(name) for name in content["members"]]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: not the result of an ensemble ({type(error).__name__}: {error})") from None
-    return found
+    return load_checked(path, _CONTENT, "an ensemble")
 
 
 def read_ensembles(results: Path, tables: Mapping[str, Table]) -> dict[tuple[str, str], dict[str, Any]]:

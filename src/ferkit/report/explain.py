@@ -7,7 +7,6 @@ Letters: K classes, N faces.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,6 +28,7 @@ from ferkit.models.trace import layer_table
 from ferkit.report import figures, figures_diagram, figures_explain, figures_faces
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import with_options
+from ferkit.training.result import fits, shown_part
 
 FILTERS, MAPS = 64, 8
 """Filters of a layer and feature maps a layer that are drawn, at most."""
@@ -260,10 +260,10 @@ def draw_report_figures(run: Path, data: Fer2013, out: Path | None = None) -> li
         DataError: The split has no happy and no fearful face.
     """
     recipe, model = load_run(run)
-    evaluations = RunFolder(run).read_result()["evaluation"]
-    shown = evaluations["test" if "test" in evaluations else "validation"]
+    result = RunFolder(run).read_result(("evaluation",))
+    shown = result["evaluation"][shown_part(result)]
     split = Split(shown["split"])
-    if list(data.split(split).counts().values()) != [sum(row) for row in shown["confusion"]]:
+    if not fits(result, data):
         raise RunError(f"{run}: the run was evaluated on other {split} faces than those of {data.source}")
     examples = example_faces(model, data, split)
     report = Evaluation(**{key: value for key, value in shown.items() if key != "split"}).to_text()
@@ -273,7 +273,7 @@ def draw_report_figures(run: Path, data: Fer2013, out: Path | None = None) -> li
         save(figure, folder / name)
         written.append(folder / name)
     for name, text in texts.items():
-        with _writing(folder / name):
+        with figures.writing(folder / name):
             write_text(folder / name, text + "\n")
         written.append(folder / name)
     return sorted(written)
@@ -305,16 +305,8 @@ def save(figure: Figure, path: Path) -> None:
         DataError: ``path`` ends in neither.
         RunError: It cannot be written to.
     """
-    with _writing(path):
+    with figures.writing(path):
         figures.save(figure, path)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written to ({error.strerror or error})") from None
 
 
 def _first_right(model: nn.Module, images: NDArray[np.uint8], rows: NDArray[np.int64], label: int) -> int:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ferkit.errors import DataError
+from ferkit.errors import DataError, RunError
 from ferkit.files import replacing
 from ferkit.labels import EXPRESSIONS
 
@@ -152,6 +152,15 @@ def save(figure: Figure, path: Path) -> None:
         raise DataError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
     with own_looks(), replacing(path) as part:
         figure.savefig(part, format=ending[1:], dpi="figure", metadata=FORMATS[ending])
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what keeps ``path`` from being written into a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written to ({error.strerror or error})") from None
 
 
 def inline_svg(figure: Figure, name: str) -> str:

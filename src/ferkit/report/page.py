@@ -25,6 +25,7 @@ from ferkit.labels import EXPRESSIONS
 from ferkit.report import figures
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import field_help
+from ferkit.training.result import fits, shown_part
 
 SAMPLES = ("right, most sure", "right, median", "wrong, most sure")
 """What is shown of each expression."""
@@ -56,20 +57,18 @@ def write_page(run: Path, data: Fer2013) -> Path:
     """
     folder = RunFolder(run)
     result = folder.read_result()
-    part = "test" if "test" in result["evaluation"] else "validation"
+    part = shown_part(result)
     shown = result["evaluation"][part]
     faces = data.split(Split(shown["split"]))
-    if list(faces.counts().values()) != [sum(row) for row in shown["confusion"]]:
+    if not fits(result, data):
         raise RunError(f"{run}: the run was evaluated on other {shown['split']} faces than those of {data.source}")
     samples = choose_samples(faces, folder.read_predictions(part))
     matrix = figures.confusion(shown["confusion"], f"{shown['split']}, {shown['faces']} faces")
     content = render(result, shown, samples, figures.inline_svg(matrix, "confusion"))
     page = run / "report.html"
-    try:
+    with figures.writing(run):
         figures.save(matrix, run / "confusion.png")
         write_text(page, content)
-    except OSError as error:
-        raise RunError(f"{run}: cannot be written to ({error.strerror or error})") from None
     return page
 
 

@@ -107,7 +107,7 @@ def _columns(table: Table) -> tuple[str, ...]:
 
 def _cells(table: Table, row: Row, runs: list[Run]) -> list[str]:
     accuracy = values(runs, table.part)
-    losses = [float(run.content["evaluation"][table.part]["loss"]) for run in runs]
+    losses = [float(found["loss"]) for run in runs if (found := run.measured(table.part))]
     ours = mean(accuracy) if accuracy else None
     difference = f"{ours - row.accuracy:+.1f}" if ours is not None and row.accuracy is not None else "-"
     return [
@@ -130,7 +130,7 @@ def _classes(table: Table, runs: list[Run]) -> list[str]:
     for name in EXPRESSIONS:
         cells = [name]
         for score, reported in zip(("precision", "recall", "f1-score"), table.classes[name], strict=True):
-            ours = [run.content["evaluation"][table.part]["classes"][name][score] for run in runs]
+            ours = [found["classes"][name][score] for run in runs if (found := run.measured(table.part))]
             cells += [f"{reported:.2f}", f"{mean(ours):.2f}" if ours else "-"]
         rows.append(cells)
     return list(grid(("class", *columns), rows))

@@ -3,7 +3,6 @@
 A run belongs to a row by the key of its recipe, so a row whose settings change loses its old runs by itself.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from ferkit.errors import RecipeError, RunError, UnknownNameError
 from ferkit.files import replacing, write_text
 from ferkit.report import figures
 from ferkit.report.table import Row, Table
-from ferkit.training.folder import SCHEMA, RunFolder
+from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import WEIGHTS_DIGITS, make_recipe
+from ferkit.training.result import PAGES, load_result, shown_part
 
 OTHER = "other"
 """Folder of runs that are no row of a table."""
@@ -54,15 +54,21 @@ class Run:
         """Return the key of its recipe without the names of other networks."""
         return make_recipe({**self.content["recipe"], "teachers": (), "init": ""}).key()
 
-    def score(self, part: str, of_class: str = "") -> float:
-        """Return the accuracy, or the F1 of a class, on ``part`` in percent."""
-        found = self.content["evaluation"][part]
+    def measured(self, part: str) -> dict[str, Any] | None:
+        """Return what it does on ``part``: validation, test or test_without_copies; ``None`` where no faces were."""
+        found: dict[str, Any] | None = self.content["evaluation"].get(part)
+        return found
+
+    def score(self, part: str, of_class: str = "") -> float | None:
+        """Return the accuracy, or the F1 of a class, on ``part`` in percent; ``None`` where no faces were."""
+        found = self.measured(part)
+        if found is None:
+            return None
         return 100 * float(found["classes"][of_class]["f1-score"] if of_class else found["accuracy"])
 
     def accuracies(self, part: str) -> float | None:
-        """Return the accuracy on ``part`` in percent: validation, test or test_without_copies."""
-        found = self.content["evaluation"].get(part)
-        return None if found is None else 100 * float(found["accuracy"])
+        """Return the accuracy on ``part`` in percent; ``None`` where no faces were."""
+        return self.score(part)
 
 
 def read_results(folder: Path) -> list[Run]:
@@ -71,19 +77,17 @@ def read_results(folder: Path) -> list[Run]:
     Of several files with one recipe and seed, as a folder copied from another machine may bring, the first counts.
 
     Raises:
-        RunError: A file is not the result of a run; the message names it.
+        RunError: A file is not the result of a run; the message names it and the field.
     """
     runs: dict[tuple[str, int], Run] = {}
     for path in sorted(folder.rglob("seed-*.json")):
+        content = load_result(path, PAGES)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["schema"] != SCHEMA:
-                raise RunError(f"{path}: expected schema {SCHEMA}, got {content['schema']}")
-            run = Run(path, make_recipe(content["recipe"]).key(), content)
-            run.accuracies("validation")
-            runs.setdefault((run.key, run.seed), run)
-        except (OSError, ValueError, KeyError, TypeError, RecipeError, UnknownNameError) as error:
-            raise RunError(f"{path}: not the result of a run ({type(error).__name__}: {error})") from None
+            recipe = make_recipe(content["recipe"])
+        except (RecipeError, UnknownNameError) as error:
+            raise RunError(f"{path}: not the result of a run (recipe: {error})") from None
+        whole = {**content, "recipe": {**recipe.to_dict(), **content["recipe"]}}  # settings that came after the run
+        runs.setdefault((recipe.key(), content["seed"]), Run(path, recipe.key(), whole))
     return list(runs.values())
 
 
@@ -186,6 +190,8 @@ def draw_network(results: Path, picture: Path, table: Table, model: str) -> Path
 def draw(results: Path, picture: Path, table: Table) -> Path | None:
     """Draw validation losses of the runs of ``table`` and the confusion matrix of the best of them on the test split.
 
+    The validation split where that run had no faces to test on.
+
     Returns:
         ``picture``, or ``None`` where the table has no run.
     """
@@ -195,17 +201,22 @@ def draw(results: Path, picture: Path, table: Table) -> Path | None:
         return None
     series = {row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]] for row, run in firsts}
     row, best = max(firsts, key=lambda pair: pair[1].content["evaluation"]["validation"]["accuracy"])
-    test = best.content["evaluation"]["test"]
-    title = f"{row.label}\n{test['split']}, accuracy {100 * test['accuracy']:.1f} %"
-    figures.save(figures.overview(series, test["confusion"], title), picture)
+    shown = best.content["evaluation"][shown_part(best.content)]
+    title = f"{row.label}\n{shown['split']}, accuracy {100 * shown['accuracy']:.1f} %"
+    figures.save(figures.overview(series, shown["confusion"], title), picture)
     return picture
 
 
 def write(pages: Mapping[Path, str]) -> list[Path]:
-    """Write the pages that are not as they should be, and return them."""
+    """Write the pages that are not as they should be, and return them.
+
+    Raises:
+        RunError: One cannot be written to.
+    """
     changed = stale(pages)
     for page in changed:
-        write_text(page, pages[page])
+        with figures.writing(page):
+            write_text(page, pages[page])
     return changed
 
 

@@ -6,7 +6,6 @@ done where its result stands anywhere below the results folder, part done where 
 """
 
 import csv
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 from ferkit.data import Fer2013, Split
 from ferkit.errors import RunError
-from ferkit.files import write_text
+from ferkit.files import write_json, write_text
 from ferkit.report.estimate import Estimate, Estimates, Machine
 from ferkit.report.processes import Executor, Job, Outcome, Progress
 from ferkit.report.results import Run, add_run, read_results, runs_of
@@ -338,7 +337,7 @@ def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
     """
     preferred, found = set(first), []
     for result in sorted(runs.glob("*/result.json")):
-        content = RunFolder(result.parent).read_result()
+        content = RunFolder(result.parent).read_result(("key", "evaluation"))
         if (result.parent / "weights.safetensors").exists():
             accuracy = content["evaluation"]["validation"]["accuracy"]
             found.append((content["key"] in preferred, accuracy, result.parent))
@@ -419,7 +418,7 @@ def _take_up(folder: Path, content: dict[str, Any], results: Path, tables: Seque
     try:
         if not run.result.exists():
             write_text(run.recipe, make_recipe(content["recipe"]).to_toml())
-            write_text(run.result, json.dumps(content, indent=1) + "\n")
+            write_json(run.result, content)
         return add_run(folder, results, tables)
     except OSError as error:
         raise RunError(f"{error.filename or results}: cannot be written to ({error.strerror or error})") from None

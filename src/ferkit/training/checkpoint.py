@@ -87,7 +87,7 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     Args:
         path: Written by :func:`save`.
         state: Fresh, for the same recipe.
-        identity: Must equal that of the checkpoint.
+        identity: Must equal that of the checkpoint, as far as an older one says it.
         rank: Of this process; the first one carries the counts so far.
 
     Raises:
@@ -96,8 +96,8 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     content = load(path)
     before = {**_SINCE_0_1, **content["identity"]}
     for name, value in identity.items():
-        if before.get(name) != value:
-            raise RunError(f"{path}: cannot go on: {name} was {before.get(name)!r}, is now {value!r}")
+        if before.get(name, value) != value:
+            raise RunError(f"{path}: cannot go on: {name} was {before[name]!r}, is now {value!r}")
     state.model.load_state_dict(content["model"])
     if state.average:
         state.average.load_state_dict(content["average"])

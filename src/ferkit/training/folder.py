@@ -16,9 +16,8 @@ report.html          the same for people
 
 import csv
 import io
-import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +32,8 @@ from ferkit.errors import RunError
 from ferkit.files import remove_abandoned, replacing, write_text
 from ferkit.models import build_model
 from ferkit.training.recipe import WEIGHTS_DIGITS, Recipe, recipe_from_toml
+from ferkit.training.result import WHOLE, load_result
 from ferkit.training.state import Epoch
-
-SCHEMA = 1
-"""Of ``result.json``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +102,24 @@ class RunFolder:
             raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got one without recipe.toml")
         return recipe_from_toml(self.recipe.read_text(encoding="utf-8"), str(self.recipe))
 
-    def read_result(self) -> dict[str, Any]:
+    def read_result(self, fields: Iterable[str] = WHOLE) -> dict[str, Any]:
         """Return the content of ``result.json``.
 
+        Args:
+            fields: Which of them the caller reads; others may be missing.
+
         Raises:
-            RunError: This is not a run folder, the run is not finished, or its result is damaged.
+            RunError: This is not a run folder, the run is not finished, or its result is damaged; or its network was
+                not trained here, and the caller reads how it was.
         """
         self.read_recipe()
         if not self.result.exists():
             raise RunError(
                 f"{self.path}: the run is not finished; go on with: ferkit train --resume --out {self.path} --data CSV"
             )
-        try:
-            content = json.loads(self.result.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{self.result}: not JSON ({error})") from None
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise RunError(f"{self.result}: expected the result of a run, schema {SCHEMA}, got another file")
-        return content
+        if "epochs" in fields and load_result(self.result, ()).get("reopened"):
+            raise RunError(f"{self.path}: holds a network that tools/reopen.py made of a file; no run trained it")
+        return load_result(self.result, fields)
 
     def network(self) -> str:
         """Return how a recipe names the network of this run.
@@ -130,7 +127,7 @@ class RunFolder:
         Raises:
             RunError: The run is not finished, or its result is damaged.
         """
-        return str(self.read_result()["weights_sha256"])[:WEIGHTS_DIGITS]
+        return str(self.read_result(("weights_sha256",))["weights_sha256"])[:WEIGHTS_DIGITS]
 
     def write_predictions(self, log_probs: dict[str, NDArray[np.float32]]) -> None:
         """Write ``(N, K)`` log-probabilities; the keys are ``validation`` and ``test``."""
@@ -167,11 +164,17 @@ class RunFolder:
         Raises:
             RunError: The folder cannot be written to.
         """
-        try:
+        with self.writing():
             if not self.recipe.exists():
                 write_text(self.recipe, recipe.to_toml())
             remove_abandoned(self.path, older_than=0)
             remove_abandoned(self.last.parent, older_than=0)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what keeps a file from being written into a RunError."""
+        try:
+            yield
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written to ({error.strerror or error})") from None
 
@@ -218,7 +221,7 @@ def load_run(path: Path) -> tuple[Recipe, nn.Module]:
     from safetensors.torch import load_file
 
     folder = RunFolder(path)
-    folder.read_result()
+    folder.read_result(())
     recipe = folder.read_recipe()
     model = build_model(recipe.model, **recipe.options)
     try:

@@ -6,6 +6,7 @@ Shape letters: B batch, H height, W width, K classes.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,6 +135,7 @@ def fit(
             faces_per_second=int(counts.confusion.sum()) / trained,
             seconds=time.perf_counter() - began,
         )
+        _check_losses(epoch)
         state.history.append(epoch)
         state.step, state.seconds, state.counts = 0, 0.0, Counts(fabric.device)
         yield epoch
@@ -210,6 +212,16 @@ def _validate(fabric: Fabric, model: nn.Module, images_NHW: Tensor, labels_N: Te
     return reduced(fabric, counts).metrics()
 
 
+def _check_losses(epoch: Epoch) -> None:
+    """Raise an UntrainableError where the last update broke the network: no batch after it would show that."""
+    for name, loss in (("training", epoch.train.loss), ("validation", epoch.valid.loss)):
+        if not math.isfinite(loss):
+            raise UntrainableError(
+                f"the {name} loss is {loss} after epoch {epoch.number}, learning rate {epoch.lr:.3g}; "
+                "training stopped, the last checkpoint is intact; a smaller lr may help"
+            )
+
+
 class _LossWatch:
     """Notices a loss that is not finite, on a GPU without waiting for it every batch."""
 
@@ -223,7 +235,7 @@ class _LossWatch:
             return
         values = torch.stack([value for _, _, value in self.losses]).tolist()
         for (step, rate, _), value in zip(self.losses, values, strict=True):
-            if not -float("inf") < value < float("inf"):
+            if not math.isfinite(value):
                 raise UntrainableError(
                     f"the loss is {value} at batch {step} of epoch {state.epoch + 1}, learning rate {rate:.3g}; "
                     "training stopped, the last checkpoint is intact; a smaller lr may help"

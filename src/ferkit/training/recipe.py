@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -253,14 +253,15 @@ class Recipe:
         Settings at their default do not enter, so a field or an option that is added later leaves old keys as they
         are. Nor does it matter which of two names a setting was given: the networks return log-probabilities, and
         there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out; both
-        augmentation backends draw from one distribution.
+        augmentation backends draw from one distribution. Options count as the network takes them, ``kernel=3.0`` as 3.
+        What concerns teachers counts without any too: a row of a table names them only once they are trained.
 
         Example:
             >>> a = Recipe(model="model3", seed=3)
             >>> a.key() == Recipe(model="model3", options={"width": 1}, loss="cross_entropy", weight_decay=9e-4).key()
             True
         """
-        from ferkit.models import model_options
+        from ferkit.models import checked_options, model_options
 
         settings = self.to_dict()
         defaults = {f.name: f.default for f in fields(self)}
@@ -272,11 +273,8 @@ class Recipe:
         changed["protocol"] = self.protocol.value
         changed["weight_decay"] = self.decay
         known = model_options(self.model)
-        changed["options"] = {
-            name: float(value) if isinstance(known[name], float) else value
-            for name, value in settings["options"].items()
-            if value != _plain(known[name])
-        }
+        options = checked_options(self.model, self.options)
+        changed["options"] = {name: _plain(value) for name, value in options.items() if value != known[name]}
         return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -328,8 +326,7 @@ def make_recipe(settings: Mapping[str, Any]) -> Recipe:
         where = ".".join(str(part) for part in problem["loc"])
         got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         raise RecipeError(f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{got}") from None
-    _check_options(recipe)
-    return recipe
+    return replace(recipe, options=_checked_options(recipe))
 
 
 def with_options(model: str, settings: Iterable[str]) -> dict[str, Any]:
@@ -415,14 +412,12 @@ def _value(text: str) -> Any:
     return text
 
 
-def _check_options(recipe: Recipe) -> None:
-    from ferkit.models import build_model, model_options
-
-    known = model_options(recipe.model)
-    for name in recipe.options:
-        if name not in known:
-            raise UnknownNameError(f"option of {recipe.model}", name, known)
+def _checked_options(recipe: Recipe) -> dict[str, Any]:
     import torch
 
-    with torch.device("meta"):  # checks the values, allocates nothing
-        build_model(recipe.model, **recipe.options)
+    from ferkit.models import build_model, checked_options
+
+    options = checked_options(recipe.model, recipe.options)
+    with torch.device("meta"):  # checks them together, allocates nothing
+        build_model(recipe.model, **options)
+    return options

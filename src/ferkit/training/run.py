@@ -1,7 +1,6 @@
 """A recipe and a data set to a finished run folder, saved all along the way."""
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_tests, copies_of_training, faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import evaluate_predictions, predict
-from ferkit.files import write_text
+from ferkit.files import write_json
 from ferkit.models import build_model
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
@@ -37,9 +36,10 @@ from ferkit.training.environment import (
     keep_freed_memory,
     tune_gpu,
 )
-from ferkit.training.folder import SCHEMA, RunFolder
+from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import GPU_CHECK, Step, fit
 from ferkit.training.recipe import Recipe
+from ferkit.training.result import SCHEMA
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
@@ -167,7 +167,8 @@ def train(
     Raises:
         RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; or the weights it is to
             begin with are missing or of another network.
-        DataError: A split the protocol needs is empty.
+        RecipeError: A batch is too small for the processes, or there is no such device.
+        DataError: A split the protocol needs is empty, or Training has too few faces.
         UnknownNameError: There is no such choice of ``compiling``.
         TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
     """
@@ -180,6 +181,7 @@ def train(
         yield Finished(result=folder.read_result())
         return
     _check_beginning(recipe, folder, lesson, teachers, weights)
+    own = _own_faces(recipe, data, devices)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
     if device == "cpu":
@@ -196,7 +198,7 @@ def train(
             keep_teachers(folder, teachers)
     fabric.barrier()
     with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
-        run = _Run(recipe, data, folder, fabric, log, device, precision, weights, peak)
+        run = _Run(recipe, data, own, folder, fabric, log, device, precision, weights, peak)
         workers = default_workers(fabric.device) if workers is None else workers
         with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
             for event in run.events(request, reason, workers, save_seconds, compiling):
@@ -215,6 +217,7 @@ class _Run:
         self,
         recipe: Recipe,
         data: Fer2013,
+        own: NDArray[np.bool_],
         folder: RunFolder,
         fabric: Fabric,
         log: logging.Logger,
@@ -230,22 +233,16 @@ class _Run:
         self.compiled = False
         self.train = data.split(Split.TRAINING)
         self.valid = data.split(recipe.protocol.validation)
-        needed = 2 * fabric.world_size
-        if recipe.batch_size < needed:
-            raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
         self.taught: NDArray[np.float32] | None = None
         self.teachers: Teachers | None = None
         if recipe.follows:
             self.teachers = load_teachers(folder, recipe.teachers).to(fabric.device)
         elif recipe.advisers:
             self.taught = read_lesson(folder, recipe.advisers, len(self.train)).probabilities
-        if recipe.drop_copies:
-            own = ~copies_of_tests(data)
+        if not own.all():
             self.train = self.train[own]
             self.taught = None if self.taught is None else self.taught[own]
         self.steps = steps_per_epoch(len(self.train), recipe.batch_size, fabric.world_size)
-        if self.steps == 0:
-            raise DataError(f"{data.source}: expected at least {needed} Training faces, got {len(self.train)}")
         self.state = new_state(recipe, self.steps, fabric.device, _synchronised(recipe, fabric), weights)
         self.identity = {
             "recipe": recipe.key(),
@@ -253,6 +250,8 @@ class _Run:
             "precision": precision,
             "augmentation backend": self.backend,
             "training faces": faces_digest(self.train),
+            "validation faces": faces_digest(self.valid),
+            "number of processes": fabric.world_size,
         }
         if folder.last.exists():
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
@@ -352,7 +351,7 @@ class _Run:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "weights_sha256": hashlib.sha256(folder.weights.read_bytes()).hexdigest(),
         }
-        write_text(folder.result, json.dumps(result, indent=1) + "\n")
+        write_json(folder.result, result)
         return result
 
     def speed(self) -> dict[str, Any]:
@@ -432,6 +431,9 @@ def _check_beginning(
     if recipe.follows:
         if teacher_names(teachers) != recipe.teachers:
             check_teachers(folder, recipe.teachers)
+        else:
+            for run in teachers:
+                load_run(run)
     elif recipe.advisers and lesson is None:
         check_lesson(folder, recipe.advisers)
     if not recipe.init or folder.last.exists():
@@ -444,6 +446,24 @@ def _check_beginning(
         ours, theirs = (str(tuple(found[name].shape)) if name in found else "none" for found in (expected, weights))
         if ours != theirs:
             raise RunError(f"expected initial weights of {recipe.model}, got others: {name} is {theirs}, not {ours}")
+
+
+def _own_faces(recipe: Recipe, data: Fer2013, processes: int) -> NDArray[np.bool_]:
+    """Return which Training faces the run trains on, ``(N,)``.
+
+    Raises:
+        RecipeError: A batch does not give each process two faces, which batch norm needs.
+        DataError: Nor do all of the faces.
+    """
+    needed = 2 * processes
+    if recipe.batch_size < needed:
+        raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
+    own = ~copies_of_tests(data) if recipe.drop_copies else np.ones(len(data.split(Split.TRAINING)), bool)
+    faces = int(own.sum())
+    if steps_per_epoch(faces, recipe.batch_size, processes) == 0:
+        which = "Training faces that stand in no test" if recipe.drop_copies else "Training faces"
+        raise DataError(f"{data.source}: expected at least {needed} {which}, got {faces}")
+    return own
 
 
 def check_splits(recipe: Recipe, data: Fer2013) -> None:

@@ -66,12 +66,13 @@ def build_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
     if recipe.scheduler == "onecycle":
         return OneCycleLR(optimizer, max_lr=recipe.lr, epochs=recipe.epochs, steps_per_epoch=steps)
     if recipe.scheduler == "warmup":
+        rise = WARM_UP * (recipe.epochs * steps)
         return OneCycleLR(
             optimizer,
             max_lr=recipe.lr,
             epochs=recipe.epochs,
             steps_per_epoch=steps,
-            pct_start=WARM_UP,
+            pct_start=WARM_UP if rise != 1 else 1.05 * WARM_UP,  # of exactly one batch torch divides by 0
             cycle_momentum=False,
         )
     if recipe.scheduler == "cosine":

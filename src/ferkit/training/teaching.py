@@ -87,13 +87,14 @@ def keep_teachers(folder: RunFolder, runs: Sequence[Path]) -> None:
     """Copy finished runs into the run folder, so that the run goes on without them.
 
     Raises:
-        RunError: A run is not finished.
+        RunError: A run is not finished, or the folder cannot be written to.
     """
     for run in map(RunFolder, runs):
         copy = RunFolder(folder.teachers / run.network())
         if not copy.result.exists():
-            for ours, theirs in zip(copy.network_files, run.network_files, strict=True):
-                write_bytes(ours, theirs.read_bytes())
+            with folder.writing():
+                for ours, theirs in zip(copy.network_files, run.network_files, strict=True):
+                    write_bytes(ours, theirs.read_bytes())
 
 
 def check_teachers(folder: RunFolder, teachers: tuple[str, ...]) -> None:
@@ -114,8 +115,12 @@ def load_teachers(folder: RunFolder, teachers: tuple[str, ...]) -> Teachers:
 
 
 def write_lesson(folder: RunFolder, lesson: Lesson) -> None:
-    """Keep ``lesson`` in the run folder, so that the run goes on without its teachers."""
-    with replacing(folder.lesson) as part, part.open("wb") as sink:
+    """Keep ``lesson`` in the run folder, so that the run goes on without its teachers.
+
+    Raises:
+        RunError: The folder cannot be written to.
+    """
+    with folder.writing(), replacing(folder.lesson) as part, part.open("wb") as sink:
         np.savez(sink, allow_pickle=False, teachers=np.array(lesson.teachers), probabilities=lesson.probabilities)
 
 

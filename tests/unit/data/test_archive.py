@@ -117,6 +117,14 @@ def test_a_damaged_archive_is_refused(packed, kept, text, pack, damage):
     assert kept() == []
 
 
+def test_a_zip_of_damaged_lzma_is_refused(packed, kept, text):
+    content = bytearray(zipped("fer2013.csv", text, method=zipfile.ZIP_LZMA))
+    content[60:100] = b"\xff" * 40
+    with pytest.raises(DataError, match=r"packed: the archive is damaged \([^\n]+\)$"):
+        read_fer2013(packed(bytes(content)))
+    assert kept() == []
+
+
 def test_a_wrong_checksum_at_the_end_of_a_gzip_is_noticed(packed, text):
     with pytest.raises(DataError, match=r"the archive is damaged \(CRC check failed"):
         read_fer2013(packed(flipped(gzip.compress(text), -6)))
@@ -150,11 +158,16 @@ def test_a_zip_of_a_version_that_does_not_exist_is_damaged(packed, text):
         read_fer2013(packed(content))
 
 
-def test_a_folder_in_a_tar_that_is_named_like_the_csv_is_refused(packed):
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [(tarfile.DIRTYPE, ""), (tarfile.SYMTYPE, "nowhere.csv"), (tarfile.SYMTYPE, "fer2013.csv")],
+    ids=["a folder", "a link to nothing", "a link to itself"],
+)
+def test_what_is_no_file_in_a_tar_but_named_like_the_csv_is_refused(packed, kind, target):
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
         info = tarfile.TarInfo("fer2013.csv")
-        info.type = tarfile.DIRTYPE
+        info.type, info.linkname = kind, target
         archive.addfile(info)
     with pytest.raises(DataError, match="expected a CSV file in the archive, got a folder or a link"):
         read_fer2013(packed(content.getvalue()))

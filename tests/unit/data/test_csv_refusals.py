@@ -173,6 +173,24 @@ def test_a_last_line_cut_in_the_pixels_is_called_so_where_usage_stands_before_th
     assert refused(path) == f"{path}:2: expected 2304 pixels, got 2303{CUT}"
 
 
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (f"9,{PIXELS},Training", EMOTION + "'9'"),
+        (f"3,{PIXELS},Test", USAGE + "'Test'"),
+        (f"3,{PIXELS} 1,Training", "expected 2304 pixels, got 2305"),
+        (f"3,{PIXELS[:-3]}xyz,Training", LEVEL + "'xyz'"),
+    ],
+    ids=["emotion", "usage", "pixels too many", "pixel"],
+)
+def test_a_bad_last_line_without_its_end_is_not_called_cut_off_where_nothing_is_missing(
+    csv_file, refused, row, problem
+):
+    path = csv_file(GOOD)
+    path.write_bytes(path.read_bytes().rstrip(b"\n") + b"\n" + row.encode())
+    assert refused(path) == f"{path}:3: {problem}"
+
+
 def test_a_bad_last_line_that_ends_is_not_called_cut_off(csv_file, refused):
     path = csv_file(GOOD, GOOD.replace("Training", "Test"))
     assert refused(path) == f"{path}:3: {USAGE}'Test'"

@@ -103,9 +103,17 @@ def test_the_digest_is_of_the_votes_not_of_the_file(tmp_path, data):
             lambda lines: [lines[0], *(f"{line.split(',')[0]},x,1,0,0,0,0,0,0,0,0,0" for line in lines[1:])],
             "agree with",
         ),
+        (
+            lambda lines: ["", *lines[:3], "", " ", lines[3].replace(",10,", ",ten,"), *lines[4:]],
+            ":7: expected a number of votes",
+        ),
+        (
+            lambda lines: [lines[0], "", *lines[-6:], *lines[1:-6]],
+            ":3: expected Usage Training, as in fer2013.csv, got ",
+        ),
         (lambda lines: [], "the file is empty"),
     ],
-    ids=["short", "column", "word", "negative", "order", "others", "empty"],
+    ids=["short", "column", "word", "negative", "order", "others", "blank lines", "order after one", "empty"],
 )
 def test_a_wrong_file_is_refused_in_one_line(change, message, tmp_path, data):
     lines = change(lines_for(data))

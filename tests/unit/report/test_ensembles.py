@@ -85,13 +85,18 @@ def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, 
     assert json.loads(path.read_text())["members"] != networks
 
 
-def test_a_damaged_result_of_an_ensemble_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({}, "members is missing"), ({"members": [], "parameters": 1, "seconds": 1.0}, "evaluation is missing")],
+    ids=["nothing", "no evaluation"],
+)
+def test_a_damaged_result_of_an_ensemble_is_named(tmp_path, content, message):
     path = tmp_path / "contest" / "both" / "ensemble.json"
     path.parent.mkdir(parents=True)
-    path.write_text('{"schema": 1}')
+    path.write_text(json.dumps({"schema": 1, **content}))
     with pytest.raises(RunError) as caught:
         read_ensembles(tmp_path, {"contest": TABLE})
-    assert str(caught.value).startswith(f"{path}: not the result of an ensemble (KeyError")
+    assert str(caught.value).startswith(f"{path}: not the result of an ensemble ({message})")
 
 
 def test_a_row_waits_for_its_teachers_and_then_learns_from_them(places, data):

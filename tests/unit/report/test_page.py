@@ -220,7 +220,7 @@ def test_a_damaged_result_is_named_in_one_line(run, data, content):
 
 def test_a_result_of_another_schema_is_refused(run, data):
     change(run, "schema", 99)
-    with pytest.raises(RunError, match=r"expected the result of a run, schema 1, got another"):
+    with pytest.raises(RunError, match=r"not the result of a run \(schema: input should be 1, got 99\)"):
         write_page(run, data)
 
 

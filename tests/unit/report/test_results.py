@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from conftest import make_part
+from ferkit.errors import RunError
 from ferkit.experiments import TABLES
 from ferkit.labels import EXPRESSIONS
 from ferkit.report.pages import README_MARKS, other_page, render, table_page
-from ferkit.report.results import Run, read_results
-from ferkit.report.table import Row, Table
+from ferkit.report.results import Run, draw, read_results
+from ferkit.report.table import Claim, Row, Table
 from ferkit.training.recipe import Recipe
 
 RECIPE = Recipe(model="layers")
@@ -25,14 +27,16 @@ TABLE = Table(
 
 
 def run(seed, accuracy, recipe=RECIPE):
-    scores = {"accuracy": accuracy, "loss": 1.0, "faces": 3589}
+    scores = make_part(accuracy)
+    side = {"loss": 1.0, "accuracy": accuracy}
     content = {
         "schema": 1,
         "key": recipe.key(),
         "seed": seed,
         "recipe": recipe.to_dict(),
         "evaluation": {"validation": scores, "test": scores, "test_without_copies": scores},
-        "epochs": [{"number": 1, "valid": {"accuracy": accuracy}}],
+        "epochs": [{"number": 1, "train": side, "valid": side}],
+        "parameters": 6_312,
         "device": "a machine",
         "precision": "bf16",
         "seconds": 90.0,
@@ -84,6 +88,58 @@ def test_a_committed_result_is_found_by_its_key(tmp_path):
     place.write_text(json.dumps(content))
     pages = render(read_results(tmp_path / "results"), tmp_path / "docs", tmp_path / "README.md", TABLES)
     assert "| 50.0 | 1 |" in row_of(pages[tmp_path / "docs/table-1.md"], TABLES["table-1"].rows[0].label)
+
+
+def without(name):
+    return lambda content: content.pop(name)
+
+
+def part(**changes):
+    return lambda content: content["evaluation"]["validation"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        *(
+            pytest.param(without(name), f"{name} is missing", id=f"no {name}")
+            for name in ("evaluation", "epochs", "device", "seed", "weights_sha256")
+        ),
+        pytest.param(lambda c: c.update(evaluation=[1]), "evaluation: input should be a valid dict", id="a list"),
+        pytest.param(lambda c: c.update(evaluation={}), "evaluation: validation is missing", id="no validation"),
+        pytest.param(
+            lambda c: c["evaluation"]["test"].pop("loss"), "evaluation.test.loss is missing", id="a part without loss"
+        ),
+        pytest.param(part(accuracy=float("nan")), "validation.accuracy: input should be a finite number", id="nan"),
+        pytest.param(part(accuracy=2), "validation.accuracy: input should be less than or equal to 1", id="above 1"),
+        pytest.param(part(classes={}), "evaluation.validation.classes: angry is missing", id="no classes"),
+        pytest.param(lambda c: c.update(recipe={"model": "no"}), "recipe: unknown model 'no'", id="another network"),
+    ],
+)
+def test_a_result_that_the_pages_cannot_show_is_refused_by_file_and_field(tmp_path, damage, message):
+    content = json.loads(json.dumps(run(0, 0.5).content))  # parts that are not one object
+    damage(content)
+    (tmp_path / "seed-0.json").write_text(json.dumps(content))
+    with pytest.raises(RunError) as caught:
+        read_results(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'seed-0.json'}: not the result of a run (")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_json_that_is_nested_too_deep_is_no_result(tmp_path):
+    (tmp_path / "seed-0.json").write_text("[" * 100_000)
+    with pytest.raises(RunError, match="not the result of a run"):
+        read_results(tmp_path)
+
+
+def test_a_run_without_faces_to_test_on_shows_dashes(tmp_path):
+    alone = run(0, 0.58)
+    del alone.content["evaluation"]["test"], alone.content["evaluation"]["test_without_copies"]
+    table = replace(TABLE, part="test", claims=(Claim(text="A is better.", pairs=(("a", "b"),)),))
+    assert row_of(table_page(table, [alone]), "A") == "| A | 60.0 | - | 1 | - | - | 1.100 | - | 58.0 | - |"
+    (tmp_path / "seed-0.json").write_text(json.dumps(alone.content))
+    assert draw(tmp_path, tmp_path / "table.png", table) == tmp_path / "table.png"
 
 
 def test_a_run_in_two_places_counts_once(tmp_path):

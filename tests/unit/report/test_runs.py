@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import make_data
+from conftest import make_data, make_part
 from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
 from ferkit.report.processes import Outcome
@@ -32,13 +32,22 @@ WIDE_AND_SMALL = table("one", row("wide", WIDE), row("small", SMALL))
 SMALL_AGAIN = table("two", row("again", SMALL))
 
 
+SIDE = {"loss": 1.0, "accuracy": 0.5}
+
+
 def result(recipe, seed=0, seconds=100.0, **changed):
     content = {
         "schema": 1,
         "key": recipe.key(),
         "seed": seed,
         "recipe": replace(recipe, seed=seed).to_dict(),
-        "evaluation": {"validation": {"accuracy": 0.5}},
+        "evaluation": {"validation": make_part(0.5)},
+        "epochs": [{"number": 1, "train": SIDE, "valid": SIDE}],
+        "parameters": 6_312,
+        "versions": {"torch": "2.0"},
+        "commit": None,
+        "dirty": None,
+        "weights_sha256": "0" * 64,
         "seconds": seconds,
         "data": {"training": FACES},
         "device": HERE["device"],
@@ -182,7 +191,7 @@ def test_figures_are_drawn_from_the_preferred_run_else_from_the_best(tmp_path):
     with pytest.raises(RunError, match="found none"):
         folder_for_figures(tmp_path, [])
     for name, recipe, accuracy in (("a", SMALL, 0.5), ("b", WIDE, 0.4), ("c", SMALL, 0.6)):
-        write(tmp_path / name / "result.json", result(recipe, evaluation={"validation": {"accuracy": accuracy}}))
+        write(tmp_path / name / "result.json", result(recipe, evaluation={"validation": make_part(accuracy)}))
         (tmp_path / name / "recipe.toml").write_text(recipe.to_toml())
         (tmp_path / name / "weights.safetensors").touch()
     assert folder_for_figures(tmp_path, []).name == "c"

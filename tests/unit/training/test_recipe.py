@@ -1,6 +1,8 @@
 """Recipes: shipped ones, `--set`, TOML and the key."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pydantic
 import pytest
@@ -314,6 +316,35 @@ def test_the_key_is_the_same_for_the_same_training(one, other):
 def test_the_key_is_the_same_for_widths_as_a_list_and_at_their_default():
     default = model_options("model1")["widths"]
     assert Recipe(model="model1").key() == Recipe(model="model1", options={"widths": list(default)}).key()
+
+
+@pytest.mark.parametrize(
+    ("model", "typed", "meant"),
+    [
+        ("model1", "kernel=3.0", {"kernel": 3}),
+        ("model1", "widths=16.0,32,64,128", {"widths": (16, 32, 64, 128)}),
+        ("residual", "squeeze=yes", {"squeeze": True}),
+        ("residual", "squeeze=1.0", {"squeeze": True}),
+        ("residual", "side=64.0", {"side": 64}),
+        ("residual", 'side="64"', {"side": 64}),
+        ("residual", 'width="1"', {"width": 1.0}),
+    ],
+    ids=str,
+)
+def test_an_option_is_the_value_the_network_takes_however_it_is_typed(model, typed, meant):
+    recipe = with_settings(Recipe(model=model), [typed])
+    assert {name: (type(value), value) for name, value in recipe.options.items()} == {
+        name: (type(value), value) for name, value in meant.items()
+    }
+    assert recipe.key() == Recipe(model=model, options=meant).key()
+
+
+def test_no_result_that_was_published_has_lost_its_key():
+    paths = sorted((Path(__file__).parents[3] / "results").rglob("seed-*.json"))
+    assert len(paths) > 40
+    for path in paths:
+        content = json.loads(path.read_text())
+        assert make_recipe(content["recipe"]).key() == content["key"], path
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "seed"])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from conftest import make_data, small_recipe
 from ferkit.data import Faces, Fer2013
-from ferkit.errors import DataError, RecipeError, RunError, TrainingError
+from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
 from ferkit.training.folder import RunFolder, load_run
@@ -186,11 +186,12 @@ def test_resuming_with_another_augmentation_backend_is_refused(tmp_path, data):
         list(train(RECIPE, data, folder.path, resume=True))
 
 
-def test_a_checkpoint_of_before_there_was_a_choice_goes_on_with_albumentations(tmp_path, data, finished):
+def test_a_checkpoint_of_before_it_said_so_much_goes_on_with_albumentations(tmp_path, data, finished):
     folder = RunFolder(tmp_path / "out")
     stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 7)
     content = checkpoint.load(folder.last)
-    del content["identity"]["augmentation backend"]
+    for later in ("augmentation backend", "validation faces", "number of processes"):
+        del content["identity"][later]
     checkpoint.save(folder.last, content)
     folder.recipe.write_text(folder.recipe.read_text().replace('augment_backend = "auto"\n', ""))
     got = list(train(RECIPE, data, folder.path, workers=0, resume=True))[-1].result
@@ -213,6 +214,24 @@ def test_resuming_with_other_faces_is_refused(tmp_path, data):
     other = make_data(seed=9)
     with pytest.raises(RunError, match="cannot go on: training faces was"):
         list(train(RECIPE, other, tmp_path / "out", resume=True))
+
+
+def test_resuming_with_other_faces_to_validate_on_is_refused(tmp_path, data):
+    stop_after(train(RECIPE, data, tmp_path / "out", workers=0, save_seconds=0), 2)
+    labels = np.where(data.splits == 1, (data.faces.labels + 1) % 7, data.faces.labels)
+    other = Fer2013(faces=Faces(data.faces.images, labels), splits=data.splits, source="other labels")
+    with pytest.raises(RunError, match="cannot go on: validation faces was"):
+        list(train(RECIPE, other, tmp_path / "out", resume=True))
+
+
+def test_resuming_in_another_number_of_processes_is_refused(tmp_path, data):
+    folder = RunFolder(tmp_path / "out")
+    stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 2)
+    content = checkpoint.load(folder.last)
+    content["identity"]["number of processes"] = 2  # as --devices 2 leaves it
+    checkpoint.save(folder.last, content)
+    with pytest.raises(RunError, match="cannot go on: number of processes was 2, is now 1"):
+        list(train(RECIPE, data, folder.path, resume=True))
 
 
 def test_the_time_being_up_stops_cleanly_and_says_so(tmp_path, data, finished):
@@ -272,18 +291,40 @@ def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_network_that_its_last_batch_broke_is_no_result(tmp_path, data):
+    recipe = replace(RECIPE, augmentation="none", epochs=1, batch_size=96, lr=1e30)
+    with pytest.raises(UntrainableError, match=r"^the validation loss is nan after epoch 1, learning rate 4e\+24"):
+        list(train(recipe, data, tmp_path / "out", workers=0))
+    assert not RunFolder(tmp_path / "out").result.exists()
+
+
+COPIES = np.tile(make_data().faces.images[:40], (3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "devices", "message"),
+    [
+        ({"drop_copies": True}, 1, "copies: expected at least 2 Training faces that stand in no test, got 0"),
+        ({"batch_size": 3}, 2, "batch_size must be at least 4, two faces a process, got 3"),
+        ({"device": "cuda"}, 1, "device is cuda, but PyTorch finds no CUDA device here"),
+    ],
+    ids=["no faces left", "batches too small", "no such device"],
+)
+def test_a_run_that_cannot_begin_leaves_its_folder_to_one_that_can(tmp_path, monkeypatch, settings, devices, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    splits = np.repeat([0, 1, 2], 40).astype(np.uint8)
+    copies = Fer2013(faces=Faces(COPIES, np.arange(120) % 7), splits=splits, source="copies")
+    with pytest.raises((DataError, RecipeError), match=message):
+        list(train(replace(RECIPE, **settings), copies, tmp_path / "out", devices=devices))
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_a_test_split_the_run_finishes_and_tells_only_the_validation(tmp_path):
     data = make_data(training=32, tests=20)
     keep = data.splits != 2
     shorter = Fer2013(faces=data.faces[keep], splits=data.splits[keep], source="no PrivateTest")
     events = list(train(replace(RECIPE, epochs=1), shorter, tmp_path / "out", workers=0))
     assert list(events[-1].result["evaluation"]) == ["validation"]
-
-
-def test_cuda_without_a_gpu_is_refused(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RecipeError, match="device is cuda, but PyTorch finds no CUDA device here"):
-        list(train(replace(RECIPE, device="cuda"), data, tmp_path / "out"))
 
 
 def test_weights_of_another_network_are_refused(tmp_path, finished):
@@ -303,6 +344,19 @@ def test_a_folder_that_is_not_a_finished_run_is_refused(tmp_path, finished, miss
     (folder / missing).unlink()
     with pytest.raises(RunError):
         load_run(folder)
+
+
+@pytest.mark.parametrize("missing", ["data", "evaluation", "seed"])
+def test_a_result_that_lacks_what_its_readers_need_is_named(tmp_path, finished, missing):
+    from shutil import copytree
+
+    folder = RunFolder(copytree(finished[0], tmp_path / "copy"))
+    content = json.loads(folder.result.read_text())
+    del content[missing]
+    folder.result.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"result\.json: not the result of a run \({missing} is missing\)$"):
+        folder.read_result()
+    assert folder.network() == content["weights_sha256"][:16]  # which needs neither
 
 
 # ---------------------------------------------------------------------------------------------------- ways of training

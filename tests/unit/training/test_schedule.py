@@ -119,9 +119,10 @@ def test_only_onecycle_steps_after_every_batch(name, each_batch):
     assert steps_each_batch(recipe_with(scheduler=name)) is each_batch
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 2), (1, 3), (3, 1), (2, 5)])
-def test_onecycle_lasts_as_long_as_the_run_however_short(epochs, steps):
-    recipe = recipe_with(epochs=epochs)
+@pytest.mark.parametrize("name", ["onecycle", "warmup"])
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 2), (1, 3), (3, 1), (2, 5), (4, 5), (1, 20), (3, 7)])
+def test_a_schedule_of_batches_lasts_as_long_as_the_run_however_short(name, epochs, steps):
+    recipe = recipe_with(epochs=epochs, scheduler=name)
     optimizer = build_optimizer(network(), recipe)
     scheduler = build_scheduler(optimizer, recipe, steps)
     for _ in range(epochs * steps):
@@ -209,3 +210,11 @@ def test_warmup_rises_over_a_twentieth_and_falls_to_almost_nothing_momentum_unto
     assert last["lr"] < 1e-4
     name = "betas" if optimizer == "adamw" else "momentum"
     assert len({group[name] for group in groups}) == 1
+
+
+@pytest.mark.parametrize("batches", [1, 19, 20, 21, 40])
+def test_warmup_begins_low_where_a_twentieth_is_a_batch_or_more(batches):
+    recipe = recipe_with(scheduler="warmup", epochs=1)
+    optimizer = build_optimizer(network(), recipe)
+    build_scheduler(optimizer, recipe, batches)
+    assert (optimizer.param_groups[0]["lr"] == pytest.approx(0.02 / 25)) == (batches >= 20)

@@ -1,5 +1,6 @@
 """Learning from what other networks say: the lesson, its file, and runs that have teachers."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_a_lesson_survives_its_file(tmp_path, lesson, data):
     read = read_lesson(RunFolder(tmp_path), lesson.teachers, len(data.split(Split.TRAINING)))
     assert read.teachers == lesson.teachers
     np.testing.assert_array_equal(read.probabilities, lesson.probabilities)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_plainly(tmp_path, lesson, teachers):
+    folder = RunFolder(tmp_path / "file")
+    folder.path.write_text("no folder")
+    for keep, what in ((write_lesson, lesson), (keep_teachers, teachers)):
+        with pytest.raises(RunError, match=r"file: cannot be written to \("):
+            keep(folder, what)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +200,15 @@ def test_teachers_of_every_batch_that_are_not_there_are_asked_for_before_anythin
     recipe = replace(RECIPE, teachers=teacher_names(teachers), lessons="every_batch")
     with pytest.raises(RunError, match=rf"learn from {recipe.teachers[0]}, .*; name their runs with --teacher"):
         list(train(recipe, data, tmp_path / "out", workers=0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_teacher_of_every_batch_is_told_before_anything_is_written(tmp_path, data, teachers):
+    teacher = shutil.copytree(teachers[0], tmp_path / "teacher")
+    (teacher / "weights.safetensors").unlink()
+    recipe = replace(RECIPE, teachers=teacher_names([teacher]), lessons="every_batch")
+    with pytest.raises(RunError, match=r"weights\.safetensors: not the weights of layers"):
+        list(train(recipe, data, tmp_path / "out", workers=0, teachers=[teacher]))
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,178 @@
+"""What ``result.json`` must hold for those who read it: checked where it enters, then trusted."""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field, FiniteFloat
+
+from ferkit.data import Fer2013, Split
+from ferkit.errors import RunError
+from ferkit.labels import EXPRESSIONS, NUM_CLASSES
+
+SCHEMA = 1
+
+_Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Seconds = Annotated[FiniteFloat, Field(ge=0)]
+_PerClass = Field(min_length=NUM_CLASSES, max_length=NUM_CLASSES)
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+
+class _Scores(_Strict):
+    precision: _Share
+    recall: _Share
+    f1: _Share = Field(alias="f1-score")
+    support: FiniteFloat
+
+
+def _with(*names: str) -> pydantic.AfterValidator:
+    """Return a check that a table has these names, others or not."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        return found
+
+    return pydantic.AfterValidator(check)
+
+
+class Part(_Strict):
+    """What a network does on the faces of a split."""
+
+    split: Literal["Training", "PublicTest", "PrivateTest"]
+    faces: int = Field(gt=0)
+    loss: FiniteFloat
+    accuracy: _Share
+    interval: Annotated[list[_Share], Field(min_length=2, max_length=2)]
+    classes: Annotated[dict[str, _Scores], _with(*EXPRESSIONS, "macro avg")]
+    confusion: Annotated[list[Annotated[list[int], _PerClass]], _PerClass]
+
+
+Validated = Annotated[dict[str, Part], _with("validation")]
+Tested = Annotated[dict[str, Part], _with("validation", "test")]
+
+
+class _Metrics(_Strict):
+    loss: FiniteFloat
+    accuracy: _Share
+
+
+class _Epoch(_Strict):
+    number: int
+    train: _Metrics
+    valid: _Metrics
+
+
+class _Data(_Strict):
+    md5: str
+    training: int
+
+
+class _Versions(_Strict):
+    torch: str
+
+
+_FIELDS: dict[str, Any] = {
+    "recipe": dict[str, Any],
+    "seed": int,
+    "evaluation": Validated,
+    "epochs": Annotated[list[_Epoch], Field(min_length=1)],
+    "parameters": int,
+    "device": str,
+    "precision": str,
+    "seconds": Seconds,
+    "versions": _Versions,
+    "commit": str | None,
+    "dirty": bool | None,
+    "weights_sha256": str,
+    "key": str,
+    "protocol": str,
+    "kept_epoch": int,
+    "best_epoch": int,
+    "data": _Data,
+    "processes": int,
+    "threads": int,
+    "platform": str,
+    "finished": str,
+}
+
+WHOLE = tuple(_FIELDS)
+"""Fields that every run that was trained here has."""
+
+PAGES = WHOLE[: WHOLE.index("key")]
+"""Fields that the pages of many runs show."""
+
+
+def load_result(path: Path, fields: Iterable[str] = WHOLE) -> dict[str, Any]:
+    """Return the content of a ``result.json``.
+
+    Args:
+        path: The file.
+        fields: Which of them the caller reads; others may be missing.
+
+    Raises:
+        RunError: It is something else, or damaged; the message names the field.
+    """
+    return load_checked(path, _model(tuple(fields)), "a run")
+
+
+def load_checked(path: Path, model: type[pydantic.BaseModel], what: str) -> dict[str, Any]:
+    """Return the content of a JSON file that ``model`` describes.
+
+    Raises:
+        RunError: It is not the result of ``what``; the message names the field.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        model.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise RunError(f"{path}: not the result of {what} ({_problem(error)})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: not the result of {what} ({type(error).__name__}: {error})") from None
+    return content
+
+
+def described_by(fields: dict[str, Any]) -> type[pydantic.BaseModel]:
+    """Return the model of a JSON file of our schema with these fields and their types, among others."""
+    whole: Any = {name: (kind, ...) for name, kind in fields.items()}
+    model: type[pydantic.BaseModel] = pydantic.create_model(
+        "Result", __base__=_Strict, schema_=(Literal[1], Field(alias="schema")), **whole
+    )
+    return model
+
+
+def shown_part(result: dict[str, Any]) -> str:
+    """Return the part of the evaluation to show: ``test``, or ``validation`` where there were no faces to test on."""
+    return "test" if "test" in result["evaluation"] else "validation"
+
+
+def fits(result: dict[str, Any], data: Fer2013) -> bool:
+    """Return whether the run was evaluated on these faces, as far as their numbers tell."""
+    shown = result["evaluation"][shown_part(result)]
+    faces = data.split(Split(shown["split"]))
+    return list(faces.counts().values()) == [sum(row) for row in shown["confusion"]]
+
+
+@cache
+def _model(fields: tuple[str, ...]) -> type[pydantic.BaseModel]:
+    return described_by({name: _FIELDS[name] for name in fields})
+
+
+def _problem(error: pydantic.ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    if problem["type"] == "value_error":  # of :func:`_with`
+        return f"{where}: {problem['ctx']['error']}"
+    got = repr(problem["input"])
+    return (
+        f"{where or 'JSON'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}, got {got[:40]}{'...' * (len(got) > 40)}"
+    )
