@@ -67,7 +67,7 @@ def preview(
     augmentation: Annotated[str, typer.Option(help="A pipeline a recipe may name.")] = "report",
     faces: Annotated[int, typer.Option(min=1, max=50, help="Rows of the sheet.")] = 8,
     versions: Annotated[int, typer.Option(min=1, max=20, help="Augmented versions of each face.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice and of the augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the choice and of the augmentation.")] = 0,
 ) -> None:
     """Draw a sheet of Training faces before and after augmentation."""
     import numpy as np

@@ -86,10 +86,11 @@ def picture_of_face(data: Fer2013, reference: str) -> Picture:
     if name not in list(Split):
         raise UnknownNameError("split", name, list(Split))
     faces = data.split(Split(name))
-    if not 1 <= int(number) <= len(faces):
-        raise DataError(f"{data.source}: {name} has faces 1 to {len(faces)}, got {reference}")
-    row = int(number) - 1
-    return Picture(image=faces.images[row], name=f"{name}:{int(number)}", label=int(faces.labels[row]))
+    digits = number.lstrip("0")
+    if not digits or len(digits) > len(str(len(faces))) or int(digits) > len(faces):
+        raise DataError(f"{data.source}: {name} has faces 1 to {len(faces)}, got {reference[:40]}")
+    row = int(digits) - 1
+    return Picture(image=faces.images[row], name=f"{name}:{digits}", label=int(faces.labels[row]))
 
 
 def example_faces(model: nn.Module, data: Fer2013, split: Split) -> list[Picture]:

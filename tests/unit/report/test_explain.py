@@ -85,6 +85,7 @@ def test_a_face_is_counted_from_1_within_its_split(data):
     [
         ("PublicTest:31", "PublicTest has faces 1 to 30, got PublicTest:31"),
         ("PublicTest:0", "PublicTest has faces 1 to 30"),
+        ("PublicTest:" + "9" * 5000, "PublicTest has faces 1 to 30"),
         ("PublicTest", "--face expects SPLIT:NUMBER, for instance PublicTest:12; got 'PublicTest'"),
         ("PublicTest:-1", "--face expects SPLIT:NUMBER"),
         ("PublicTest:²", "--face expects SPLIT:NUMBER"),
