@@ -425,6 +425,53 @@ def test_every_state_fits_and_is_accessible(visit, portrait, scheme, width):
     check("camera")
 
 
+def cameras(page, *delays: int) -> None:
+    """Give the page three cameras, each of which starts after as many milliseconds as ``delays`` has for the attempt."""
+    page.evaluate(
+        """(delays) => {
+            window.streams = [];
+            const given = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = async () => {
+                await new Promise((resolve) => setTimeout(resolve, delays.shift() ?? 0));
+                streams.push(await given({ video: true }));
+                return streams.at(-1);
+            };
+            navigator.mediaDevices.enumerateDevices = async () =>
+                ["one", "two", "three"].map((deviceId) => ({ kind: "videoinput", deviceId, label: deviceId }));
+        }""",
+        list(delays),
+    )
+
+
+def running(page) -> list[bool]:
+    return page.evaluate("streams.map((stream) => stream.active)")
+
+
+def test_a_camera_that_is_stopped_while_another_starts_stays_off(visit):
+    page = visit()
+    cameras(page, 0, 600)
+    live(page)
+    page.select_option("#device", "two")
+    page.click("#camera-stop")
+    page.wait_for_function("() => streams.length === 2")
+    page.wait_for_timeout(300)
+    assert running(page) == [False, False]
+    assert page.locator("#camera-stop").is_hidden()
+
+
+def test_of_two_cameras_chosen_in_a_row_the_last_one_runs_alone(visit):
+    page = visit()
+    cameras(page, 0, 900, 300)
+    live(page)
+    page.select_option("#device", "two")
+    page.select_option("#device", "three")
+    page.wait_for_function("() => streams.length === 3")
+    page.wait_for_timeout(300)
+    assert running(page) == [False, True, False]  # the second one that started is the third that was asked for
+    page.click("#camera-stop")
+    assert running(page) == [False, False, False]
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

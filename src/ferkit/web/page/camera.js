@@ -23,6 +23,7 @@ const cards = new Map();
 
 let least = 0;
 let session = null; // the camera that runs, or null
+let asked = 0; // times that a camera was asked for or stopped; only the last one counts
 let rows = []; // [seconds, track, ...] of everything since the start
 let classes = [];
 
@@ -59,6 +60,7 @@ async function open(device) {
     return;
   }
   button.disabled = true;
+  const mine = (asked += 1);
   session?.end();
   let stream;
   try {
@@ -67,13 +69,15 @@ async function open(device) {
       video: { width: { ideal: WIDTH }, height: { ideal: 480 }, ...(device ? { deviceId: { exact: device } } : { facingMode: "user" }) },
     });
   } catch (error) {
+    if (mine !== asked) return;
     if (session) stop();
     complain(refusal(error));
     return;
   } finally {
     button.disabled = session !== null;
   }
-  begin(stream);
+  if (mine === asked) begin(stream);
+  else for (const track of stream.getTracks()) track.stop(); // stopped, or another one chosen, while the browser asked
 }
 
 function refusal(error) {
@@ -125,6 +129,7 @@ async function listDevices(current) {
 }
 
 function stop(sentence = "") {
+  asked += 1;
   if (!session) return;
   session.end();
   session = null;
