@@ -26,6 +26,8 @@ pytestmark = pytest.mark.browser
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 USUAL = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 REFUSED = "Failed to load resource"  # what the browser's console says of an answer that is not 200
+HIDE = """(hidden) => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                        document.dispatchEvent(new Event("visibilitychange")); }"""
 
 
 @pytest.fixture(scope="module")
@@ -281,16 +283,14 @@ def test_nothing_is_sent_while_the_tab_is_hidden(visit):
                    WebSocket.prototype.send = function (data) { window.sent += 1; send.call(this, data); }; }"""
     )
     live(page)
-    hide = """(hidden) => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-                            document.dispatchEvent(new Event("visibilitychange")); }"""
-    page.evaluate(hide, True)
+    page.evaluate(HIDE, True)
     page.wait_for_timeout(500)  # what was under way
     before = page.evaluate("sent")
     assert before > 0
     page.wait_for_timeout(800)
     assert page.evaluate("sent") == before
     assert "Paused" in page.inner_text("#camera-state")
-    page.evaluate(hide, False)
+    page.evaluate(HIDE, False)
     page.wait_for_timeout(1500)
     assert page.evaluate("sent") > before
 
@@ -470,6 +470,40 @@ def test_of_two_cameras_chosen_in_a_row_the_last_one_runs_alone(visit):
     assert running(page) == [False, True, False]  # the second one that started is the third that was asked for
     page.click("#camera-stop")
     assert running(page) == [False, False, False]
+
+
+def test_a_tab_that_is_hidden_while_the_camera_starts_goes_on_afterwards(visit):
+    page = visit()
+    page.evaluate(
+        """() => { const play = HTMLMediaElement.prototype.play;
+                   HTMLMediaElement.prototype.play = async function () {
+                       await new Promise((resolve) => setTimeout(resolve, 500)); return play.call(this); }; }"""
+    )
+    page.click("#camera-start")
+    page.wait_for_function("() => document.getElementById('video').srcObject")
+    page.evaluate(HIDE, True)
+    page.evaluate(HIDE, False)
+    page.wait_for_selector("#camera-faces .face", timeout=20_000)
+
+
+def test_the_camera_opens_one_stream_once_it_has_the_key_wherever_that_was_looked_up(visit, tmp_path):
+    (tmp_path / "keys").write_text("a-key-of-twenty-four-letters-or-more\n")
+    (tmp_path / "keys").chmod(0o600)
+    for locked in serve(tmp_path, "--api-key-file", str(tmp_path / "keys"), "--max-streams", "1"):
+        visit.also = [locked]
+        page = visit(locked)
+        sockets = []
+        page.on("websocket", lambda stream: sockets.append(stream.url))
+        page.click("#camera-start")
+        page.wait_for_selector("#camera-state:has-text('Waiting for the key.')", timeout=10_000)
+        page.evaluate(HIDE, True)
+        page.evaluate(HIDE, False)
+        page.wait_for_timeout(500)
+        page.fill("#key", "a-key-of-twenty-four-letters-or-more")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#camera-faces .face", timeout=20_000)
+        page.click("#camera-stop")
+        assert len(sockets) == 2  # without the key, and with it
 
 
 # ------------------------------------------------------------------------------------------------------ documentation

@@ -207,7 +207,7 @@ class Session {
   /** Sends a frame unless one is under way; answers call it again. */
   wake() {
     clearTimeout(this.timer);
-    if (this.ended || document.hidden || this.waiting) return;
+    if (this.ended || document.hidden || this.waiting || !this.socket) return;
     if (this.socket.readyState === WebSocket.CLOSED && !this.reconnecting) {
       this.connect();
       return;
@@ -292,7 +292,10 @@ class Session {
     this.waiting = 0;
     find("camera-boxes").replaceChildren();
     if (code === 4401) {
+      this.reconnecting = true; // or each return to this tab would open a stream, too
+      state("Waiting for the key.");
       await askForKey(this.why ?? "The API key is missing or wrong.");
+      this.reconnecting = false;
       this.connect();
       return;
     }
