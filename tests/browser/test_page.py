@@ -506,6 +506,46 @@ def test_the_camera_opens_one_stream_once_it_has_the_key_wherever_that_was_looke
         assert len(sockets) == 2  # without the key, and with it
 
 
+def test_what_goes_wrong_is_said_where_it_is_seen(visit, portrait):
+    page = visit()
+    page.set_input_files("#files", [portrait] * 3)
+    last = page.locator(".photo:nth-child(3)")
+    last.locator(".face").wait_for()
+    page.route("**/annotated?*", lambda route: route.abort())
+    last.locator("button:has-text('Annotated PNG')").click()
+    last.locator(".state.bad:has-text('cannot be reached')").wait_for()
+    page.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
+    page.evaluate("document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true }))")
+    page.wait_for_function(
+        """() => { const at = document.getElementById("problem").getBoundingClientRect();
+                   return at.height && at.top >= 0 && at.bottom <= innerHeight; }""",
+        timeout=5000,
+    )
+
+
+def test_a_keyboard_keeps_its_place(visit, launch, portrait):
+    page = visit()
+    page.set_input_files("#files", portrait)
+    page.wait_for_selector(".face")
+    page.focus("button:has-text('Annotated PNG')")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    assert page.inner_text(":focus") == "Annotated PNG"
+    cameras(page)
+    live(page)
+    page.focus("#device")
+    page.select_option("#device", "two")
+    page.wait_for_function("() => streams.length === 2")
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.id") == "device"
+    page = visit(browser=launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
+    page.focus("#camera-start")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.evaluate("document.activeElement.id") == "camera-start"
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

@@ -59,6 +59,7 @@ async function open(device) {
     complain("Browsers give the camera only to pages on https or on localhost. Open this page at such an address, or choose photos instead.");
     return;
   }
+  const had = document.activeElement === button;
   button.disabled = true;
   const mine = (asked += 1);
   session?.end();
@@ -75,6 +76,7 @@ async function open(device) {
     return;
   } finally {
     button.disabled = session !== null;
+    if (had && !button.disabled && document.activeElement === document.body) button.focus({ preventScroll: true });
   }
   if (mine === asked) begin(stream);
   else for (const track of stream.getTracks()) track.stop(); // stopped, or another one chosen, while the browser asked
@@ -97,8 +99,8 @@ function refusal(error) {
 }
 
 async function begin(stream) {
-  const fresh = find("camera").hidden || !rows.length || !session;
-  if (fresh) forget();
+  const changed = session !== null; // from one device to another
+  if (!changed || !rows.length) forget();
   video.srcObject = stream;
   const [track] = stream.getVideoTracks();
   const mirrored = track.getSettings().facingMode !== "environment";
@@ -112,8 +114,10 @@ async function begin(stream) {
   const mine = session;
   track.addEventListener("ended", () => { if (session === mine) stop("The camera was taken away. Connect it and start again."); });
   listDevices(track.getSettings().deviceId);
-  find("camera").scrollIntoView({ block: "start" });
-  find("camera-stop").focus();
+  if (!changed) {
+    find("camera").scrollIntoView({ block: "start" });
+    find("camera-stop").focus();
+  }
   say("Camera started.");
   try {
     await video.play();

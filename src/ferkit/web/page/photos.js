@@ -106,15 +106,24 @@ class Photo {
   }
 
   async savePng() {
-    this.png.disabled = true;
+    if (this.drawing) return; // not disabled meanwhile: that would take the focus from a keyboard
+    this.drawing = true;
+    this._note("Drawing …", "busy");
     try {
-      const answer = await request(`/v1/recognize/annotated?min_confidence=${least}`, { form: this._form(), signal: this.giveUp.signal });
+      const answer = await request(`/v1/recognize/annotated?min_confidence=${least}`, {
+        form: this._form(),
+        signal: this.giveUp.signal,
+        waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),
+      });
       download(await answer.blob(), `${stem(this.name)}-annotated.png`);
+      this.show();
       say("Annotated picture downloaded.");
     } catch (error) {
-      if (error.name !== "AbortError") complain(`${this.name}: ${error.message}`);
+      if (error.name === "AbortError") return;
+      this._note(error instanceof Refused ? error.message : unexpected(error), "bad");
+      say(this.note.textContent);
     } finally {
-      this.png.disabled = false;
+      this.drawing = false;
     }
   }
 
