@@ -546,6 +546,29 @@ def test_a_keyboard_keeps_its_place(visit, launch, portrait):
     assert page.evaluate("document.activeElement.id") == "camera-start"
 
 
+def test_a_file_that_has_changed_is_said_to_have(visit, portrait, tmp_path):
+    gone = tmp_path / "gone.jpg"
+    shutil.copy(portrait, gone)
+    page = visit()
+    page.wait_for_selector("#model dl")
+    page.route("**/v1/recognize?*", lambda route: (gone.write_bytes(b"another file"), route.fallback()))
+    page.set_input_files("#files", [portrait, gone])
+    assert "cannot open the file" in page.inner_text(".photo:nth-child(2) .state.bad")
+
+
+def test_a_photo_of_too_many_pixels_is_to_be_made_smaller(visit, tmp_path):
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((7100, 7100), np.uint8))
+    page = visit()
+    page.set_input_files("#files", tmp_path / "large.png")
+    assert "smaller" in page.inner_text(".photo .state.bad")
+
+
+def test_only_what_the_service_opens_is_offered_for_choosing(visit):
+    """So a phone turns its HEIC into JPEG, which it does not where HEIC may be chosen."""
+    kinds = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
+    assert visit().get_attribute("#files", "accept") == ",".join(f"image/{kind}" for kind in kinds)
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

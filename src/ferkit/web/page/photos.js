@@ -54,7 +54,7 @@ class Photo {
     try {
       if (this.file.size > largest) throw new Refused(413, tooLarge(this.file.size));
       const answer = await request(`/v1/recognize?min_confidence=${least}`, {
-        form: this._form(),
+        form: await this._form(),
         signal: this.giveUp.signal,
         waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),
       });
@@ -111,7 +111,7 @@ class Photo {
     this._note("Drawing …", "busy");
     try {
       const answer = await request(`/v1/recognize/annotated?min_confidence=${least}`, {
-        form: this._form(),
+        form: await this._form(),
         signal: this.giveUp.signal,
         waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),
       });
@@ -140,9 +140,15 @@ class Photo {
     if (this.answer) drawBoxes(this.layer, this.answer, least, { titles: this._titles() });
   }
 
-  _form() {
+  async _form() {
+    let content;
+    try {
+      content = await this.file.arrayBuffer(); // a request that finds no file fails as one does whose server is gone
+    } catch {
+      throw new Refused(0, "This browser cannot open the file: it is a folder, or was moved or changed after it was chosen. Add it again.");
+    }
     const form = new FormData();
-    form.append("images", this.file, this.name);
+    form.append("images", new Blob([content], { type: this.file.type }), this.name);
     return form;
   }
 
