@@ -569,6 +569,15 @@ def test_only_what_the_service_opens_is_offered_for_choosing(visit):
     assert visit().get_attribute("#files", "accept") == ",".join(f"image/{kind}" for kind in kinds)
 
 
+def test_the_timeline_is_sharp(visit):
+    page = visit(device_scale_factor=2)
+    live(page)
+    size = page.evaluate(
+        """() => { const c = document.getElementById("timeline"); return [c.width, c.height, c.clientWidth, c.clientHeight]; }"""
+    )
+    assert size[:2] == [2 * size[2], 2 * size[3]]
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 
