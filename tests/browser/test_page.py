@@ -578,6 +578,15 @@ def test_the_timeline_is_sharp(visit):
     assert size[:2] == [2 * size[2], 2 * size[3]]
 
 
+def test_the_last_faces_of_the_camera_follow_the_slider_too(visit):
+    page = visit()
+    live(page)
+    page.click("#camera-stop")
+    page.focus("#confidence")
+    page.keyboard.press("End")
+    assert page.inner_text("#camera-faces .face strong") == "uncertain"
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

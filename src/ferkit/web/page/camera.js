@@ -30,6 +30,7 @@ let classes = [];
 export function setLeast(value) {
   least = value;
   timeline.least = value;
+  for (const { face, update } of cards.values()) update(face, least);
 }
 
 export function setClasses(names) {
@@ -341,7 +342,9 @@ function showCards(faces) {
       cards.set(face.track, faceCard(`Face ${face.track}`));
       find("camera-faces").append(cards.get(face.track).element);
     }
-    cards.get(face.track).update(face, least);
+    const card = cards.get(face.track);
+    card.face = face;
+    card.update(face, least);
   }
 }
 
