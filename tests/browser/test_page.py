@@ -587,6 +587,19 @@ def test_the_last_faces_of_the_camera_follow_the_slider_too(visit):
     assert page.inner_text("#camera-faces .face strong") == "uncertain"
 
 
+def test_a_photo_added_later_comes_into_sight(visit, portrait):
+    page = visit()
+    page.set_input_files("#files", [portrait] * 3)
+    page.wait_for_selector(".photo:nth-child(3) .face")
+    page.set_input_files("#files", portrait)
+    page.wait_for_selector(".photo:nth-child(4) .face")
+    page.wait_for_function(
+        """() => { const at = document.querySelector(".photo:nth-child(4)").getBoundingClientRect();
+                   return at.top > -5 && at.top < innerHeight / 2; }""",
+        timeout=5000,
+    )
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

@@ -183,13 +183,14 @@ const unexpected = (error) => `Something went wrong in this page (${error.messag
 export function addPhotos(files, pasted = false) {
   if (!files.length) return;
   complain("");
+  const before = photos.length;
   for (const file of files) {
     const photo = new Photo(file, pasted ? pastedName(file) : file.name);
     photos.push(photo);
     list.append(photo.element);
   }
   section.hidden = false;
-  section.scrollIntoView({ block: "start" });
+  (before ? photos[before].element : section).scrollIntoView({ block: "start" });
   run();
 }
 
