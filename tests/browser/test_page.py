@@ -600,6 +600,22 @@ def test_a_photo_added_later_comes_into_sight(visit, portrait):
     )
 
 
+def test_a_picture_the_browser_shows_lying_has_no_square_in_the_wrong_place(visit, portrait, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    with image.open(portrait) as upright:
+        exif = upright.getexif()
+        exif[0x0112] = 6  # which Chromium does not look at in WebP
+        upright.crop((0, 0, 512, 400)).rotate(90, expand=True).save(tmp_path / "turned.webp", exif=exif)
+    page = visit()
+    page.set_input_files("#files", tmp_path / "turned.webp")
+    assert page.inner_text(".face strong") == "happy"
+    lying = page.evaluate(
+        "(() => { const i = document.querySelector('.frame img'); return i.naturalHeight > i.naturalWidth })()"
+    )
+    page.wait_for_timeout(200)
+    assert page.locator(".photo .boxes").is_hidden() == lying
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

@@ -137,7 +137,10 @@ class Photo {
   }
 
   _draw() {
-    if (this.answer) drawBoxes(this.layer, this.answer, least, { titles: this._titles() });
+    if (!this.answer) return;
+    const { naturalWidth: wide, naturalHeight: high } = this.image;
+    this.layer.hidden = (wide - high) * (this.answer.width - this.answer.height) < 0; // this browser shows it lying: WebP with EXIF
+    drawBoxes(this.layer, this.answer, least, { titles: this._titles() });
   }
 
   async _form() {
