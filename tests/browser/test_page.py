@@ -616,6 +616,18 @@ def test_a_picture_the_browser_shows_lying_has_no_square_in_the_wrong_place(visi
     assert page.locator(".photo .boxes").is_hidden() == lying
 
 
+def test_pointing_at_a_square_or_its_card_marks_both(visit, portrait, tmp_path):
+    both = tmp_path / "both.png"
+    picture = cv2.imread(str(portrait))
+    cv2.imwrite(str(both), np.concatenate([picture, picture[:, ::-1]], axis=1))
+    page = visit()
+    page.set_input_files("#files", both)
+    page.wait_for_selector(".face:nth-child(2)")
+    for part in (".face", ".box"):
+        page.hover(f"{part}:nth-child(2)")
+        assert page.locator(".face.strong, .box.strong").count() == 2, part
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 

@@ -63,8 +63,8 @@ class Photo {
       this.png.disabled = false;
       this.cards = this.answer.faces.map((_, index) => faceCard(this._titles()[index] ? `Face ${index + 1}` : "Face"));
       this.faces.replaceChildren(...this.cards.map((card) => card.element));
-      this._pairUp();
       this.show();
+      this._pairUp();
     } catch (error) {
       if (error.name === "AbortError") return;
       this.state = "failed";
@@ -172,8 +172,10 @@ class Photo {
         element.classList.toggle("strong", strong);
         this.layer.children[index]?.classList.toggle("strong", strong);
       };
-      element.addEventListener("pointerenter", () => both(true));
-      element.addEventListener("pointerleave", () => both(false));
+      for (const each of [element, this.layer.children[index]]) {
+        each.addEventListener("pointerenter", () => both(true));
+        each.addEventListener("pointerleave", () => both(false));
+      }
     });
   }
 }
