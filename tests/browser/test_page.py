@@ -628,6 +628,14 @@ def test_pointing_at_a_square_or_its_card_marks_both(visit, portrait, tmp_path):
         assert page.locator(".face.strong, .box.strong").count() == 2, part
 
 
+def test_a_busy_server_is_said_to_be_so_where_its_card_would_stand(visit):
+    page = visit()
+    refusal = '{"code": "too_many_requests", "error": "Expected at most 1 requests a minute."}'
+    page.route("**/v1/model", lambda route: route.fulfill(status=429, headers={"Retry-After": "7"}, body=refusal))
+    page.reload()
+    page.wait_for_selector("#model:has-text('Trying again in 7 seconds')", timeout=5000)
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 
