@@ -426,7 +426,7 @@ def test_every_state_fits_and_is_accessible(visit, portrait, scheme, width):
 
 
 def cameras(page, *delays: int) -> None:
-    """Give the page three cameras, each of which starts after as many milliseconds as ``delays`` has for the attempt."""
+    """Give the page three cameras; the first one asked for starts after ``delays[0]`` milliseconds, and so on."""
     page.evaluate(
         """(delays) => {
             window.streams = [];
@@ -489,10 +489,10 @@ def test_a_tab_that_is_hidden_while_the_camera_starts_goes_on_afterwards(visit):
 def test_the_camera_opens_one_stream_once_it_has_the_key_wherever_that_was_looked_up(visit, tmp_path):
     (tmp_path / "keys").write_text("a-key-of-twenty-four-letters-or-more\n")
     (tmp_path / "keys").chmod(0o600)
+    sockets = []
     for locked in serve(tmp_path, "--api-key-file", str(tmp_path / "keys"), "--max-streams", "1"):
         visit.also = [locked]
         page = visit(locked)
-        sockets = []
         page.on("websocket", lambda stream: sockets.append(stream.url))
         page.click("#camera-start")
         page.wait_for_selector("#camera-state:has-text('Waiting for the key.')", timeout=10_000)
@@ -573,7 +573,8 @@ def test_the_timeline_is_sharp(visit):
     page = visit(device_scale_factor=2)
     live(page)
     size = page.evaluate(
-        """() => { const c = document.getElementById("timeline"); return [c.width, c.height, c.clientWidth, c.clientHeight]; }"""
+        """() => { const c = document.getElementById("timeline");
+                   return [c.width, c.height, c.clientWidth, c.clientHeight]; }"""
     )
     assert size[:2] == [2 * size[2], 2 * size[3]]
 
