@@ -637,6 +637,15 @@ def test_a_busy_server_is_said_to_be_so_where_its_card_would_stand(visit):
     page.wait_for_selector("#model:has-text('Trying again in 7 seconds')", timeout=5000)
 
 
+def test_a_wide_camera_on_a_narrow_screen_is_as_high_as_its_picture(visit):
+    page = visit(width=260)  # as much too narrow for 4 : 3 as a small phone is for 16 : 9
+    live(page)
+    wide, high = page.evaluate(
+        "(() => { const v = document.getElementById('video'); return [v.clientWidth, v.clientHeight]; })()"
+    )
+    assert high == pytest.approx(wide * 480 / 640, abs=1)
+
+
 # ------------------------------------------------------------------------------------------------------ documentation
 
 
