@@ -26,6 +26,8 @@ pytestmark = pytest.mark.browser
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 USUAL = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 REFUSED = "Failed to load resource"  # what the browser's console says of an answer that is not 200
+HIDE = """(hidden) => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                        document.dispatchEvent(new Event("visibilitychange")); }"""
 
 
 @pytest.fixture(scope="module")
@@ -281,16 +283,14 @@ def test_nothing_is_sent_while_the_tab_is_hidden(visit):
                    WebSocket.prototype.send = function (data) { window.sent += 1; send.call(this, data); }; }"""
     )
     live(page)
-    hide = """(hidden) => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-                            document.dispatchEvent(new Event("visibilitychange")); }"""
-    page.evaluate(hide, True)
+    page.evaluate(HIDE, True)
     page.wait_for_timeout(500)  # what was under way
     before = page.evaluate("sent")
     assert before > 0
     page.wait_for_timeout(800)
     assert page.evaluate("sent") == before
     assert "Paused" in page.inner_text("#camera-state")
-    page.evaluate(hide, False)
+    page.evaluate(HIDE, False)
     page.wait_for_timeout(1500)
     assert page.evaluate("sent") > before
 
@@ -423,6 +423,227 @@ def test_every_state_fits_and_is_accessible(visit, portrait, scheme, width):
     check("result")
     live(page)
     check("camera")
+
+
+def cameras(page, *delays: int) -> None:
+    """Give the page three cameras; the first one asked for starts after ``delays[0]`` milliseconds, and so on."""
+    page.evaluate(
+        """(delays) => {
+            window.streams = [];
+            const given = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = async () => {
+                await new Promise((resolve) => setTimeout(resolve, delays.shift() ?? 0));
+                streams.push(await given({ video: true }));
+                return streams.at(-1);
+            };
+            navigator.mediaDevices.enumerateDevices = async () =>
+                ["one", "two", "three"].map((deviceId) => ({ kind: "videoinput", deviceId, label: deviceId }));
+        }""",
+        list(delays),
+    )
+
+
+def running(page) -> list[bool]:
+    return page.evaluate("streams.map((stream) => stream.active)")
+
+
+def test_a_camera_that_is_stopped_while_another_starts_stays_off(visit):
+    page = visit()
+    cameras(page, 0, 600)
+    live(page)
+    page.select_option("#device", "two")
+    page.click("#camera-stop")
+    page.wait_for_function("() => streams.length === 2")
+    page.wait_for_timeout(300)
+    assert running(page) == [False, False]
+    assert page.locator("#camera-stop").is_hidden()
+
+
+def test_of_two_cameras_chosen_in_a_row_the_last_one_runs_alone(visit):
+    page = visit()
+    cameras(page, 0, 900, 300)
+    live(page)
+    page.select_option("#device", "two")
+    page.select_option("#device", "three")
+    page.wait_for_function("() => streams.length === 3")
+    page.wait_for_timeout(300)
+    assert running(page) == [False, True, False]  # the second one that started is the third that was asked for
+    page.click("#camera-stop")
+    assert running(page) == [False, False, False]
+
+
+def test_a_tab_that_is_hidden_while_the_camera_starts_goes_on_afterwards(visit):
+    page = visit()
+    page.evaluate(
+        """() => { const play = HTMLMediaElement.prototype.play;
+                   HTMLMediaElement.prototype.play = async function () {
+                       await new Promise((resolve) => setTimeout(resolve, 500)); return play.call(this); }; }"""
+    )
+    page.click("#camera-start")
+    page.wait_for_function("() => document.getElementById('video').srcObject")
+    page.evaluate(HIDE, True)
+    page.evaluate(HIDE, False)
+    page.wait_for_selector("#camera-faces .face", timeout=20_000)
+
+
+def test_the_camera_opens_one_stream_once_it_has_the_key_wherever_that_was_looked_up(visit, tmp_path):
+    (tmp_path / "keys").write_text("a-key-of-twenty-four-letters-or-more\n")
+    (tmp_path / "keys").chmod(0o600)
+    sockets = []
+    for locked in serve(tmp_path, "--api-key-file", str(tmp_path / "keys"), "--max-streams", "1"):
+        visit.also = [locked]
+        page = visit(locked)
+        page.on("websocket", lambda stream: sockets.append(stream.url))
+        page.click("#camera-start")
+        page.wait_for_selector("#camera-state:has-text('Waiting for the key.')", timeout=10_000)
+        page.evaluate(HIDE, True)
+        page.evaluate(HIDE, False)
+        page.wait_for_timeout(500)
+        page.fill("#key", "a-key-of-twenty-four-letters-or-more")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#camera-faces .face", timeout=20_000)
+        page.click("#camera-stop")
+        assert len(sockets) == 2  # without the key, and with it
+
+
+def test_what_goes_wrong_is_said_where_it_is_seen(visit, portrait):
+    page = visit()
+    page.set_input_files("#files", [portrait] * 3)
+    last = page.locator(".photo:nth-child(3)")
+    last.locator(".face").wait_for()
+    page.route("**/annotated?*", lambda route: route.abort())
+    last.locator("button:has-text('Annotated PNG')").click()
+    last.locator(".state.bad:has-text('cannot be reached')").wait_for()
+    page.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
+    page.evaluate("document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true }))")
+    page.wait_for_function(
+        """() => { const at = document.getElementById("problem").getBoundingClientRect();
+                   return at.height && at.top >= 0 && at.bottom <= innerHeight; }""",
+        timeout=5000,
+    )
+
+
+def test_a_keyboard_keeps_its_place(visit, launch, portrait):
+    page = visit()
+    page.set_input_files("#files", portrait)
+    page.wait_for_selector(".face")
+    page.focus("button:has-text('Annotated PNG')")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    assert page.inner_text(":focus") == "Annotated PNG"
+    cameras(page)
+    live(page)
+    page.focus("#device")
+    page.select_option("#device", "two")
+    page.wait_for_function("() => streams.length === 2")
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.id") == "device"
+    page = visit(browser=launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
+    page.focus("#camera-start")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.evaluate("document.activeElement.id") == "camera-start"
+
+
+def test_a_file_that_has_changed_is_said_to_have(visit, portrait, tmp_path):
+    gone = tmp_path / "gone.jpg"
+    shutil.copy(portrait, gone)
+    page = visit()
+    page.wait_for_selector("#model dl")
+    page.route("**/v1/recognize?*", lambda route: (gone.write_bytes(b"another file"), route.fallback()))
+    page.set_input_files("#files", [portrait, gone])
+    assert "cannot open the file" in page.inner_text(".photo:nth-child(2) .state.bad")
+
+
+def test_a_photo_of_too_many_pixels_is_to_be_made_smaller(visit, tmp_path):
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((7100, 7100), np.uint8))
+    page = visit()
+    page.set_input_files("#files", tmp_path / "large.png")
+    assert "smaller" in page.inner_text(".photo .state.bad")
+
+
+def test_only_what_the_service_opens_is_offered_for_choosing(visit):
+    """So a phone turns its HEIC into JPEG, which it does not where HEIC may be chosen."""
+    kinds = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
+    assert visit().get_attribute("#files", "accept") == ",".join(f"image/{kind}" for kind in kinds)
+
+
+def test_the_timeline_is_sharp(visit):
+    page = visit(device_scale_factor=2)
+    live(page)
+    size = page.evaluate(
+        """() => { const c = document.getElementById("timeline");
+                   return [c.width, c.height, c.clientWidth, c.clientHeight]; }"""
+    )
+    assert size[:2] == [2 * size[2], 2 * size[3]]
+
+
+def test_the_last_faces_of_the_camera_follow_the_slider_too(visit):
+    page = visit()
+    live(page)
+    page.click("#camera-stop")
+    page.focus("#confidence")
+    page.keyboard.press("End")
+    assert page.inner_text("#camera-faces .face strong") == "uncertain"
+
+
+def test_a_photo_added_later_comes_into_sight(visit, portrait):
+    page = visit()
+    page.set_input_files("#files", [portrait] * 3)
+    page.wait_for_selector(".photo:nth-child(3) .face")
+    page.set_input_files("#files", portrait)
+    page.wait_for_selector(".photo:nth-child(4) .face")
+    page.wait_for_function(
+        """() => { const at = document.querySelector(".photo:nth-child(4)").getBoundingClientRect();
+                   return at.top > -5 && at.top < innerHeight / 2; }""",
+        timeout=5000,
+    )
+
+
+def test_a_picture_the_browser_shows_lying_has_no_square_in_the_wrong_place(visit, portrait, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    with image.open(portrait) as upright:
+        exif = upright.getexif()
+        exif[0x0112] = 6  # which Chromium does not look at in WebP
+        upright.crop((0, 0, 512, 400)).rotate(90, expand=True).save(tmp_path / "turned.webp", exif=exif)
+    page = visit()
+    page.set_input_files("#files", tmp_path / "turned.webp")
+    assert page.inner_text(".face strong") == "happy"
+    lying = page.evaluate(
+        "(() => { const i = document.querySelector('.frame img'); return i.naturalHeight > i.naturalWidth })()"
+    )
+    page.wait_for_timeout(200)
+    assert page.locator(".photo .boxes").is_hidden() == lying
+
+
+def test_pointing_at_a_square_or_its_card_marks_both(visit, portrait, tmp_path):
+    both = tmp_path / "both.png"
+    picture = cv2.imread(str(portrait))
+    cv2.imwrite(str(both), np.concatenate([picture, picture[:, ::-1]], axis=1))
+    page = visit()
+    page.set_input_files("#files", both)
+    page.wait_for_selector(".face:nth-child(2)")
+    for part in (".face", ".box"):
+        page.hover(f"{part}:nth-child(2)")
+        assert page.locator(".face.strong, .box.strong").count() == 2, part
+
+
+def test_a_busy_server_is_said_to_be_so_where_its_card_would_stand(visit):
+    page = visit()
+    refusal = '{"code": "too_many_requests", "error": "Expected at most 1 requests a minute."}'
+    page.route("**/v1/model", lambda route: route.fulfill(status=429, headers={"Retry-After": "7"}, body=refusal))
+    page.reload()
+    page.wait_for_selector("#model:has-text('Trying again in 7 seconds')", timeout=5000)
+
+
+def test_a_wide_camera_on_a_narrow_screen_is_as_high_as_its_picture(visit):
+    page = visit(width=260)  # as much too narrow for 4 : 3 as a small phone is for 16 : 9
+    live(page)
+    wide, high = page.evaluate(
+        "(() => { const v = document.getElementById('video'); return [v.clientWidth, v.clientHeight]; })()"
+    )
+    assert high == pytest.approx(wide * 480 / 640, abs=1)
 
 
 # ------------------------------------------------------------------------------------------------------ documentation

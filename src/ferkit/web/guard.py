@@ -205,8 +205,8 @@ def _complete(message: MutableMapping[str, Any], path: str, *, last: bool) -> No
     """Add the headers that all answers have."""
     present = {name.lower() for name, _ in message["headers"]}
     added = dict(HEADERS)
-    if path.startswith("/v1/"):
-        added["Cache-Control"] = "no-store"
+    # what a browser kept of the page is asked about first, or parts of two versions would meet after an update
+    added["Cache-Control"] = "no-store" if path.startswith("/v1/") else "no-cache"
     if last:
         added["Connection"] = "close"
     message["headers"] = [

@@ -173,6 +173,13 @@ def test_every_answer_forbids_what_a_page_should_not_do(client):
     assert client.get("/v1/model").headers["cache-control"] == "no-store"
 
 
+def test_a_browser_asks_before_it_uses_what_it_kept_of_the_page(client):
+    for path in ("/", "/page/app.js", "/docs"):
+        first = client.get(path)
+        assert first.headers["cache-control"] == "no-cache"
+        assert client.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code in {200, 304}
+
+
 # ----------------------------------------------------------------------------------------------------------- refusals
 
 

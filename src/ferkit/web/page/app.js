@@ -1,7 +1,7 @@
 // The page of `ferkit serve`: wires the parts together. No build step, nothing from elsewhere.
 
 import * as camera from "./camera.js";
-import { find, make } from "./dom.js";
+import { find, make, plural } from "./dom.js";
 import * as photos from "./photos.js";
 import { showModel } from "./model.js";
 import { request } from "./service.js";
@@ -28,7 +28,8 @@ function startConfidence() {
 async function loadModel(setLeast) {
   const place = find("model");
   try {
-    const card = await (await request("/v1/model")).json();
+    const waiting = (seconds) => place.replaceChildren(`The server is busy. Trying again in ${plural(seconds, "second")}.`);
+    const card = await (await request("/v1/model", { waiting })).json();
     find("class-count").textContent = NUMBERS[card.classes.length] ?? card.classes.length;
     photos.setLargest((card.limits?.body_bytes ?? Infinity) - 10_000); // the form around the picture takes a little
     camera.setClasses(card.classes);

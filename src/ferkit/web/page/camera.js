@@ -23,12 +23,14 @@ const cards = new Map();
 
 let least = 0;
 let session = null; // the camera that runs, or null
+let asked = 0; // times that a camera was asked for or stopped; only the last one counts
 let rows = []; // [seconds, track, ...] of everything since the start
 let classes = [];
 
 export function setLeast(value) {
   least = value;
   timeline.least = value;
+  for (const { face, update } of cards.values()) update(face, least);
 }
 
 export function setClasses(names) {
@@ -58,7 +60,9 @@ async function open(device) {
     complain("Browsers give the camera only to pages on https or on localhost. Open this page at such an address, or choose photos instead.");
     return;
   }
+  const had = document.activeElement === button;
   button.disabled = true;
+  const mine = (asked += 1);
   session?.end();
   let stream;
   try {
@@ -67,13 +71,16 @@ async function open(device) {
       video: { width: { ideal: WIDTH }, height: { ideal: 480 }, ...(device ? { deviceId: { exact: device } } : { facingMode: "user" }) },
     });
   } catch (error) {
+    if (mine !== asked) return;
     if (session) stop();
     complain(refusal(error));
     return;
   } finally {
     button.disabled = session !== null;
+    if (had && !button.disabled && document.activeElement === document.body) button.focus({ preventScroll: true });
   }
-  begin(stream);
+  if (mine === asked) begin(stream);
+  else for (const track of stream.getTracks()) track.stop(); // stopped, or another one chosen, while the browser asked
 }
 
 function refusal(error) {
@@ -93,8 +100,8 @@ function refusal(error) {
 }
 
 async function begin(stream) {
-  const fresh = find("camera").hidden || !rows.length || !session;
-  if (fresh) forget();
+  const changed = session !== null; // from one device to another
+  if (!changed || !rows.length) forget();
   video.srcObject = stream;
   const [track] = stream.getVideoTracks();
   const mirrored = track.getSettings().facingMode !== "environment";
@@ -108,8 +115,10 @@ async function begin(stream) {
   const mine = session;
   track.addEventListener("ended", () => { if (session === mine) stop("The camera was taken away. Connect it and start again."); });
   listDevices(track.getSettings().deviceId);
-  find("camera").scrollIntoView({ block: "start" });
-  find("camera-stop").focus();
+  if (!changed) {
+    find("camera").scrollIntoView({ block: "start" });
+    find("camera-stop").focus();
+  }
   say("Camera started.");
   try {
     await video.play();
@@ -125,6 +134,7 @@ async function listDevices(current) {
 }
 
 function stop(sentence = "") {
+  asked += 1;
   if (!session) return;
   session.end();
   session = null;
@@ -202,7 +212,7 @@ class Session {
   /** Sends a frame unless one is under way; answers call it again. */
   wake() {
     clearTimeout(this.timer);
-    if (this.ended || document.hidden || this.waiting) return;
+    if (this.ended || document.hidden || this.waiting || !this.socket) return;
     if (this.socket.readyState === WebSocket.CLOSED && !this.reconnecting) {
       this.connect();
       return;
@@ -287,7 +297,10 @@ class Session {
     this.waiting = 0;
     find("camera-boxes").replaceChildren();
     if (code === 4401) {
+      this.reconnecting = true; // or each return to this tab would open a stream, too
+      state("Waiting for the key.");
       await askForKey(this.why ?? "The API key is missing or wrong.");
+      this.reconnecting = false;
       this.connect();
       return;
     }
@@ -329,7 +342,9 @@ function showCards(faces) {
       cards.set(face.track, faceCard(`Face ${face.track}`));
       find("camera-faces").append(cards.get(face.track).element);
     }
-    cards.get(face.track).update(face, least);
+    const card = cards.get(face.track);
+    card.face = face;
+    card.update(face, least);
   }
 }
 

@@ -21,11 +21,12 @@ export function say(sentence) {
   requestAnimationFrame(() => { status.textContent = sentence; });
 }
 
-/** Shows a sentence about what went wrong; an empty one takes it away. */
+/** Shows a sentence about what went wrong, also to who has scrolled away; an empty one takes it away. */
 export function complain(sentence) {
   const problem = find("problem");
   problem.textContent = sentence;
   problem.hidden = !sentence;
+  if (sentence) problem.scrollIntoView({ block: "nearest" });
 }
 
 export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -54,7 +54,7 @@ class Photo {
     try {
       if (this.file.size > largest) throw new Refused(413, tooLarge(this.file.size));
       const answer = await request(`/v1/recognize?min_confidence=${least}`, {
-        form: this._form(),
+        form: await this._form(),
         signal: this.giveUp.signal,
         waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),
       });
@@ -63,8 +63,8 @@ class Photo {
       this.png.disabled = false;
       this.cards = this.answer.faces.map((_, index) => faceCard(this._titles()[index] ? `Face ${index + 1}` : "Face"));
       this.faces.replaceChildren(...this.cards.map((card) => card.element));
-      this._pairUp();
       this.show();
+      this._pairUp();
     } catch (error) {
       if (error.name === "AbortError") return;
       this.state = "failed";
@@ -106,15 +106,24 @@ class Photo {
   }
 
   async savePng() {
-    this.png.disabled = true;
+    if (this.drawing) return; // not disabled meanwhile: that would take the focus from a keyboard
+    this.drawing = true;
+    this._note("Drawing …", "busy");
     try {
-      const answer = await request(`/v1/recognize/annotated?min_confidence=${least}`, { form: this._form(), signal: this.giveUp.signal });
+      const answer = await request(`/v1/recognize/annotated?min_confidence=${least}`, {
+        form: await this._form(),
+        signal: this.giveUp.signal,
+        waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),
+      });
       download(await answer.blob(), `${stem(this.name)}-annotated.png`);
+      this.show();
       say("Annotated picture downloaded.");
     } catch (error) {
-      if (error.name !== "AbortError") complain(`${this.name}: ${error.message}`);
+      if (error.name === "AbortError") return;
+      this._note(error instanceof Refused ? error.message : unexpected(error), "bad");
+      say(this.note.textContent);
     } finally {
-      this.png.disabled = false;
+      this.drawing = false;
     }
   }
 
@@ -128,12 +137,21 @@ class Photo {
   }
 
   _draw() {
-    if (this.answer) drawBoxes(this.layer, this.answer, least, { titles: this._titles() });
+    if (!this.answer) return;
+    const { naturalWidth: wide, naturalHeight: high } = this.image;
+    this.layer.hidden = (wide - high) * (this.answer.width - this.answer.height) < 0; // this browser shows it lying: WebP with EXIF
+    drawBoxes(this.layer, this.answer, least, { titles: this._titles() });
   }
 
-  _form() {
+  async _form() {
+    let content;
+    try {
+      content = await this.file.arrayBuffer(); // a request that finds no file fails as one does whose server is gone
+    } catch {
+      throw new Refused(0, "This browser cannot open the file: it is a folder, or was moved or changed after it was chosen. Add it again.");
+    }
     const form = new FormData();
-    form.append("images", this.file, this.name);
+    form.append("images", new Blob([content], { type: this.file.type }), this.name);
     return form;
   }
 
@@ -154,8 +172,10 @@ class Photo {
         element.classList.toggle("strong", strong);
         this.layer.children[index]?.classList.toggle("strong", strong);
       };
-      element.addEventListener("pointerenter", () => both(true));
-      element.addEventListener("pointerleave", () => both(false));
+      for (const each of [element, this.layer.children[index]]) {
+        each.addEventListener("pointerenter", () => both(true));
+        each.addEventListener("pointerleave", () => both(false));
+      }
     });
   }
 }
@@ -168,13 +188,14 @@ const unexpected = (error) => `Something went wrong in this page (${error.messag
 export function addPhotos(files, pasted = false) {
   if (!files.length) return;
   complain("");
+  const before = photos.length;
   for (const file of files) {
     const photo = new Photo(file, pasted ? pastedName(file) : file.name);
     photos.push(photo);
     list.append(photo.element);
   }
   section.hidden = false;
-  section.scrollIntoView({ block: "start" });
+  (before ? photos[before].element : section).scrollIntoView({ block: "start" });
   run();
 }
 

@@ -22,7 +22,8 @@ export class Refused extends Error {
 function next(status) {
   if (status === 408) return "Try again, or choose a smaller photo.";
   if (status === 413) return "Choose a smaller photo, or make this one smaller.";
-  if (status === 415 || status === 422) return "Save it as JPEG or PNG and add it again.";
+  if (status === 415) return "Save it as JPEG or PNG and add it again.";
+  if (status === 422) return "Save it anew as JPEG or PNG, smaller if it is too large, and add it again.";
   if (status === 429 || status === 503) return "Wait a little, then try again.";
   if (status >= 500) return "Try again; if it stays like this, tell whoever runs this server.";
   return "";

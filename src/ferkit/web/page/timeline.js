@@ -63,7 +63,7 @@ export class Timeline {
     const ratio = devicePixelRatio || 1;
     const width = canvas.clientWidth;
     if (!width) return;
-    canvas.style.height = `${height}px`;
+    canvas.style.height = `${height + canvas.offsetHeight - canvas.clientHeight}px`; // and its borders
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
