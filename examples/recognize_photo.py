@@ -10,6 +10,8 @@ from ferkit import Recognizer
 from ferkit.inference.annotate import write_annotated
 from ferkit.inference.images import read_image
 
+if len(sys.argv) not in (3, 4):
+    sys.exit("usage: python examples/recognize_photo.py PHOTO COPY [NETWORK]")
 photo, copy, *network = sys.argv[1:]
 
 recognizer = Recognizer(*network, min_confidence=0.4)

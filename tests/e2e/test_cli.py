@@ -443,6 +443,7 @@ def test_results_take_up_a_run_render_it_and_notice_stale_pages(ferkit, trained,
     assert "rows have a run" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "README.md").read_text().endswith("rest\n")
     assert ferkit("results", "--check")[0] == 0
+    assert ferkit("results", "--check", "--add", "runs/mine")[0] == 2
     (tmp_path / "docs/results/table-1.md").write_text("typed by hand")
     code, _, err = ferkit("results", "--check")
     assert code == 1

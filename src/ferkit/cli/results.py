@@ -20,6 +20,8 @@ def results(
     ),
 ) -> None:
     """Render the pages of the report's tables, reported beside measured, from results/*.json."""
+    if check and add:
+        raise typer.BadParameter("--check writes nothing, and --add does")
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
     from ferkit.inference.weights import DEFAULT
