@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,6 +159,7 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
     from ferkit.web.settings import to_environment
 
     to_environment(settings)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # raised again by uvicorn in the end: to systemd a clean one
     config = uvicorn.Config(
         "ferkit.web.app:create_app",
         factory=True,
