@@ -15,7 +15,7 @@ from ferkit.training.recipe import Recipe
 BASE = Recipe(
     model="layers", options={"depth": 4}, optimizer="adam", lr=0.01, batch_size=16, epochs=1, augmentation="none"
 )
-SLOW = replace(BASE, epochs=18)
+SLOW = replace(BASE, epochs=36)
 
 
 def table(name, **recipes):

@@ -14,8 +14,8 @@ import pytest
 
 from conftest import make_data, write_csv
 
-SETTINGS = ("--recipe", "layers", "--set", "epochs=8", "--set", "batch_size=16", "--set", "optimizer=adam")
-KILLS = 4
+SETTINGS = ("--recipe", "layers", "--set", "epochs=6", "--set", "batch_size=16", "--set", "optimizer=adam")
+KILLS = 3
 
 
 def command(csv, out, *options):

@@ -199,4 +199,4 @@ def test_ray_starts_a_run_again_when_its_worker_is_killed(tmp_path, start):
     logs = [path.read_text() for path in tmp_path.glob("runs/*/log.txt")]
     assert sum("going on after epoch" in log for log in logs) == 1
     for path in tmp_path.glob("results/**/seed-*.json"):
-        assert len(json.loads(path.read_text())["epochs"]) == 18
+        assert len(json.loads(path.read_text())["epochs"]) == 36
