@@ -18,7 +18,7 @@ demo: .venv-demo/.complete  ## recognise the faces in two portraits and write an
 train: $(STAMP)  ## train a network, evaluate it and write its report page; goes on where it stopped
 	$(BIN)/ferkit train --data "$(DATA)" --recipe "$(RECIPE)" --out "$(OUT)" --resume
 
-test: $(STAMP)  ## all tests, several side by side; those on the real data need FER2013_CSV=path/to/fer2013.csv
+test: $(STAMP)  ## all tests, a process a core; those on the real data need FER2013_CSV=path/to/fer2013.csv
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal -m "not browser and not alone"
 	$(BIN)/python -m pytest -m alone
 

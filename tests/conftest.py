@@ -12,11 +12,6 @@ import pytest
 from ferkit.data import Faces, Fer2013
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are cores: tests of processes often wait."""
-    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(autouse=True)
 def cache_home(tmp_path, monkeypatch) -> Path:
     """Keep the user's cache folder out of the tests."""
