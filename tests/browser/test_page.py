@@ -483,7 +483,7 @@ def test_a_tab_that_is_hidden_while_the_camera_starts_goes_on_afterwards(visit):
     page.wait_for_function("() => document.getElementById('video').srcObject")
     page.evaluate(HIDE, True)
     page.evaluate(HIDE, False)
-    page.wait_for_selector("#camera-faces .face", timeout=20_000)
+    assert page.wait_for_selector("#camera-faces .face", timeout=20_000)
 
 
 def test_the_camera_opens_one_stream_once_it_has_the_key_wherever_that_was_looked_up(visit, tmp_path):
@@ -516,7 +516,7 @@ def test_what_goes_wrong_is_said_where_it_is_seen(visit, portrait):
     last.locator(".state.bad:has-text('cannot be reached')").wait_for()
     page.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
     page.evaluate("document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true }))")
-    page.wait_for_function(
+    assert page.wait_for_function(
         """() => { const at = document.getElementById("problem").getBoundingClientRect();
                    return at.height && at.top >= 0 && at.bottom <= innerHeight; }""",
         timeout=5000,
@@ -594,7 +594,7 @@ def test_a_photo_added_later_comes_into_sight(visit, portrait):
     page.wait_for_selector(".photo:nth-child(3) .face")
     page.set_input_files("#files", portrait)
     page.wait_for_selector(".photo:nth-child(4) .face")
-    page.wait_for_function(
+    assert page.wait_for_function(
         """() => { const at = document.querySelector(".photo:nth-child(4)").getBoundingClientRect();
                    return at.top > -5 && at.top < innerHeight / 2; }""",
         timeout=5000,
@@ -634,7 +634,7 @@ def test_a_busy_server_is_said_to_be_so_where_its_card_would_stand(visit):
     refusal = '{"code": "too_many_requests", "error": "Expected at most 1 requests a minute."}'
     page.route("**/v1/model", lambda route: route.fulfill(status=429, headers={"Retry-After": "7"}, body=refusal))
     page.reload()
-    page.wait_for_selector("#model:has-text('Trying again in 7 seconds')", timeout=5000)
+    assert page.wait_for_selector("#model:has-text('Trying again in 7 seconds')", timeout=5000)
 
 
 def test_a_wide_camera_on_a_narrow_screen_is_as_high_as_its_picture(visit):
