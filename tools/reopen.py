@@ -8,7 +8,8 @@ Expected: the printed accuracy on PublicTest is that of the file's card, to a fe
 A batch norm is put back behind each convolution: with the mean and variance its input has on Training faces, and the
 scale and shift that undo them, so the network as a whole stays the function it was. The folder goes by the name of the
 network the file was exported from, so runs that begin with it or learn from it find their row. What its result says of
-each split is measured here. `ferkit evaluate`, `export` and `explain` read it; it has no page and no place in a table.
+the validation split is measured here; the test split, which was read for the file's card, is left alone. `ferkit
+evaluate`, `export` and `explain` read it; it has no page and no place in a table.
 """
 
 import argparse
@@ -122,7 +123,7 @@ def main() -> None:
     folder.check(recipe, resume=False)
     folder.prepare(recipe)
     save_weights(folder.weights, model, {"recipe": recipe.to_dict(), "epoch": 0})
-    evaluation, log_probs = evaluate_splits(model, recipe, data)
+    evaluation, log_probs = evaluate_splits(model, recipe, data.without(recipe.protocol.test))
     folder.write_predictions(log_probs)
     result = {
         "schema": SCHEMA,

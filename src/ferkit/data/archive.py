@@ -20,7 +20,6 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second: without a member
 _DAMAGED = (
     gzip.BadGzipFile,
     zipfile.BadZipFile,
-    NotImplementedError,  # zipfile's word for a version of the format above any there is
     tarfile.TarError,
     EOFError,
     zlib.error,
@@ -43,12 +42,19 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
                 with gzip.open(raw) as unpacked:
                     yield from _tar_member_or(unpacked, path)
             elif magic in _ZIP:
-                with zipfile.ZipFile(raw) as archive, _open_member(archive, path) as member:
+                with _open_zip(raw) as archive, _open_member(archive, path) as member:
                     yield member
             else:
                 yield raw
     except _DAMAGED as error:
         raise DataError(f"{path}: the archive is damaged ({error})") from None
+
+
+def _open_zip(raw: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(raw)
+    except RuntimeError as error:  # says that it is of a version of the format above any there is
+        raise zipfile.BadZipFile(str(error)) from None
 
 
 def _tar_member_or(unpacked: gzip.GzipFile, path: Path) -> Iterator[IO[bytes]]:
