@@ -14,17 +14,13 @@ import pytest
 
 from conftest import make_data, write_csv
 
-SETTINGS = ("--recipe", "layers", "--set", "epochs=6", "--set", "batch_size=16", "--set", "optimizer=adam")
+SETTINGS = ("--recipe", "layers", "--set", "epochs=8", "--set", "batch_size=16", "--set", "optimizer=adam")
 KILLS = 3
-
-
-def command(csv, out, *options):
-    return [sys.executable, "-m", "ferkit", "train", "--data", csv, "--out", out, "--save-seconds", "0.05", *options]
 
 
 def start(csv, out, *options):
     return subprocess.Popen(
-        command(csv, out, *SETTINGS, *options),
+        [sys.executable, "-m", "ferkit", "train", "--data", csv, "--out", out, "--save-seconds", "0.05", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -56,7 +52,7 @@ def csv(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, csv):
     out = tmp_path_factory.mktemp("unbroken") / "out"
-    process = start(csv, out)
+    process = start(csv, out, *SETTINGS)
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
     return numbers(out)
@@ -67,7 +63,7 @@ def test_killed_at_random_points_a_run_ends_with_the_same_numbers(tmp_path, csv,
     out, delays = tmp_path / "out", random.Random(time.time_ns())
     killed = 0
     while killed < KILLS:
-        process = start(csv, out, "--resume")
+        process = start(csv, out, *SETTINGS, "--resume")
         wait_for_a_new_checkpoint(process, out)
         time.sleep(delays.uniform(0, 0.3))
         if process.poll() is not None:
@@ -75,7 +71,7 @@ def test_killed_at_random_points_a_run_ends_with_the_same_numbers(tmp_path, csv,
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         killed += 1
-    process = start(csv, out, "--resume")
+    process = start(csv, out, *SETTINGS, "--resume")
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
     assert killed >= 1
@@ -84,24 +80,24 @@ def test_killed_at_random_points_a_run_ends_with_the_same_numbers(tmp_path, csv,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("send", "number", "code"),
-    [
-        pytest.param(os.kill, signal.SIGINT, 130, id="sigint"),
-        pytest.param(os.kill, signal.SIGTERM, 143, id="sigterm"),
-        pytest.param(os.killpg, signal.SIGINT, 130, id="ctrl-c reaches the helpers too"),
-        pytest.param(os.killpg, signal.SIGTERM, 143, id="so does the sigterm of timeout and of schedulers"),
-    ],
-)
-def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_does(tmp_path, csv, unbroken, send, number, code):
+def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_does(tmp_path, csv, unbroken):
     out = tmp_path / "out"
-    process = start(csv, out, "--workers", "1")
-    wait_for_a_new_checkpoint(process, out)
-    send(process.pid, number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code, errors.decode()
-    assert f"go on with: ferkit train --resume --data {csv} --out {out}" in errors.decode()
-    assert "Traceback" not in errors.decode()
-    resumed = subprocess.run(command(csv, out, "--resume"), capture_output=True, check=False, timeout=600)
-    assert resumed.returncode == 0, resumed.stderr.decode()
+    settings = (*SETTINGS, "--workers", "1")
+    for send, number, code in (
+        (os.kill, signal.SIGINT, 130),
+        (os.kill, signal.SIGTERM, 143),
+        (os.killpg, signal.SIGINT, 130),  # Ctrl-C reaches the helpers too
+        (os.killpg, signal.SIGTERM, 143),  # so does the SIGTERM of timeout and of schedulers
+    ):
+        process = start(csv, out, *settings)
+        wait_for_a_new_checkpoint(process, out)
+        send(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors.decode()
+        assert f"go on with: ferkit train --resume --data {csv} --out {out}" in errors.decode()
+        assert "Traceback" not in errors.decode()
+        settings = ("--resume",)
+    process = start(csv, out, *settings)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors.decode()
     assert numbers(out) == unbroken

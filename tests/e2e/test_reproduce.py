@@ -26,22 +26,33 @@ def csv(tmp_path_factory) -> Path:
     return write_csv(tmp_path_factory.mktemp("data") / "fer2013.csv", make_data(training=96, tests=20))
 
 
+def begin(folder, csv, *arguments):
+    """Start the runner in ``folder``."""
+    command = [sys.executable, SCRIPT, *arguments, "--data", csv, "--results", "results", "--runs", "runs"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([str(part) for part in command], cwd=folder, **pipes)
+
+
 @pytest.fixture
 def start(tmp_path, csv):
     """Return a function that starts the runner in this test's folder."""
     begun = []
 
-    def begin(*arguments):
-        command = [sys.executable, SCRIPT, *arguments, "--data", csv, "--results", "results", "--runs", "runs"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen([str(part) for part in command], cwd=tmp_path, **pipes)
-        begun.append(process)
-        return process
+    def start(*arguments):
+        begun.append(begin(tmp_path, csv, *arguments))
+        return begun[-1]
 
-    yield begin
+    yield start
     for process in begun:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory, csv):
+    """Return the folder of four tables that share rows, one of which cannot be trained, and how the runner ended."""
+    folder = tmp_path_factory.mktemp("several")
+    return folder, *end(begin(folder, csv, "pair", "again", "broken", "ways", "--jobs", 2))
 
 
 def end(process):
@@ -85,31 +96,35 @@ def children(folder):
     return [(pid, parent) for pid, parent in found if parent not in pids]  # without the loaders of a run
 
 
-def test_two_side_by_side_a_shared_row_runs_once_and_nothing_runs_again(tmp_path, start):
-    code, out, err = end(start("pair", "again", "--jobs", 2))
-    assert code == 0, err
-    assert "2 runs, 0 done, 2 to go" in out
-    assert "pair, again" in out
-    assert re.search(r"done 2/2: pair, \w+, seed 0: accuracy validation [\d.]+ %, test [\d.]+ %", err)
-    assert results(tmp_path) == ["pair/base/seed-0.json", "pair/longer/seed-0.json"]
-    kept = tmp_path / "elsewhere"
-    shutil.move(tmp_path / "results", kept)
-    shutil.rmtree(tmp_path / "runs")
-    shutil.copytree(kept, tmp_path / "results" / "from-another-machine")
+def test_two_side_by_side_a_shared_row_runs_once(several):
+    folder, _, out, err = several
+    assert "4 runs, 0 done, 4 to go" in out
+    assert "pair, again, broken" in out
+    assert len(re.findall("^begins: ", err, re.MULTILINE)) == 4
+    assert re.search(r"done \d/4: pair, Longer, seed 0: accuracy validation [\d.]+ %, test [\d.]+ %", err)
+    assert results(folder) == ["pair/base/seed-0.json", "pair/longer/seed-0.json", "ways/base/seed-0.json"]
+
+
+def test_a_failing_row_leaves_the_others_alone_and_is_told_at_the_end(several):
+    _, code, _, err = several
+    assert code == 1
+    last = err.splitlines()[-2:]
+    assert last[0].startswith("failed: broken, Explodes, seed 0: the loss is ")
+    assert last[1].startswith("1 of 4 runs are left; go on with: ferkit pair again broken ways")
+
+
+def test_runs_that_choose_have_no_test_result(several):
+    result = json.loads((several[0] / "results/ways/base/seed-0.json").read_text())
+    assert set(result["evaluation"]) == {"validation"}
+
+
+def test_where_results_were_copied_to_nothing_runs_again(several, tmp_path, start):
+    shutil.copytree(several[0] / "results", tmp_path / "results" / "from-another-machine")
     code, out, err = end(start("pair", "again"))
     assert code == 0
     assert "2 runs, 2 done, 0 to go" in out
     assert "begins" not in err
     assert not list(tmp_path.glob("runs/*/result.json"))
-
-
-def test_a_failing_row_leaves_the_others_alone_and_is_told_at_the_end(tmp_path, start):
-    code, _, err = end(start("broken"))
-    assert code == 1
-    assert results(tmp_path) == ["pair/base/seed-0.json"]
-    last = err.splitlines()[-2:]
-    assert last[0].startswith("failed: broken, Explodes, seed 0: the loss is ")
-    assert last[1].startswith("1 of 2 runs are left; go on with: ferkit broken")
 
 
 def test_whatever_is_killed_the_next_call_goes_on_where_it_stopped(tmp_path, start):
@@ -145,7 +160,7 @@ def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
     assert "stopped (SIGTERM): 2 of 2 runs are left; go on with: ferkit slow" in err
     assert not children(tmp_path)
     began = time.monotonic()
-    code, out, err = end(start("slow", "--max-minutes", 0.4))
+    code, out, err = end(start("slow", "--max-minutes", 0.25))
     assert code == 0
     assert time.monotonic() - began < 90
     assert "stopped (the time is up)" in err or "every run is done" in out  # on a very fast machine
@@ -174,12 +189,6 @@ def test_a_student_is_trained_once_its_teachers_are_and_then_they_are_measured_t
     assert "measured together: results/taught/both/ensemble.json" in out
     code, out, err = end(start("taught", "--seeds", 2))
     assert (code, "begins" in err, "measured" in out) == (0, False, False)
-
-
-def test_runs_that_choose_have_no_test_result(tmp_path, start):
-    assert end(start("ways"))[0] == 0
-    result = json.loads((tmp_path / "results/ways/base/seed-0.json").read_text())
-    assert set(result["evaluation"]) == {"validation"}
 
 
 def test_an_unknown_target_gets_its_near_match(ferkit, csv):

@@ -1,5 +1,6 @@
 """``ferkit serve`` as a process: starting, stopping, slow clients, killed workers, silence."""
 
+import http.client
 import json
 import os
 import signal
@@ -175,7 +176,7 @@ def test_a_killed_worker_takes_no_more_than_its_own_requests_with_it(network):
                     os.kill(int(workers[0]), signal.SIGKILL)
                 try:
                     service.recognize()
-                except (urllib.error.URLError, ConnectionError) as error:
+                except (urllib.error.URLError, ConnectionError, http.client.IncompleteRead) as error:
                     with lock:
                         lost.append(error)
 

@@ -1,7 +1,6 @@
 """Several processes (DDP over gloo) do what one does."""
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -9,37 +8,39 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
+from two_processes import BACKENDS, train
+
+SCRIPT = Path(__file__).parents[1] / "two_processes.py"
 
 
 def run(*arguments):
-    environment = {**os.environ, "PYTHONPATH": f"{SCRIPT.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
-        env=environment,
     )
     assert done.returncode == 0, done.stderr
     return done
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["albumentations", "batched"])
-def test_two_processes_reach_the_weights_and_metrics_of_one(tmp_path, backend):
-    ends = {}
-    for processes in (1, 2):
-        run(SCRIPT, processes, tmp_path / f"{processes}.pt", backend)
-        ends[processes] = torch.load(tmp_path / f"{processes}.pt", weights_only=True)
-    assert ends[2]["backend"] == "DDPStrategy"
-    for name, weights in ends[1]["model"].items():
-        torch.testing.assert_close(ends[2]["model"][name], weights, rtol=1e-4, atol=1e-6)
-    for one, two in zip(ends[1]["epochs"], ends[2]["epochs"], strict=True):
-        for side in ("train", "valid"):
-            assert two[side] == pytest.approx(one[side], rel=1e-4)
+def test_two_processes_reach_the_weights_and_metrics_of_one(tmp_path):
+    run(SCRIPT, tmp_path / "two.pt")
+    two = torch.load(tmp_path / "two.pt", weights_only=True)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    fabric.launch()
+    for backend in BACKENDS:
+        one = train(fabric, backend)
+        assert two[backend]["strategy"] == "DDPStrategy"
+        for name, weights in one["model"].items():
+            torch.testing.assert_close(two[backend]["model"][name], weights, rtol=1e-4, atol=1e-6)
+        for alone, shared in zip(one["epochs"], two[backend]["epochs"], strict=True):
+            for side in ("train", "valid"):
+                assert shared[side] == pytest.approx(alone[side], rel=1e-4)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-"""Trains a network without batch norm, in as many processes as asked; run by test_two_processes.py.
+"""Trains a network without batch norm in two processes, once with each backend of augmentation.
 
-python two_processes.py PROCESSES OUT BACKEND
+python two_processes.py OUT
 """
 
 import sys
@@ -15,10 +15,11 @@ from ferkit.training.loop import fit
 from ferkit.training.recipe import Recipe
 from ferkit.training.state import Epoch, new_state
 
+BACKENDS = ("albumentations", "batched")
 
-def main() -> None:
-    """Train and write weights and metrics."""
-    processes, out, backend = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+def train(fabric, backend):
+    """Return the weights and what each epoch measured."""
     recipe = Recipe(
         model="layers",
         optimizer="sgd",
@@ -29,10 +30,6 @@ def main() -> None:
         device="cpu",
         augment_backend=backend,
     )
-    fabric = Fabric(
-        accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto", precision="32-true"
-    )
-    fabric.launch()
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 15 * 15, 7), nn.LogSoftmax(1)
@@ -44,11 +41,12 @@ def main() -> None:
     steps = steps_per_epoch(len(train), recipe.batch_size, fabric.world_size)
     state = new_state(recipe, steps, fabric.device, model)
     epochs = [event.to_dict() for event in fit(fabric, state, recipe, train, valid) if isinstance(event, Epoch)]
-    if fabric.is_global_zero:
-        torch.save(
-            {"model": state.model.state_dict(), "epochs": epochs, "backend": fabric.strategy.__class__.__name__}, out
-        )
+    return {"model": state.model.state_dict(), "epochs": epochs, "strategy": type(fabric.strategy).__name__}
 
 
 if __name__ == "__main__":
-    main()
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp", precision="32-true")
+    fabric.launch()
+    ends = {backend: train(fabric, backend) for backend in BACKENDS}
+    if fabric.is_global_zero:
+        torch.save(ends, sys.argv[1])
