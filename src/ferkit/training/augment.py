@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ferkit.training.augment_camera import draw_pictures, take_pictures
 from ferkit.training.augment_faces import augment_faces, draw_faces
 
-AUGMENTATIONS = ("report", "faces", "none")
+AUGMENTATIONS = ("report", "faces", "camera", "none")
 """What a recipe may name."""
 
 
@@ -27,17 +28,23 @@ def build_augmentation(name: str, seed: int) -> Augment:
         from ferkit.training.augment_report import REPORT, SeededPipeline  # its import takes most of a second
 
         return SeededPipeline(REPORT, seed)
-    return OneFace(seed)
+    return OneFace(seed, camera=name == "camera")
 
 
 class OneFace:
-    """:mod:`ferkit.training.augment_faces` for one face at a time; many at once cost a fraction of it."""
+    """:mod:`ferkit.training.augment_faces` for one face at a time; many at once cost a fraction of it.
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    With ``camera``, :mod:`ferkit.training.augment_camera` too.
+    """
+
+    def __init__(self, seed: int, *, camera: bool) -> None:
+        self._seed, self._camera = seed, camera
 
     def __call__(self, image: NDArray[np.uint8], *, epoch: int, sample: int) -> NDArray[np.uint8]:
         """Return a changed copy of ``image``; see :class:`Augment`."""
-        fields = draw_faces(self._seed, torch.tensor([epoch]), torch.tensor([sample]))
-        changed: NDArray[np.uint8] = augment_faces(torch.tensor(image[None]), fields)[0].numpy()
-        return changed
+        what = self._seed, torch.tensor([epoch]), torch.tensor([sample])
+        changed = augment_faces(torch.tensor(image[None]), draw_faces(*what))
+        if self._camera:
+            changed = take_pictures(changed, draw_pictures(*what))
+        face: NDArray[np.uint8] = changed[0].numpy()
+        return face

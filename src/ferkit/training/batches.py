@@ -24,6 +24,7 @@ from ferkit.data.faces import Faces
 from ferkit.labels import NUM_CLASSES
 from ferkit.training.augment import Augment, build_augmentation
 from ferkit.training.augment_batched import Draws, augment_batch, draw
+from ferkit.training.augment_camera import draw_pictures, take_pictures
 from ferkit.training.augment_faces import augment_faces, draw_faces
 from ferkit.training.recipe import Recipe
 
@@ -141,9 +142,11 @@ def resident_batches(dataset: TrainingBatches, start: int, device: torch.device)
         there = send(rows, device)
         images = images_NHW[there]
         epochs = torch.tensor([epoch for epoch, _, _ in parts]).repeat_interleave(torch.tensor(sizes))
-        if dataset.recipe.augmentation == "faces":
+        if dataset.recipe.augmentation in {"faces", "camera"}:
             fields = draw_faces(dataset.recipe.seed, epochs, rows, dataset.recipe.mirror)
             images = augment_faces(images, send(fields, device))
+        if dataset.recipe.augmentation == "camera":
+            images = take_pictures(images, send(draw_pictures(dataset.recipe.seed, epochs, rows), device))
         if dataset.recipe.augmentation == "report":
             draws = draw(dataset.recipe.seed, epochs, rows)
             images = augment_batch(images, Draws(*(send(part, device) for part in draws)))

@@ -57,7 +57,7 @@ def choose_augment_backend(recipe: Recipe, device: str) -> str:
 
     A GPU would wait for what processes beside it prepare; a CPU's runs stay those that were published.
     """
-    if recipe.augmentation == "faces":
+    if recipe.augmentation in {"faces", "camera"}:
         return "batched"
     if recipe.augment_backend != "auto":
         return recipe.augment_backend

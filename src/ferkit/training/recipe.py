@@ -161,17 +161,19 @@ class Recipe:
     epochs: Annotated[int, Field(strict=True, ge=1, description="passes over Training")] = 10
 
     augmentation: Annotated[
-        Literal["report", "faces", "none"],
+        Literal["report", "faces", "camera", "none"],
         Field(
             description="random changes of the Training faces; report: its five transforms; faces: shift, size, small "
-            "rotation, mirror image, light and a covered part, batched only"
+            "rotation, mirror image, light and a covered part, batched only; camera: those, and of half of the faces "
+            "little light, blur, noise and JPEG"
         ),
     ] = "report"
 
     mirror: Annotated[
         Literal["random", "alternating"],
         Field(
-            description="when augmentation faces mirrors a face: by chance, or every other epoch, half of them in each"
+            description="when augmentation faces or camera mirrors a face: by chance, or every other epoch, half of "
+            "them in each"
         ),
     ] = "random"
 
@@ -214,10 +216,15 @@ class Recipe:
 
     @pydantic.model_validator(mode="after")
     def _faces_are_batched(self) -> "Recipe":
-        if self.augmentation == "faces" and self.augment_backend == "albumentations":
-            raise ValueError("augmentation faces has no Albumentations backend; leave augment_backend at auto")
-        if self.mirror == "alternating" and self.augmentation != "faces":
-            raise ValueError(f"mirror alternating belongs to augmentation faces, got augmentation {self.augmentation}")
+        ours = self.augmentation in {"faces", "camera"}
+        if ours and self.augment_backend == "albumentations":
+            raise ValueError(
+                f"augmentation {self.augmentation} has no Albumentations backend; leave augment_backend at auto"
+            )
+        if self.mirror == "alternating" and not ours:
+            raise ValueError(
+                f"mirror alternating belongs to augmentation faces or camera, got augmentation {self.augmentation}"
+            )
         return self
 
     @pydantic.model_validator(mode="after")

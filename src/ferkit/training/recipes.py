@@ -41,6 +41,7 @@ TEACHER = Recipe(
 COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
 COMPACT_2 = replace(COMPACT, lr=0.05, epochs=90)
 COMPACT_3 = replace(COMPACT, lr=0.04, epochs=23, distill=0.6)
+COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=12, augmentation="camera")
 
 CHAMPION = replace(
     TEACHER,
@@ -76,6 +77,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "the network that ferkit recognises with: begins with compact-2 (--init RUN), learns from it and teacher "
         "(--teacher RUN); an hour or two on a CPU",
         COMPACT_3,
+    ),
+    "compact-4": (
+        "compact-3 once more (--init RUN), on faces as poor cameras see them, taught by it and teacher (--teacher RUN); "
+        "an hour on a CPU",
+        COMPACT_4,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
     "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; for a GPU", ENSEMBLE),
