@@ -79,8 +79,8 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_3,
     ),
     "compact-4": (
-        "compact-3 once more (--init RUN), on faces as poor cameras see them, taught by it and teacher (--teacher RUN); "
-        "an hour on a CPU",
+        "compact-3 once more (--init RUN), on faces as poor cameras see them, taught by it and teacher "
+        "(--teacher RUN); an hour on a CPU",
         COMPACT_4,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
