@@ -329,6 +329,7 @@ class _Run:
         with exact_float32():
             evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
         folder.write_predictions(log_probs)
+        splits = {part["split"] for part in evaluation.values()}
         result = {
             "schema": SCHEMA,
             "key": recipe.key(),
@@ -340,7 +341,11 @@ class _Run:
             "best_epoch": best.number,
             "evaluation": evaluation,
             "epochs": [epoch.to_dict() for epoch in self.state.history],
-            "data": {"md5": self.data.md5, "training": len(self.train)},
+            "data": {
+                "md5": self.data.md5,
+                "training": len(self.train),
+                "faces_sha256": {s: faces_digest(self.data.split(Split(s))) for s in splits},
+            },
             "precision": self.precision,
             "augment_backend": self.backend,
             "compiled": self.compiled,
