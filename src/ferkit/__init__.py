@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 __all__ = ["Face", "Recognizer", "__version__"]
 
 
+def __dir__() -> list[str]:
+    """List them for a prompt that completes names, and for ``help``."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     """Look up what takes time to import when it is asked for, so that the rest of ferkit starts without it."""
     if name in {"Face", "Recognizer"}:

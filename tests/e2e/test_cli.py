@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from conftest import exit_code, make_data, write_csv
+from ferkit.data import Faces
 from ferkit.models import model_names
 from ferkit.training.run import Stopped
 from networks import SEVEN_BITS, largest_weight
@@ -126,8 +128,19 @@ def test_evaluate_prints_the_table_and_draws_the_matrix(ferkit, trained):
     assert (run / "confusion-PublicTest.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_on_other_data_prints_the_numbers_and_writes_nothing(ferkit, trained, tmp_path):
-    csv = write_csv(tmp_path / "other.csv", make_data(training=64, tests=20, seed=1))
+def negative(data):
+    return replace(data, faces=Faces(255 - data.faces.images, data.faces.labels))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(make_data(training=64, tests=20, seed=1), id="fewer faces"),
+        pytest.param(negative(make_data(training=64, tests=30)), id="other pixels"),
+    ],
+)
+def test_evaluate_on_other_data_prints_the_numbers_and_writes_nothing(ferkit, trained, tmp_path, other):
+    csv = write_csv(tmp_path / "other.csv", other)
     run = shutil.copytree(trained[1], tmp_path / "run")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     code, out, err = ferkit("evaluate", run, "--data", csv)

@@ -88,6 +88,7 @@ def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_does(tmp_path, csv, unb
         (os.kill, signal.SIGTERM, 143),
         (os.killpg, signal.SIGINT, 130),  # Ctrl-C reaches the helpers too
         (os.killpg, signal.SIGTERM, 143),  # so does the SIGTERM of timeout and of schedulers
+        (os.killpg, signal.SIGHUP, 129),  # and the SIGHUP of a terminal that is closed
     ):
         process = start(csv, out, *settings)
         wait_for_a_new_checkpoint(process, out)

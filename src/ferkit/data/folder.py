@@ -23,21 +23,30 @@ _CLASSES |= {"anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "sadness"
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Return the picture files of the folder form, sorted; the order of the faces.
+    """Return the picture files of the folder form, sorted; the order of the faces. What is hidden is passed over.
 
     Raises:
-        DataError: ``folder`` has no ``train`` folder with pictures.
+        DataError: ``folder`` has no ``train`` folder with pictures, or a picture is a link to nothing.
+        OSError: A folder cannot be read.
     """
-    halves = [half for half in folder.iterdir() if half.name.lower() in {"train", "test"}]
-    pictures = sorted(p for half in halves for p in half.glob("*/*") if _is_picture(p))
+    halves = [half for half in _folders(folder) if half.name.lower() in {"train", "test"}]
+    pictures = sorted(p for half in halves for named in _folders(half) for p in named.iterdir() if _is_picture(p))
     if not any(p.parent.parent.name.lower() == "train" for p in pictures):
         got = ", ".join(sorted(child.name for child in folder.iterdir())[:5]) or "an empty folder"
         raise DataError(f"{folder}: expected folders train/<class> and test/<class> with jpg or png files, got {got}")
     return pictures
 
 
+def _folders(folder: Path) -> Iterator[Path]:
+    return (child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        return False
+    if path.is_file() or path.is_dir():
+        return path.is_file()
+    raise DataError(f"{path}: expected a picture, got a link to nothing, a pipe or a device")
 
 
 def read_folder(folder: Path) -> Fer2013:

@@ -27,6 +27,7 @@ from ferkit.training.augment_batched import Draws, augment_batch, draw
 from ferkit.training.augment_camera import draw_pictures, take_pictures
 from ferkit.training.augment_faces import augment_faces, draw_faces
 from ferkit.training.recipe import Recipe
+from ferkit.training.stopping import SIGNALS
 
 AHEAD = {"cuda": 4096, "cpu": 512}
 """Faces augmented at once: on a GPU a few long kernels instead of many short ones, on a CPU what its caches hold."""
@@ -173,7 +174,7 @@ def _start_worker(_: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the trainer stops its helpers itself
+    for number in SIGNALS:  # sent to the whole group; the trainer stops its helpers itself
         signal.signal(number, signal.SIG_IGN)
 
 

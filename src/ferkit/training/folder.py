@@ -16,6 +16,9 @@ report.html          the same for people
 
 import csv
 import io
+import os
+import platform
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -192,20 +195,33 @@ class RunFolder:
         """Yield a function that adds an epoch to the TensorBoard log, which begins anew with ``history``.
 
         So what a killed run wrote of an epoch that is trained again does not stand there twice.
+
+        Raises:
+            OSError: From the function too: the disk is full. PyTorch's writer would print a thread's traceback.
         """
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder = self.path / "tensorboard"
+        folder.mkdir(exist_ok=True)
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        with SummaryWriter(str(folder)) as writer:
+        with (folder / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}").open("wb") as file:
+            records = RecordWriter(file)
+
+            def write(**content: Any) -> None:
+                records.write(Event(wall_time=time.time(), **content).SerializeToString())
 
             def add(epoch: Epoch) -> None:
                 for name, value in _flat(epoch).items():
                     if name != "epoch":
-                        writer.add_scalar(name.replace("_", "/", 1), value, epoch.number)
-                writer.flush()
+                        scalar = Summary.Value(tag=name.replace("_", "/", 1), simple_value=value)
+                        write(step=epoch.number, summary=Summary(value=[scalar]))
+                records.flush()
 
+            write(file_version="brain.Event:2")
+            records.flush()
             for epoch in history:
                 add(epoch)
             yield add

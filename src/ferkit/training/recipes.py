@@ -103,7 +103,7 @@ def get_recipe(name: str) -> Recipe:
     """
     if name.endswith(".toml"):
         try:
-            return recipe_from_toml(Path(name).read_text(encoding="utf-8"), name)
+            return recipe_from_toml(Path(name).read_text(encoding="utf-8-sig"), name)
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if name not in RECIPES:

@@ -10,6 +10,7 @@ import pydantic
 from pydantic import Field, FiniteFloat
 
 from ferkit.data import Fer2013, Split
+from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
 from ferkit.labels import EXPRESSIONS, NUM_CLASSES
 
@@ -73,6 +74,9 @@ class _Epoch(_Strict):
 class _Data(_Strict):
     md5: str
     training: int
+    faces_sha256: dict[str, str] = Field(
+        default_factory=dict
+    )  # of each split that was evaluated; older results lack it
 
 
 class _Versions(_Strict):
@@ -154,9 +158,12 @@ def shown_part(result: dict[str, Any]) -> str:
 
 
 def fits(result: dict[str, Any], data: Fer2013) -> bool:
-    """Return whether the run was evaluated on these faces, as far as their numbers tell."""
+    """Return whether the run was evaluated on these faces; of a run that did not note them, as far as numbers tell."""
     shown = result["evaluation"][shown_part(result)]
     faces = data.split(Split(shown["split"]))
+    noted = result.get("data", {}).get("faces_sha256", {})
+    if shown["split"] in noted:
+        return bool(noted[shown["split"]] == faces_digest(faces))
     return list(faces.counts().values()) == [sum(row) for row in shown["confusion"]]
 
 

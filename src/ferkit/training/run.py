@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -329,6 +329,7 @@ class _Run:
         with exact_float32():
             evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
         folder.write_predictions(log_probs)
+        splits = {part["split"] for part in evaluation.values()}
         result = {
             "schema": SCHEMA,
             "key": recipe.key(),
@@ -340,7 +341,11 @@ class _Run:
             "best_epoch": best.number,
             "evaluation": evaluation,
             "epochs": [epoch.to_dict() for epoch in self.state.history],
-            "data": {"md5": self.data.md5, "training": len(self.train)},
+            "data": {
+                "md5": self.data.md5,
+                "training": len(self.train),
+                "faces_sha256": {s: faces_digest(self.data.split(Split(s))) for s in splits},
+            },
             "precision": self.precision,
             "augment_backend": self.backend,
             "compiled": self.compiled,
@@ -479,17 +484,26 @@ def _logged(folder: RunFolder, *, active: bool) -> Iterator[logging.Logger]:
     log = logging.getLogger(f"ferkit.run.{id(folder)}")
     log.propagate = False
     log.setLevel(logging.INFO)
-    handler = logging.FileHandler(folder.log, encoding="utf-8") if active else logging.NullHandler()
+    handler = _LogFile(folder.log, encoding="utf-8") if active else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     try:
         yield log
     except Exception as error:
-        log.error("failed: %s", error)  # noqa: TRY400
+        with suppress(OSError):  # the disk is full: that is what failed, and is said
+            log.error("failed: %s", error)  # noqa: TRY400
         raise
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """Raises where a line cannot be written, instead of printing a traceback and going on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the base class calls it so
+        raise  # noqa: PLE0704 - it is called where the error is handled
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Asks a run to stop: Ctrl-C, SIGTERM, a number of minutes, or whoever consumes its events."""
+"""Asks a run to stop: Ctrl-C, SIGTERM, a closed terminal, a number of minutes, or whoever consumes its events."""
 
 import signal
 import threading
@@ -8,6 +8,11 @@ from typing import cast
 
 import torch
 from lightning_fabric import Fabric
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else []))
+"""What asks a run to stop; it may be sent to the whole group of processes."""
 
 
 class StopRequest:
@@ -26,7 +31,9 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
+                if number == _HANGUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # started by nohup
                 self._before[number] = signal.signal(number, self._receive)  # type: ignore[assignment]
         return self
 

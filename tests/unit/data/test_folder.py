@@ -1,3 +1,4 @@
+import errno
 import os
 
 import cv2
@@ -46,6 +47,7 @@ def test_jpeg_and_png_are_read(pictures, name):
 
 def test_other_files_are_passed_over(pictures):
     folder = pictures("train/happy/a.png", "train/happy/.hidden.png", "other/happy/a.png", "train/a.png")
+    pictures("train/.ipynb_checkpoints/a.png", "train/happy/older.png/a.png")
     (folder / "train/happy/._a.png").write_bytes(b"what a Mac leaves beside a file")
     (folder / "train/happy/notes.txt").write_text("x")
     assert len(read_fer2013(folder)) == 1
@@ -79,6 +81,40 @@ def test_a_bad_picture_is_named(pictures, kept, name, content, message):
     with pytest.raises(DataError, match=rf"train/happy/{name}: .*{message}"):
         read_fer2013(folder)
     assert kept() == []
+
+
+def test_a_cut_png_is_told_in_one_line(pictures, capfd):
+    folder = pictures("train/happy/a.png")
+    picture = folder / "train/happy/a.png"
+    picture.write_bytes(picture.read_bytes()[:-40])
+    with pytest.raises(DataError, match="cannot be read as one"):
+        read_fer2013(folder)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_link_to_nothing_is_named(pictures, tmp_path):
+    folder = pictures("train/happy/a.png")
+    (folder / "train/happy/b.png").symlink_to(tmp_path / "nothing.png")
+    with pytest.raises(DataError, match=r"train/happy/b\.png: expected a picture, got a link to nothing"):
+        read_fer2013(folder)
+
+
+def test_a_class_folder_that_may_not_be_read_is_named(pictures, monkeypatch):
+    folder = pictures("train/happy/a.png", "train/sad/b.png")
+    list_folder = os.listdir, os.scandir
+
+    def refuse(number):
+        def listed(path="."):
+            if str(path).endswith("sad"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return list_folder[number](path)
+
+        return listed
+
+    monkeypatch.setattr(os, "listdir", refuse(0))
+    monkeypatch.setattr(os, "scandir", refuse(1))
+    with pytest.raises(DataError, match=r"train/sad: Permission denied$"):
+        read_fer2013(folder)
 
 
 def test_a_picture_larger_than_opencv_reads_is_named(pictures, monkeypatch):

@@ -106,6 +106,12 @@ def test_a_name_that_ends_in_toml_is_a_file(tmp_path):
     assert get_recipe(str(path)) == Recipe(model="model3", lr=0.01, options={"width": 0.5})
 
 
+def test_a_byte_order_mark_before_the_toml_is_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(get_recipe("model1").to_toml(), encoding="utf-8-sig")
+    assert get_recipe(str(path)) == get_recipe("model1")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -216,6 +222,11 @@ def test_an_unknown_setting_gets_a_near_match(setting, message):
         pytest.param("=3", r"^--set expects field=value, got '=3'$", id="no field"),
         pytest.param("lr=fast", r"^lr: .* valid number.*, got 'fast'$", id="word for a number"),
         pytest.param("lr=0", r"^lr: .* greater than 0, got 0$", id="rate of zero"),
+        pytest.param("lr=1e39", r"^lr: .* less than or equal to 1000000, got 1e\+39$", id="rate no float32 holds"),
+        pytest.param("weight_decay=1e39", r"^weight_decay: .* less than or equal to", id="decay no float32 holds"),
+        pytest.param(
+            f"epochs=1{'0' * 20}", r"^epochs: .* less than or equal to 1000000, got", id="epochs no one counts"
+        ),
         pytest.param("lr=nan", r"^lr: .*, got nan$", id="rate that is no number"),
         pytest.param("lr=inf", r"^lr: .* finite number, got inf$", id="endless rate"),
         pytest.param("weight_decay=-1", r"^weight_decay: .* equal to 0, got -1$", id="negative decay"),

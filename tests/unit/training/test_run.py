@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -263,6 +264,26 @@ def test_a_full_disk_is_told_plainly_and_the_last_checkpoint_is_intact(tmp_path,
     with pytest.raises(TrainingError, match=r"could not write .*: No space left on device; .* is intact"):
         list(train(RECIPE, data, folder, workers=0, resume=True, save_seconds=0))
     assert RunFolder(folder).last.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("what", ["log", "board"])
+def test_a_disk_that_is_full_to_the_last_byte_is_told_in_one_line(tmp_path, data, monkeypatch, capfd, what):
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / "out"
+    stop_after(train(RECIPE, data, folder, workers=0, save_seconds=0), 2)
+    if what == "log":
+        RunFolder(folder).log.unlink()
+        RunFolder(folder).log.symlink_to("/dev/full")
+    else:
+        monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(TrainingError, match=r"out: No space left on device; the last checkpoint is intact$"):
+        list(train(RECIPE, data, folder, workers=0, resume=True))
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
