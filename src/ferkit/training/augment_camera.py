@@ -58,13 +58,14 @@ def take_pictures(images_NHW: Tensor, states_N: Tensor) -> Tensor:
     """Return changed copies of faces.
 
     Args:
-        images_NHW: ``(N, 48, 48)`` uint8.
-        states_N: Of :func:`draw_pictures`, on the same device.
+        images_NHW: ``(N, 48, 48)`` uint8, on any device.
+        states_N: Of :func:`draw_pictures`, on the CPU: who is changed is decided there, so that no GPU is waited for.
     """
     u = (random_fields(states_N, _FIRST, _FIRST + _FIELDS).T + 0.5) / 65536.0
-    faint, blurred, noisy, packed = ((u[0] < TOUCHED) & (u[1 + number] < EACH) for number in range(4))
-    grey = images_NHW.float()
-    grey[faint] = _in_little_light(grey[faint], *u[5:7, faint])
+    who = [torch.nonzero((u[0] < TOUCHED) & (u[1 + number] < EACH))[:, 0] for number in range(4)]
+    faint, blurred, noisy, packed = (rows.to(images_NHW.device) for rows in who)
+    u, states_N, grey = u.to(images_NHW.device), states_N.to(images_NHW.device), images_NHW.float()
+    grey[faint] = _in_little_light(grey[faint], u[5, faint], u[6, faint])
     grey[blurred] = _out_of_focus(grey[blurred], BLUR[0] + (BLUR[1] - BLUR[0]) * u[7, blurred])
     grey[noisy] += NOISE * u[8, noisy, None, None] * _normal(states_N[noisy])
     grey = grey.round().clamp(0, 255)
@@ -85,8 +86,7 @@ def _in_little_light(grey_NHW: Tensor, faint_N: Tensor, place_N: Tensor) -> Tens
 
 
 def _out_of_focus(grey_NHW: Tensor, sigma_N: Tensor) -> Tensor:
-    steps = torch.arange(-_REACH, _REACH + 1, device=grey_NHW.device)
-    weights = [torch.exp(-0.5 * (step / sigma_N) ** 2) for step in steps.tolist()]
+    weights = [torch.exp(-0.5 * (step / sigma_N) ** 2) for step in range(-_REACH, _REACH + 1)]
     whole = torch.stack(weights).sum(0)
     for axis in (1, 2):
         edges = (0, 0, _REACH, _REACH) if axis == 1 else (_REACH, _REACH, 0, 0)

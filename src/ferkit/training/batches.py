@@ -147,7 +147,7 @@ def resident_batches(dataset: TrainingBatches, start: int, device: torch.device)
             fields = draw_faces(dataset.recipe.seed, epochs, rows, dataset.recipe.mirror)
             images = augment_faces(images, send(fields, device))
         if dataset.recipe.augmentation == "camera":
-            images = take_pictures(images, send(draw_pictures(dataset.recipe.seed, epochs, rows), device))
+            images = take_pictures(images, draw_pictures(dataset.recipe.seed, epochs, rows))
         if dataset.recipe.augmentation == "report":
             draws = draw(dataset.recipe.seed, epochs, rows)
             images = augment_batch(images, Draws(*(send(part, device) for part in draws)))

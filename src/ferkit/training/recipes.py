@@ -41,7 +41,7 @@ TEACHER = Recipe(
 COMPACT = replace(TEACHER, options={}, label_smoothing=0.0, mixup=0.0, epochs=64)
 COMPACT_2 = replace(COMPACT, lr=0.05, epochs=90)
 COMPACT_3 = replace(COMPACT, lr=0.04, epochs=23, distill=0.6)
-COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=12, augmentation="camera")
+COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=10, augmentation="camera")
 
 CHAMPION = replace(
     TEACHER,
