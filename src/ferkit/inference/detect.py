@@ -128,7 +128,8 @@ class YuNet:
     """How far below the middle of its box the square's middle lies, as a share of the side."""
     SCORE = 0.7
     SMALLEST = 16
-    """Pixels of the shorter side below which there is nothing to see; the network makes up infinite boxes there."""
+    """Pixels of a face, and of a picture's shorter side, below which there is nothing to see: the network takes
+    dots for faces there, and makes up infinite boxes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -152,7 +153,7 @@ class YuNet:
                 continue  # the network says such things of pictures that are nearly empty
             side = self.SIDE * max(w, h)
             boxes.append(_square(x + w / 2, y + h / 2 + self.LOWER * side, side, factor))
-        return _sorted(boxes)
+        return _sorted([box for box in boxes if box.size >= self.SMALLEST])
 
     def _load(self) -> Any:
         import cv2

@@ -8,7 +8,7 @@ import pytest
 import skimage
 
 from ferkit.errors import ImageError, UnknownNameError
-from ferkit.inference.detect import Box, build_detector
+from ferkit.inference.detect import Box, YuNet, build_detector
 from ferkit.inference.images import read_image
 
 SAMPLES = Path(skimage.__file__).parent / "data"
@@ -126,3 +126,17 @@ def test_another_file_is_no_yunet(tmp_path, capfd):
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(ImageError, match="expected the ONNX file of a YuNet detector, got another file"):
         build_detector("yunet", tmp_path / "text.onnx")
+
+
+def test_yunet_takes_no_dots_for_faces():
+    class Network:
+        def setInputSize(self, size):  # noqa: N802
+            pass
+
+        def detect(self, picture):
+            return 1, np.array([[50, 50, 10, 10], [100, 100, 40, 40]], np.float32)
+
+    detector = YuNet.__new__(YuNet)
+    detector._load = Network
+    assert [box.size for box in detector(np.zeros((200, 200, 3), np.uint8))] == [39]
+    assert len(detector(np.zeros((4000, 4000, 3), np.uint8))) == 2  # where dots stand for faces
