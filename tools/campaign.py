@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import io
 import json
+import signal
 import subprocess
 import sys
 import tarfile
@@ -46,6 +47,9 @@ INDEX, RESULTS = "index.json", "results.tar.gz"
 PACKING = 0.5
 """Minutes kept for packing."""
 
+GRACE = 15.0
+"""Seconds that `ferkit reproduce` may take longer than it was given, before it is ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -66,9 +70,11 @@ def main() -> None:
         print(f"{asked.known}: {learn(asked.known, asked.work / 'results')} results more that are known", flush=True)
         for targets, seeds in STEPS:
             left = (ends - time.monotonic()) / 60 - PACKING
-            if left <= 0 or not _reproduce(targets, seeds, left, asked):
+            go_on = left > 0 and _reproduce(targets, seeds, left, asked)
+            # after every step, so that OUT is never far behind, whoever ends this before its time
+            print(pack(asked.work, asked.out, Limits(asked.files, int(asked.mib * 2**20))), flush=True)
+            if not go_on:
                 break
-        print(pack(asked.work, asked.out, Limits(asked.files, int(asked.mib * 2**20))))
     except FerkitError as error:
         sys.exit(f"error: {error}")
 
@@ -134,7 +140,7 @@ def learn(known: Path, results: Path) -> int:
 
 
 def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argparse.Namespace) -> bool:
-    """Run `ferkit reproduce`; return whether there is time left."""
+    """Run `ferkit reproduce`; return whether there is time left, and nobody asked to stop."""
     command = [sys.executable, "-m", "ferkit", "reproduce", *targets, "--data", asked.data, "--seeds", seeds]
     command += ["--results", asked.work / "results", "--runs", asked.work / "runs", "--device", asked.device]
     command += ["--jobs", asked.jobs, "--max-minutes", f"{minutes:.2f}"]
@@ -142,8 +148,18 @@ def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argpar
         command += ["--votes", asked.votes]
     print("$ " + " ".join(map(str, command[1:])), flush=True)
     began = time.monotonic()
-    subprocess.run([str(part) for part in command], check=False)  # what failed is told; the next step may do better
-    return time.monotonic() - began < 60 * minutes - 30
+    process = subprocess.Popen([str(part) for part in command])
+    before = [signal.signal(number, lambda *_: process.terminate()) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        process.wait(60 * minutes + GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its runs save and end by themselves; what is finished is packed
+        process.wait()
+        print(f"ended: it had not stopped {GRACE:.0f} s after its time", flush=True)
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+    # what failed is told, and the next step may do better; what was stopped by a signal ends with 128 and more
+    return process.returncode < 128 and time.monotonic() - began < 60 * minutes - 30
 
 
 def _wanted(work: Path) -> list[Path]:

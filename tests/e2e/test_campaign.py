@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,45 @@ def test_all_rows_of_the_report_are_known_to_a_fresh_checkout(campaign, tmp_path
     places = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
     reported = [TABLES[name] for name in campaign.STEPS[0][0]]
     assert {run.state for run in plan(reported, 1, make_data(), **places)} == {State.DONE}
+
+
+def arguments(tmp_path, *more):
+    places = ["--work", tmp_path / "work", "--out", tmp_path / "out", "--known", tmp_path / "nothing"]
+    return [str(part) for part in ("--data", tmp_path / "fer2013.csv", *places, "--device", "cpu", *more)]
+
+
+def test_what_is_finished_is_packed_after_every_step(campaign, tmp_path, monkeypatch):
+    packed = []
+    monkeypatch.setattr(sys, "argv", ["campaign", *arguments(tmp_path, "--minutes", "5")])
+    monkeypatch.setattr(campaign, "_reproduce", lambda *_: packed.append((tmp_path / "out/index.json").exists()) or 1)
+    campaign.main()
+    assert packed == [False, *[True] * (len(campaign.STEPS) - 1)]
+
+
+def test_a_step_that_does_not_stop_is_ended(campaign, tmp_path, monkeypatch, capfd):
+    stuck = tmp_path / "stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 600\n")
+    stuck.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    monkeypatch.setattr(campaign, "GRACE", 0.2)
+    asked = campaign._parser().parse_args(arguments(tmp_path, "--minutes", "1"))
+    assert not campaign._reproduce(("table-1",), 1, 0.01, asked)
+    assert "it had not stopped" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_asked_to_stop_it_saves_and_packs(tmp_path):
+    write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
+    command = [sys.executable, SCRIPT, *arguments(tmp_path, "--minutes", "9", "--jobs", "1")]
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
+        while not list((tmp_path / "work").glob("runs/*/recipe.toml")):
+            time.sleep(0.1)
+            assert process.poll() is None
+        process.terminate()
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert said.count("$ -m ferkit reproduce") == 1
+    assert (tmp_path / "out/index.json").exists()
 
 
 @pytest.mark.slow
