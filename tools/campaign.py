@@ -3,7 +3,8 @@
 Run:      python tools/campaign.py --data fer2013.csv --work WORK --out OUT --minutes 9 [--earlier OUT ...]
 Costs:    as many minutes as it is given, on one GPU.
 Expected: WORK holds results and run folders, as `ferkit reproduce` writes them; OUT holds what to carry home, in few
-          files of limited size: every result, then the weights of finished runs, those that others learn from first.
+          files of limited size: every result, then the weights of finished runs, those that others learn from first,
+          one seed after the other.
 Dry run:  python tools/campaign.py --data fer2013.csv --work /tmp/work --out /tmp/out --minutes 1 --device cpu
 
 For machines that keep nothing and give back little. On the same machine the next call goes on from the checkpoints in
@@ -163,15 +164,19 @@ def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argpar
 
 
 def _wanted(work: Path) -> list[Path]:
-    """Return the finished run folders with weights: those that others learn from, the rest of that table, the rest."""
+    """Return the finished run folders with weights, what is worth most first.
+
+    Of our best networks one seed after the other, so that a second large one takes no small one's place: those that
+    others learn from, those that learnt from others, the rest. Then all other runs.
+    """
     rows = TABLES["champion"].every
     before = {slug for row in rows for slug in row.before}
-    rank = {row.recipe.key(): 0 if row.slug in before else 1 for row in rows}
+    rank = {row.recipe.key(): 0 if row.slug in before else 1 if row.taught_by else 2 for row in rows}
     runs = [
-        (rank.get(run.own_key(), 2), run_name(make_recipe(run.content["recipe"])))
+        (run.own_key() not in rank, run.seed, rank.get(run.own_key(), 0), run_name(make_recipe(run.content["recipe"])))
         for run in finished_runs(work / "results")
     ]
-    folders = [RunFolder(work / "runs" / name) for _, name in sorted(runs)]
+    folders = [RunFolder(work / "runs" / name) for *_, name in sorted(runs)]
     return [folder.path for folder in folders if folder.result.exists() and folder.weights.exists()]
 
 

@@ -13,9 +13,10 @@ import pytest
 from conftest import make_data, small_recipe, write_csv
 from ferkit.errors import RunError
 from ferkit.experiments import TABLES
-from ferkit.report.results import add_run
+from ferkit.report.results import Run, add_run
 from ferkit.report.runs import State, plan, run_name
 from ferkit.training.folder import load_run
+from ferkit.training.recipe import make_recipe
 from ferkit.training.run import train
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "campaign.py"
@@ -77,6 +78,20 @@ def test_what_teaches_comes_first_where_there_is_little_room(campaign, work, tmp
     index = json.loads((tmp_path / "out/index.json").read_text())
     assert list(index["runs"]) == [teacher]
     assert len(index["left"]) == 2
+
+
+def test_a_second_large_network_takes_no_small_ones_place(campaign, tmp_path, monkeypatch):
+    recipes = {row.slug: row.recipe for row in TABLES["champion"].rows}
+    wanted = [("champion", 0), ("compact", 0), ("speedrun", 0), ("champion", 1), ("compact", 1)]
+    runs = [Run(tmp_path, "", {"seed": s, "recipe": replace(recipes[slug], seed=s).to_dict()}) for slug, s in wanted]
+    runs.append(Run(tmp_path, "", {"seed": 0, "recipe": small_recipe().to_dict()}))
+    names = [run_name(make_recipe(run.content["recipe"])) for run in runs]
+    for name in names:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        for file in ("result.json", "weights.safetensors"):
+            (tmp_path / "runs" / name / file).touch()
+    monkeypatch.setattr(campaign, "finished_runs", lambda _: runs[::-1])
+    assert [path.name for path in campaign._wanted(tmp_path)] == names
 
 
 def test_a_second_call_leaves_nothing_of_the_first(campaign, work, tmp_path):
