@@ -79,15 +79,18 @@ def main() -> None:
     content["environment"]["load"] = [round(load, 2) for load in os.getloadavg()]
     content["microseconds_a_face"] = {name: round(1e6 * measure_augmentation(name), 2) for name in _forms(device)}
     print(f"augmentation alone, microseconds a face: {content['microseconds_a_face']}", flush=True)
-    for name in asked.model or ["model3", "final"]:
-        content["models"][name] = measure_recipe(name, device, asked.batches)
     content["device"] = device
-    content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    print("written:", write_report(asked.out, content), flush=True)
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    for name in asked.model or ["model3", "final"]:
+        for found in measure_recipe(name, device, asked.batches):
+            content["models"][name] = found
+            content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+            written = write_report(asked.out, day, content)  # each time, so that what cuts it short leaves the rest
+    print("written:", written, flush=True)
 
 
-def measure_recipe(name: str, device: str, batches: int) -> dict[str, Any]:
-    """Return what each way to train a recipe reaches, as plain values; prints each."""
+def measure_recipe(name: str, device: str, batches: int) -> Iterator[dict[str, Any]]:
+    """Yield what each way to train a recipe reaches, as plain values, after one way more each time; prints each."""
     where: Any = device
     recipe = replace(get_recipe(name), device=where)
     precision, reason = choose_precision(recipe, device)
@@ -96,19 +99,23 @@ def measure_recipe(name: str, device: str, batches: int) -> dict[str, Any]:
     for label, way in WAYS.items():
         if device == "cpu" and way.compile_mode:
             continue
-        ways[label] = found = measure(recipe, way, precision, batches)
+        try:
+            found = measure(recipe, way, precision, batches)
+        except Exception as error:  # such as no memory left; told in the report, and the other ways have their turn
+            found = {"problem": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
+        ways[label] = found
         if "faces_per_second" in found:
             share = peak_share(flops, found["faces_per_second"], peak_flops(device, precision))
             found["peak_share"] = None if share is None else round(share, 4)
         print(f"{name}, {label}: {found}", flush=True)
-    return {
-        "recipe": recipe.to_dict(),
-        "precision": f"{precision} ({reason})",
-        "flops_per_face": flops,
-        "peak_flops": round(peak_flops(device, precision)),
-        "batches": batches,
-        "ways": ways,
-    }
+        yield {
+            "recipe": recipe.to_dict(),
+            "precision": f"{precision} ({reason})",
+            "flops_per_face": flops,
+            "peak_flops": round(peak_flops(device, precision)),
+            "batches": batches,
+            "ways": ways,
+        }
 
 
 def measure(recipe: Recipe, way: Way, precision: str, batches: int) -> dict[str, Any]:
@@ -194,9 +201,9 @@ def random_faces(n: int) -> Faces:
     return Faces(rng.integers(0, 256, (n, 48, 48), dtype=np.uint8), rng.integers(0, 7, n))
 
 
-def write_report(folder: Path, content: dict[str, Any]) -> Path:
+def write_report(folder: Path, day: str, content: dict[str, Any]) -> Path:
     """Write the JSON of what was found and the Markdown made from it; return the latter."""
-    path = folder / f"{'gpu' if content['device'] == 'cuda' else 'cpu'}-{content['finished'][:10]}.json"
+    path = folder / f"{'gpu' if content['device'] == 'cuda' else 'cpu'}-{day}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report = path.with_suffix(".md")

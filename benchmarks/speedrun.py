@@ -37,19 +37,21 @@ def main() -> None:
     asked = _parser().parse_args()
     if not asked.cold_cache:
         read_fer2013(asked.data)
-    with tempfile.TemporaryDirectory() as folder:
-        runs = [_timed(asked, Path(folder), seed) for seed in range(asked.runs)]
-    content = {
+    name = f"speedrun-{datetime.now(UTC):%Y-%m-%d}"
+    content: dict[str, Any] = {
         "schema": SCHEMA,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": asked.settings,
         "cold_cache": asked.cold_cache,
         "load_before": round(os.getloadavg()[0], 2),
-        "runs": runs,
+        "runs": [],
     }
-    name = f"speedrun-{content['finished'][:10]}"
-    write_text(asked.out / f"{name}.json", json.dumps(content, indent=1) + "\n")
-    write_text(asked.out / f"{name}.md", _page(content))
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(asked.runs):
+            content["runs"].append(_timed(asked, Path(folder), seed))
+            content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+            # after every run, so that what cuts the last one short leaves the others
+            write_text(asked.out / f"{name}.json", json.dumps(content, indent=1) + "\n")
+            write_text(asked.out / f"{name}.md", _page(content))
     print(_page(content))
     print(asked.out / f"{name}.md")
 

@@ -3,7 +3,8 @@
 Run:      python tools/campaign.py --data fer2013.csv --work WORK --out OUT --minutes 9 [--earlier OUT ...]
 Costs:    as many minutes as it is given, on one GPU.
 Expected: WORK holds results and run folders, as `ferkit reproduce` writes them; OUT holds what to carry home, in few
-          files of limited size: every result, then the weights of finished runs, those that others learn from first.
+          files of limited size: every result, then the weights of finished runs, those that others learn from first,
+          one seed after the other.
 Dry run:  python tools/campaign.py --data fer2013.csv --work /tmp/work --out /tmp/out --minutes 1 --device cpu
 
 For machines that keep nothing and give back little. On the same machine the next call goes on from the checkpoints in
@@ -16,6 +17,7 @@ import argparse
 import hashlib
 import io
 import json
+import signal
 import subprocess
 import sys
 import tarfile
@@ -46,6 +48,9 @@ INDEX, RESULTS = "index.json", "results.tar.gz"
 PACKING = 0.5
 """Minutes kept for packing."""
 
+GRACE = 15.0
+"""Seconds that `ferkit reproduce` may take longer than it was given, before it is ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -66,9 +71,11 @@ def main() -> None:
         print(f"{asked.known}: {learn(asked.known, asked.work / 'results')} results more that are known", flush=True)
         for targets, seeds in STEPS:
             left = (ends - time.monotonic()) / 60 - PACKING
-            if left <= 0 or not _reproduce(targets, seeds, left, asked):
+            go_on = left > 0 and _reproduce(targets, seeds, left, asked)
+            # after every step, so that OUT is never far behind, whoever ends this before its time
+            print(pack(asked.work, asked.out, Limits(asked.files, int(asked.mib * 2**20))), flush=True)
+            if not go_on:
                 break
-        print(pack(asked.work, asked.out, Limits(asked.files, int(asked.mib * 2**20))))
     except FerkitError as error:
         sys.exit(f"error: {error}")
 
@@ -134,7 +141,7 @@ def learn(known: Path, results: Path) -> int:
 
 
 def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argparse.Namespace) -> bool:
-    """Run `ferkit reproduce`; return whether there is time left."""
+    """Run `ferkit reproduce`; return whether there is time left, and nobody asked to stop."""
     command = [sys.executable, "-m", "ferkit", "reproduce", *targets, "--data", asked.data, "--seeds", seeds]
     command += ["--results", asked.work / "results", "--runs", asked.work / "runs", "--device", asked.device]
     command += ["--jobs", asked.jobs, "--max-minutes", f"{minutes:.2f}"]
@@ -142,20 +149,34 @@ def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argpar
         command += ["--votes", asked.votes]
     print("$ " + " ".join(map(str, command[1:])), flush=True)
     began = time.monotonic()
-    subprocess.run([str(part) for part in command], check=False)  # what failed is told; the next step may do better
-    return time.monotonic() - began < 60 * minutes - 30
+    process = subprocess.Popen([str(part) for part in command])
+    before = [signal.signal(number, lambda *_: process.terminate()) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        process.wait(60 * minutes + GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its runs save and end by themselves; what is finished is packed
+        process.wait()
+        print(f"ended: it had not stopped {GRACE:.0f} s after its time", flush=True)
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+    # what failed is told, and the next step may do better; what was stopped by a signal ends with 128 and more
+    return process.returncode < 128 and time.monotonic() - began < 60 * minutes - 30
 
 
 def _wanted(work: Path) -> list[Path]:
-    """Return the finished run folders with weights: those that others learn from, the rest of that table, the rest."""
+    """Return the finished run folders with weights, what is worth most first.
+
+    Of our best networks one seed after the other, so that a second large one takes no small one's place: those that
+    others learn from, those that learnt from others, the rest. Then all other runs.
+    """
     rows = TABLES["champion"].every
     before = {slug for row in rows for slug in row.before}
-    rank = {row.recipe.key(): 0 if row.slug in before else 1 for row in rows}
+    rank = {row.recipe.key(): 0 if row.slug in before else 1 if row.taught_by else 2 for row in rows}
     runs = [
-        (rank.get(run.own_key(), 2), run_name(make_recipe(run.content["recipe"])))
+        (run.own_key() not in rank, run.seed, rank.get(run.own_key(), 0), run_name(make_recipe(run.content["recipe"])))
         for run in finished_runs(work / "results")
     ]
-    folders = [RunFolder(work / "runs" / name) for _, name in sorted(runs)]
+    folders = [RunFolder(work / "runs" / name) for *_, name in sorted(runs)]
     return [folder.path for folder in folders if folder.result.exists() and folder.weights.exists()]
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from conftest import make_data, small_recipe, write_csv
 from ferkit.errors import RunError
 from ferkit.experiments import TABLES
-from ferkit.report.results import add_run
+from ferkit.report.results import Run, add_run
 from ferkit.report.runs import State, plan, run_name
 from ferkit.training.folder import load_run
+from ferkit.training.recipe import make_recipe
 from ferkit.training.run import train
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "campaign.py"
@@ -78,6 +80,20 @@ def test_what_teaches_comes_first_where_there_is_little_room(campaign, work, tmp
     assert len(index["left"]) == 2
 
 
+def test_a_second_large_network_takes_no_small_ones_place(campaign, tmp_path, monkeypatch):
+    recipes = {row.slug: row.recipe for row in TABLES["champion"].rows}
+    wanted = [("champion", 0), ("compact", 0), ("speedrun", 0), ("champion", 1), ("compact", 1)]
+    runs = [Run(tmp_path, "", {"seed": s, "recipe": replace(recipes[slug], seed=s).to_dict()}) for slug, s in wanted]
+    runs.append(Run(tmp_path, "", {"seed": 0, "recipe": small_recipe().to_dict()}))
+    names = [run_name(make_recipe(run.content["recipe"])) for run in runs]
+    for name in names:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        for file in ("result.json", "weights.safetensors"):
+            (tmp_path / "runs" / name / file).touch()
+    monkeypatch.setattr(campaign, "finished_runs", lambda _: runs[::-1])
+    assert [path.name for path in campaign._wanted(tmp_path)] == names
+
+
 def test_a_second_call_leaves_nothing_of_the_first(campaign, work, tmp_path):
     campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
     campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
@@ -112,11 +128,50 @@ def test_all_rows_of_the_report_are_known_to_a_fresh_checkout(campaign, tmp_path
     assert {run.state for run in plan(reported, 1, make_data(), **places)} == {State.DONE}
 
 
+def arguments(tmp_path, *more):
+    places = ["--work", tmp_path / "work", "--out", tmp_path / "out", "--known", tmp_path / "nothing"]
+    return [str(part) for part in ("--data", tmp_path / "fer2013.csv", *places, "--device", "cpu", *more)]
+
+
+def test_what_is_finished_is_packed_after_every_step(campaign, tmp_path, monkeypatch):
+    packed = []
+    monkeypatch.setattr(sys, "argv", ["campaign", *arguments(tmp_path, "--minutes", "5")])
+    monkeypatch.setattr(campaign, "_reproduce", lambda *_: packed.append((tmp_path / "out/index.json").exists()) or 1)
+    campaign.main()
+    assert packed == [False, *[True] * (len(campaign.STEPS) - 1)]
+
+
+def test_a_step_that_does_not_stop_is_ended(campaign, tmp_path, monkeypatch, capfd):
+    stuck = tmp_path / "stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 600\n")
+    stuck.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    monkeypatch.setattr(campaign, "GRACE", 0.2)
+    asked = campaign._parser().parse_args(arguments(tmp_path, "--minutes", "1"))
+    assert not campaign._reproduce(("table-1",), 1, 0.01, asked)
+    assert "it had not stopped" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_asked_to_stop_it_saves_and_packs(tmp_path):
+    write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
+    command = [sys.executable, SCRIPT, *arguments(tmp_path, "--minutes", "9", "--jobs", "1")]
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
+        while not list((tmp_path / "work").glob("runs/*/recipe.toml")):
+            time.sleep(0.1)
+            assert process.poll() is None
+        process.terminate()
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert said.count("$ -m ferkit reproduce") == 1
+    assert (tmp_path / "out/index.json").exists()
+
+
 @pytest.mark.slow
 def test_it_stops_in_time_and_packs_what_there_is(tmp_path):
     csv = write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
     command = [sys.executable, SCRIPT, "--data", csv, "--work", tmp_path / "work", "--out", tmp_path / "out"]
-    command += ["--minutes", "0.5", "--device", "cpu", "--jobs", "1", "--known", tmp_path / "nothing"]
+    command += ["--minutes", "1", "--device", "cpu", "--jobs", "1", "--known", tmp_path / "nothing"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     assert "ferkit reproduce table-1" in done.stdout
     assert "results, weights of" in done.stdout

@@ -1,5 +1,6 @@
 """The benchmark of the time to an accuracy runs, here with a network of seconds."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -27,3 +28,25 @@ def test_a_dry_run_times_a_process_from_its_start(tmp_path):
     page = path.with_suffix(".md").read_text()
     assert f"| 0 | {run['to_the_weights']:.1f} | {run['epochs']:.1f} |" in page
     assert "changed: model=layers, epochs=2" in page
+
+
+def test_a_run_that_fails_leaves_the_others_in_the_report(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("speedrun_benchmark", SCRIPT)
+    speedrun = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(speedrun)
+    numbers = dict.fromkeys(("to_the_weights", "epochs", "accuracy", "without_copies", "validation"), 0.5)
+    done = {**numbers, "interval": [0.4, 0.6], "device": "X", "precision": "bf16", "versions": {"torch": "2"}}
+
+    def timed(_asked, _folder, seed):
+        if seed == 1:
+            raise subprocess.CalledProcessError(1, "ferkit")
+        return {"seed": seed, **done}
+
+    monkeypatch.setattr(speedrun, "_timed", timed)
+    monkeypatch.setattr(speedrun, "read_fer2013", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["speedrun.py", "--data", "x.csv", "--out", str(tmp_path)])
+    with pytest.raises(subprocess.CalledProcessError):
+        speedrun.main()
+    (path,) = tmp_path.glob("speedrun-*.json")
+    assert [run["seed"] for run in json.loads(path.read_text())["runs"]] == [0]
+    assert path.with_suffix(".md").exists()

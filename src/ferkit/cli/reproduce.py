@@ -84,6 +84,7 @@ def reproduce(
     Finished runs are skipped. Every row gets seed 0 before any gets seed 1, and cheap runs come first.
     Stopped by Ctrl-C, SIGTERM or --max-minutes, what runs is saved. A run that fails does not stop the others.
     """
+    began = time.monotonic()  # what follows loads PyTorch, which takes a while on a busy machine
     from ferkit.experiments import TABLES
 
     run(
@@ -102,6 +103,7 @@ def reproduce(
         executor=executor,
         ray_address=ray_address,
         figures=figures,
+        began=began,
     )
 
 
@@ -122,21 +124,24 @@ def run(
     executor: Spread = Spread.LOCAL,
     ray_address: str | None = None,
     figures: Path | None = None,
+    began: float | None = None,
 ) -> None:
     """Do what ``ferkit reproduce`` does, with the given tables.
+
+    ``began`` is the time on the monotonic clock from which the minutes count; now, if left out.
 
     Raises:
         UnknownNameError: A target is neither a table nor another known name.
         typer.Exit: Not everything is done: a run failed, or it was stopped.
     """
+    began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
     from ferkit.report.ensembles import take_up_ensembles
     from ferkit.report.processes import cores
-    from ferkit.report.runs import State, plan, quiet_peaks
+    from ferkit.report.runs import State, check_faces, plan, quiet_peaks
     from ferkit.report.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
 
-    began = time.monotonic()
     names, draw = _chosen(targets, tables)
     threads = max(1, cores() // jobs) if jobs > 1 else None
     chosen = [tables[name] for name in names]
@@ -155,6 +160,7 @@ def run(
 
     if names:
         planned = planned_now()
+        check_faces(planned, read_fer2013(data), results=results, runs=runs)
         where = choose_device(planned[0].recipe)
         _print_plan(planned, jobs, beside=executor is Spread.LOCAL and where == "cpu")
         if dry_run:

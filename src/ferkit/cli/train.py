@@ -192,6 +192,7 @@ def _begin_with(
     from ferkit.data import Split
     from ferkit.data.votes import read_votes
     from ferkit.errors import RecipeError
+    from ferkit.training.environment import choose_device
     from ferkit.training.folder import RunFolder, load_run
     from ferkit.training.recipe import make_recipe
     from ferkit.training.teaching import ask_teachers, count_votes, teacher_names
@@ -205,7 +206,7 @@ def _begin_with(
         named["votes"] = lesson.teachers[0]
     if teachers and not RunFolder(out).lesson.exists() and recipe.lessons == "once":
         notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
-        lesson = ask_teachers(teachers, faces.split(Split.TRAINING))
+        lesson = ask_teachers(teachers, faces.split(Split.TRAINING), choose_device(recipe))
         named["teachers"] = lesson.teachers
     elif teachers:
         named["teachers"] = teacher_names(teachers)

@@ -73,7 +73,7 @@ TABLE = Table(
             for depth in (4, 5)
         ),
         Claim(
-            text="7 layers are no better than 6 (the rows say so; the text draws no conclusion).",
+            text="7 layers are as good as 6 (the rows say so; the text draws no conclusion).",
             pairs=tuple((f"layers-7-{name}", f"layers-6-{name}") for name in _SETTINGS),
             kind="none",
         ),

@@ -54,6 +54,7 @@ def main() -> int:
 def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
     from ferkit.data import Split, read_fer2013
     from ferkit.data.votes import read_votes
+    from ferkit.training.environment import choose_device
     from ferkit.training.folder import RunFolder, load_run
     from ferkit.training.loop import Step
     from ferkit.training.recipe import make_recipe
@@ -68,7 +69,7 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
             lesson = None
             teachers = [Path(run) for run in request["teachers"]]
             if teachers and not recipe.follows and not RunFolder(folder).lesson.exists():
-                lesson = ask_teachers(teachers, data.split(Split.TRAINING))
+                lesson = ask_teachers(teachers, data.split(Split.TRAINING), choose_device(recipe))
             elif request["votes"] and recipe.votes:
                 lesson = count_votes(read_votes(request["votes"], data))
             if not request["tested"]:

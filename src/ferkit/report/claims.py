@@ -57,7 +57,8 @@ def decide(claim: Claim, table: Table, runs: Mapping[str, Sequence[Scored]]) -> 
     if all(":" not in a + b and keys[a] == keys[b] for a, b in claim.pairs):
         why = "both settings train the same function, so the report's difference is the spread between runs"
         return Decision(claim, "not supported", why)
-    differences = _differences(claim, table.part, runs)
+    pairs = {tuple(_of_key(side, keys) for side in pair): pair for pair in claim.pairs}  # two names of a run are one
+    differences = _differences(list(pairs.values()), table.part, runs)
     if not differences[0]:
         return Decision(claim, "not decidable with these runs", "no seed has a run of every row it is about")
     return _test(claim, differences)
@@ -94,45 +95,61 @@ def _scores(runs: Sequence[Scored], part: str, of_class: str = "") -> dict[int, 
     return {run.seed: score for run in runs if (score := run.score(part, of_class)) is not None}
 
 
-def _differences(claim: Claim, part: str, runs: Mapping[str, Sequence[Scored]]) -> list[list[float]]:
+def _of_key(side: str, keys: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key of the recipe that a side of a pair is about, and the class."""
+    slug, _, of_class = side.partition(":")
+    return keys.get(slug, slug), of_class
+
+
+def _differences(
+    pairs: Sequence[tuple[str, str]], part: str, runs: Mapping[str, Sequence[Scored]]
+) -> list[list[float]]:
     """Return the differences of each pair in points, one for each seed that has every run."""
 
     def scores(side: str) -> dict[int, float]:
         slug, _, of_class = side.partition(":")
         return _scores(runs.get(slug, ()), part, of_class)
 
-    pairs = [(scores(a), scores(b)) for a, b in claim.pairs]
-    seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs)))
-    return [[a[seed] - b[seed] for seed in seeds] for a, b in pairs]
+    sides = [(scores(a), scores(b)) for a, b in pairs]
+    seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in sides)))
+    return [[a[seed] - b[seed] for seed in seeds] for a, b in sides]
 
 
 def _test(claim: Claim, pairs: list[list[float]]) -> Decision:
     """Decide from the mean over all pairs, or, where a claim is about each of them, from one pair after another.
 
     All must hold for the claim to be supported, so each is tested at the full level; one is enough against it, so there
-    each has its share of the level.
+    each has its share of the level. The sentence tells the pair that decided.
     """
     over_pairs = claim.kind == "mean"
     tested = [[mean(of_seed) for of_seed in zip(*pairs, strict=True)]] if over_pairs else pairs
     means = [mean(differences) for differences in tested]
-    told = max(range(len(means)), key=lambda n: abs(means[n]) if claim.kind == "none" else -means[n])
-    what = {"mean": "mean", "each": "smallest", "none": "largest"}[claim.kind]
-    seeds = len(tested[0])
-    found = f"{what} difference {means[told]:+.1f} points over {seeds} seed{'s' * (seeds > 1)}"
+    weight = [abs(each) if claim.kind == "none" else -each for each in means]  # the heavier, the more against it
+    heaviest, seeds = max(range(len(means)), key=weight.__getitem__), len(tested[0])
+    over = f"points over {seeds} seed{'s' * (seeds > 1)}"
+    extreme = {"mean": "mean", "each": "smallest", "none": "largest"}[claim.kind]
     if seeds < 2:
+        found = f"{extreme} difference {means[heaviest]:+.1f} {over}"
         return Decision(claim, "not decidable with these runs", f"{found}, one seed shows no spread")
     intervals = [_interval(differences) for differences in tested]
+    against = [_speaks_against(claim, _interval(each, LEVEL / len(tested))) for each in tested]
+    holds = [low > -MARGIN and high < MARGIN if claim.kind == "none" else low > 0 for low, high in intervals]
+    deciding = [n for n in range(len(tested)) if (against[n] if any(against) else not holds[n])]
+    told = max(deciding, key=weight.__getitem__) if deciding else heaviest
+    found = f"{extreme if told == heaviest else 'one'} difference {means[told]:+.1f} {over}"
     found += ", 95 % interval {:+.1f} to {:+.1f}".format(*intervals[told])
-    against = [_interval(differences, LEVEL / len(tested)) for differences in tested]
-    if claim.kind == "none":
-        if all(low > -MARGIN and high < MARGIN for low, high in intervals):
-            return Decision(claim, "supported", f"{found}, within ±{MARGIN} points")
-        contradicted = any(low > 0 or high < 0 for low, high in against)
-    else:
-        if all(low > 0 for low, _ in intervals):
-            return Decision(claim, "supported", found)
-        contradicted = any(high < 0 for _, high in against)
-    return Decision(claim, "not supported" if contradicted else "not decidable with these runs", found)
+    if all(holds):
+        return Decision(claim, "supported", found + (f", within ±{MARGIN} points" if claim.kind == "none" else ""))
+    if any(against):
+        return Decision(claim, "not supported", found)
+    if _speaks_against(claim, intervals[told]):
+        found += f", too little against it for one of {len(tested)} pairs"
+    return Decision(claim, "not decidable with these runs", found)
+
+
+def _speaks_against(claim: Claim, interval: tuple[float, float]) -> bool:
+    low, high = interval
+    return high < 0 or (claim.kind == "none" and low > 0)
 
 
 def _interval(values: list[float], level: float = LEVEL) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from ferkit.evaluation.views import check_views, mean_of, predict_views
 from ferkit.files import write_json
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Ensemble, Table
-from ferkit.training.environment import describe
+from ferkit.training.environment import describe, exact_float32
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.result import SCHEMA, Seconds, Tested, described_by, load_checked
 
@@ -168,7 +168,8 @@ def _folders(runs: Path) -> dict[str, Path]:
 def _evaluation(
     runs: Sequence[Path], data: Fer2013, protocol: Protocol, views: Sequence[str], device: str
 ) -> dict[str, Any]:
-    together = evaluate_together(runs, data, (protocol.validation, protocol.test), views, device)
+    with exact_float32():
+        together = evaluate_together(runs, data, (protocol.validation, protocol.test), views, device)
     found: dict[str, Any] = {}
     for name, split in (("validation", protocol.validation), ("test", protocol.test)):
         found[name] = {"split": split.value, **together[split].evaluation.to_dict()}

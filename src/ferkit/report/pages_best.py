@@ -107,7 +107,7 @@ def _single(row: Row, runs: Sequence[Run]) -> list[str]:
     parameters = f"{runs[0].content['parameters'] / 1e6:.1f}" if runs else "-"
     return [
         row.label,
-        _settings(row),
+        _settings(row, runs),
         "1",
         spread(values(runs, "test")),
         interval(runs, "test"),
@@ -119,12 +119,20 @@ def _single(row: Row, runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _settings(row: Row) -> str:
+def _settings(row: Row, runs: Sequence[Run]) -> str:
     recipe = row.recipe
     begun = f", begun with {row.begun_by}" if row.begun_by else ""
-    taught = f", taught by all {' and '.join(row.taught_by)}" if row.taught_by else ""
+    taught = f", taught by {_teachers(runs)} {' and '.join(row.taught_by)}" if row.taught_by else ""
     votes = ", beside FER+ votes" if recipe.votes else ""
     return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}{votes}"
+
+
+def _teachers(runs: Sequence[Run]) -> str:
+    """Return how many runs taught each of ``runs``: those begun with few seeds had fewer than later ones."""
+    numbers = sorted({len(run.teachers) for run in runs})
+    if not numbers:
+        return "all"
+    return f"{' or '.join(map(str, numbers))} run{'s' * (numbers[-1] > 1)} of"
 
 
 def _together(ensemble: Ensemble, content: Mapping[str, Any] | None) -> list[str]:

@@ -25,6 +25,7 @@ from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_device, choose_precision, describe
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.result import fits
 from ferkit.training.speed import peak_flops
 from ferkit.training.stopping import StopRequest
 
@@ -171,6 +172,20 @@ def plan(
             planned.append(replace(run, teachers=teachers, init="".join(folders.get(row.begun_by, [])[:1])))
     rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.WAITS: 2}
     return sorted(planned, key=lambda run: (run.recipe.seed, rank[run.state], estimates.work(run.recipe)))
+
+
+def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, runs: Path) -> None:
+    """Raise a RunError where a run that counts as done was evaluated on other faces than those of ``data``."""
+    done = {(run.recipe.key(), run.recipe.seed): run for run in planned if run.state is State.DONE}
+    found = [(each.path, each.content) for each in finished_runs(results) if (each.key, each.seed) in done]
+    folders = [RunFolder(runs / run.name) for run in done.values() if not run.taken_up]
+    found += [(folder.result, folder.read_result(("evaluation",))) for folder in folders]
+    for path, content in found:
+        if not fits(content, data):
+            raise RunError(
+                f"{path}: the run was evaluated on other faces than those of {data.source}; "
+                "name other folders with --results and --runs"
+            )
 
 
 def _before(row: Row, table: Table, finished: Sequence[Run], seeds: int) -> dict[str, list[Run]]:

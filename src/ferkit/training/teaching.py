@@ -39,20 +39,21 @@ class Lesson:
     """``(N, K)``: the mean over teachers, faces and mirror images; or shares of the votes."""
 
 
-def ask_teachers(runs: Sequence[Path], faces: Faces) -> Lesson:
+def ask_teachers(runs: Sequence[Path], faces: Faces, device: str = "cpu") -> Lesson:
     """Return what the networks of finished runs say of ``faces``.
 
     Args:
         runs: At least one folder of a finished run.
         faces: Training.
+        device: ``cpu`` or ``cuda``.
 
     Raises:
         RunError: A run is not finished, or damaged.
     """
     sums = np.zeros(0)
     for run in runs:
-        _, model = load_run(run)
-        both = [np.exp(predict(model, images)) for images in (faces.images, faces.images[:, :, ::-1].copy())]
+        model = load_run(run)[1].to(device)
+        both = [np.exp(predict(model, images, device)) for images in (faces.images, faces.images[:, :, ::-1].copy())]
         sums = sums + np.sum(both, axis=0) if sums.size else np.sum(both, axis=0)
     return Lesson(teacher_names(runs), (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32))
 

@@ -132,3 +132,34 @@ def test_a_claim_about_a_row_that_is_not_there_is_a_bug():
     claims = (Claim(text="A is better than D.", pairs=(("a", "d"),)),)
     with pytest.raises(RuntimeError, match=r"rows that are not there: \['d'\]"):
         replace(TABLE, claims=claims)
+
+
+def test_the_sentence_tells_the_pair_that_decided():
+    pairs = (("a", "b"), ("a", "c"))
+    a, noisy, steady = [60.0, 60.0, 60.0], [57.5, 60.5, 63.5], [60.3, 60.4, 60.5]
+    for kind in ("each", "none"):
+        why = decide(Claim(text="", pairs=pairs, kind=kind), TABLE, runs(a=a, b=noisy, c=steady))
+        assert (why.verdict, why.why) == (
+            "not supported",
+            "one difference -0.4 points over 3 seeds, 95 % interval -0.6 to -0.2",
+        )
+    best = decide(
+        Claim(text="", pairs=pairs, kind="each"), TABLE, runs(a=a, b=[56.4, 59.4, 62.4], c=[59.7, 59.6, 59.5])
+    )
+    assert best.verdict == "not decidable with these runs"
+    assert best.why.startswith("one difference +0.6 points over 3 seeds, 95 % interval -6.9 to")
+
+
+def test_what_is_clear_but_not_for_one_of_many_pairs_says_so():
+    pairs = tuple(("a", name) for name in "bcdef")
+    same = {name: [60.0, 60.1, 59.9] for name in "cdef"}
+    found = decide(Claim(text="", pairs=pairs, kind="none"), TABLE, runs(a=[60.0] * 3, b=[61.0, 61.5, 62.0], **same))
+    assert found.verdict == "not decidable with these runs"
+    assert found.why.endswith("95 % interval -2.7 to -0.3, too little against it for one of 5 pairs")
+
+
+def test_pairs_of_the_same_runs_under_two_names_are_one_pair():
+    table = replace(TABLE, rows=(*ROWS, replace(ROWS[0], slug="d"), replace(ROWS[1], slug="e")))
+    found = runs(a=[60.0] * 3, b=[61.0, 61.5, 62.0], d=[60.0] * 3, e=[61.0, 61.5, 62.0])
+    for pairs in ((("a", "b"),), (("a", "b"), ("d", "e"))):
+        assert decide(Claim(text="", pairs=pairs, kind="each"), table, found).verdict == "not supported"

@@ -1,15 +1,18 @@
 """Networks that answer together: what they say, when they are measured, and rows that others teach."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import make_data, small_recipe
 from ferkit.data import Split
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import evaluate_predictions
+from ferkit.evaluation.views import predict_views
 from ferkit.report.ensembles import evaluate_together, read_ensembles, take_up_ensembles
 from ferkit.report.results import add_run, read_results, runs_of
 from ferkit.report.runs import State, plan, run_name
@@ -64,6 +67,21 @@ def test_together_is_the_mean_of_the_probabilities(places, data):
     found = evaluate_together(runs, data, [Split.PUBLIC_TEST])[Split.PUBLIC_TEST].evaluation
     assert found.confusion == expected.confusion
     assert found.loss == pytest.approx(expected.loss, abs=1e-5)
+
+
+def test_an_ensemble_is_measured_in_whole_float32(places, data, tmp_path, monkeypatch):
+    seen = []
+
+    def look(*given):
+        seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
+        return predict_views(*given)
+
+    monkeypatch.setattr("ferkit.report.ensembles.predict_views", look)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    results = shutil.copytree(places["results"], tmp_path / "results")
+    take_up_ensembles(TABLE, 1, data, results=results, runs=places["runs"])
+    assert set(seen) == {(False, "highest")}
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_a_split_without_faces_is_refused(places, data):

@@ -76,7 +76,8 @@ def test_ours_stand_beside_what_others_published_each_with_its_protocol(tmp_path
     lines, other = lines_of(CONTEST, runs, tmp_path, {("contest", "all"): together})
     assert "| One | layers, 10 epochs | 1 | 71.0 ± 1.4 | 68.1 to 73.7 | - | 71.0 ± 1.4 | 2 | 1.5 | 1.5 |" in lines
     assert (
-        "| Two | layers, 10 epochs, taught by all one | 1 | 71.0 | 68.1 to 73.7 | - | 71.0 | 1 | 1.5 | 1.5 |" in lines
+        "| Two | layers, 10 epochs, taught by 2 runs of one | 1 | 71.0 | 68.1 to 73.7 | - | 71.0 | 1 | 1.5 | 1.5 |"
+        in lines
     )
     ensemble = "| All | all one and two, each face with mirror | 3 | 74.5 | 71.7 to 77.1 | - | 73.0 | 1 | 4.5 | 4.5 |"
     assert ensemble in lines
@@ -124,6 +125,16 @@ def test_runs_that_choose_never_read_the_test_split_and_no_other_row_takes_them_
     choosing = {row.recipe.key() for row in TABLES["ablations"].every}
     others = {row.recipe.key() for name, table in TABLES.items() if name != "ablations" for row in table.every}
     assert not choosing & others
+
+
+def test_a_row_says_how_many_runs_taught_its_own_which_may_differ(tmp_path):
+    teachers = [run(BASE, seed, 0.70) for seed in (0, 1)]
+    names = [each.network for each in teachers]
+    runs = [*teachers, run(replace(OTHER, teachers=tuple(names[:1])), 0, 0.71, name="b")]
+    assert any("taught by 1 run of one |" in line for line in lines_of(CONTEST, runs, tmp_path)[0])
+    runs.append(run(replace(OTHER, teachers=tuple(names)), 1, 0.71, name="b"))
+    assert any("taught by 1 or 2 runs of one |" in line for line in lines_of(CONTEST, runs, tmp_path)[0])
+    assert any("taught by all one |" in line for line in lines_of(CONTEST, [], tmp_path)[0])
 
 
 def test_every_ablation_differs_from_the_base_in_one_thing():

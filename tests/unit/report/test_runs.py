@@ -1,13 +1,26 @@
 import json
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from conftest import make_data, make_part
+from ferkit.cli import reproduce as cli
+from ferkit.data import Split
 from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
 from ferkit.report.processes import Outcome
-from ferkit.report.runs import State, finished_runs, folder_for_figures, plan, quiet_peaks, reproduce, run_name
+from ferkit.report.runs import (
+    State,
+    check_faces,
+    finished_runs,
+    folder_for_figures,
+    plan,
+    quiet_peaks,
+    reproduce,
+    run_name,
+)
 from ferkit.report.table import Row, Table
 from ferkit.training.environment import choose_precision, describe
 from ferkit.training.folder import RunFolder
@@ -231,3 +244,30 @@ def test_where_runs_share_a_device_its_peak_is_measured_before_and_given_to_each
         asked[given is None] = [json.loads(job.request())["peak"] for job in executor.jobs]
     assert asked[True] == [None, None]
     assert sorted(asked[False]) == sorted([peaks[choose_precision(SMALL, "cpu")[0]], peaks["float32"]])
+
+
+@pytest.mark.parametrize("place", ["results/one/small/seed-0.json", "runs"])
+def test_what_was_evaluated_on_other_faces_is_not_taken_for_done(planned, tmp_path, place):
+    data = make_data(training=FACES)
+    counts = data.split(Split.PUBLIC_TEST).counts().values()
+    fitting = make_part(0.5, confusion=[[n, *[0] * 6] for n in counts])
+    path = tmp_path / (f"runs/{run_name(SMALL)}/result.json" if place == "runs" else place)
+    places = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    write(path, result(SMALL, evaluation={"validation": fitting}))
+    path.with_name("recipe.toml").write_text(SMALL.to_toml())
+    check_faces(planned(WIDE_AND_SMALL), data, **places)
+    write(path, result(SMALL, evaluation={"validation": make_part(0.5)}))
+    check_faces(planned(table("other", row("wide", WIDE))), data, **places)  # asks for other runs
+    with pytest.raises(RunError) as caught:
+        check_faces(planned(WIDE_AND_SMALL), data, **places)
+    assert str(caught.value) == (
+        f"{path}: the run was evaluated on other faces than those of {data.source}; "
+        "name other folders with --results and --runs"
+    )
+
+
+def test_minutes_count_from_the_start_of_the_command(monkeypatch):
+    loaded, given = time.monotonic(), {}
+    monkeypatch.setattr(cli, "run", lambda *_, **settings: given.update(settings))
+    cli.reproduce(["table-1"], Path("x.csv"))
+    assert loaded <= given["began"] <= time.monotonic()

@@ -8,12 +8,14 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from conftest import make_data, make_faces, small_recipe
+from conftest import make_data, make_faces, small_recipe, write_csv
+from ferkit.cli.train import _begin_with
 from ferkit.data import Split
 from ferkit.data.votes import Votes
 from ferkit.errors import RecipeError, RunError
 from ferkit.evaluation import network_input, predict
 from ferkit.models import build_model
+from ferkit.report import child
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import fit
 from ferkit.training.recipe import make_recipe
@@ -257,3 +259,30 @@ def test_without_the_file_it_says_what_is_missing(data, tmp_path):
     assert str(caught.value).endswith(
         f"learn from {'1' * 16}; name their runs with --teacher, or their file with --votes"
     )
+
+
+@pytest.mark.parametrize("by", ["ferkit reproduce", "ferkit train"])
+def test_teachers_are_asked_on_the_device_of_the_run(by, teachers, data, tmp_path, monkeypatch):
+    moved, asked = [], []
+
+    def answer(model, images, device="cpu"):
+        asked.append(device)
+        return np.zeros((len(images), 7), np.float32)
+
+    def stop(*_, **__):
+        raise RunError("far enough")
+
+    monkeypatch.setattr("ferkit.training.environment.choose_device", lambda _: "cuda")
+    monkeypatch.setattr("ferkit.training.teaching.predict", answer)
+    monkeypatch.setattr("ferkit.training.run.train", stop)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *where, **_: (moved.extend(where), self)[1])
+    if by == "ferkit reproduce":
+        recipe = replace(RECIPE, teachers=teacher_names(teachers))
+        paths = {"data": str(write_csv(tmp_path / "fer2013.csv", data)), "init": "", "votes": ""}
+        request = {"recipe": recipe.to_dict(), "teachers": list(map(str, teachers)), "tested": True, "peak": None}
+        with pytest.raises(RunError, match="far enough"):
+            child._run(request | paths, tmp_path / "run", lambda _: None)
+    else:
+        _begin_with(RECIPE, data, tmp_path / "run", teachers, None, None)
+    assert moved == ["cuda"] * 2
+    assert asked == ["cuda"] * 4  # each about the faces and their mirror images
