@@ -51,8 +51,9 @@ TABLE = Table(
     unclear=(
         "Every row is the first one changed in one thing. Eight epochs are a short run: what holds a network back from",
         "learning by heart (mixup, CutMix, smoothing) can cost here and pay in a long run. Rows of equal cost do as",
-        "many multiplications for a face as the first one, 56 to 57 million; ConvNeXt does 65 (`ferkit models NAME",
-        "--summary`). Rows of more than half an hour were trained beside other work: their minutes say little.",
+        "many multiplications for a face as the first one, 56 to 57 million; ConvNeXt does 65, as counted by",
+        "`ferkit models NAME --summary`. Rows of more than half an hour were trained beside other work: their minutes",
+        "say little.",
     ),
     rows=tuple(Row(slug=slug, label=label, recipe=recipe) for slug, (label, recipe) in _WAYS.items()),
     baseline="base",
