@@ -74,13 +74,12 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_2,
     ),
     "compact-3": (
-        "the network that ferkit recognises with: begins with compact-2 (--init RUN), learns from it and teacher "
-        "(--teacher RUN); an hour or two on a CPU",
+        "begins with compact-2 (--init RUN), learns from it and teacher (--teacher RUN); an hour or two on a CPU",
         COMPACT_3,
     ),
     "compact-4": (
-        "compact-3 once more (--init RUN), on faces as poor cameras see them, taught by it and teacher "
-        "(--teacher RUN); an hour on a CPU",
+        "the network that ferkit recognises with: begins with compact-3 (--init RUN), sees faces as poor cameras do, "
+        "learns from it and teacher (--teacher RUN); half an hour on a CPU",
         COMPACT_4,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
