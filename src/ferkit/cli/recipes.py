@@ -21,8 +21,9 @@ def recipes(
         if as_json:
             typer.echo(json.dumps({n: {"summary": s, **r.to_dict()} for n, (s, r) in RECIPES.items()}, indent=1))
             return
+        longest = max(map(len, RECIPES))
         for each, (summary, _) in RECIPES.items():
-            typer.echo(beside(f"{each:8} ", summary))
+            typer.echo(beside(f"{each:{longest}} ", summary))
         return
     recipe = get_recipe(name)
     if as_json:
