@@ -39,14 +39,14 @@ class Recipe:
     ] = "sgd"
 
     lr: Annotated[
-        float, Field(gt=0, le=1e30, description="learning rate; the peak where the scheduler is onecycle")
+        float, Field(gt=0, le=1e38, description="learning rate; the peak where the scheduler is onecycle")
     ] = 0.002
 
     weight_decay: Annotated[
         float | None,
         Field(
             ge=0,
-            le=1e30,
+            le=1e38,
             description="L2 penalty; if left out 0.0009 with sgd, 0.0005 with nesterov, 0 with adam, 0.05 with adamw, "
             "0.01 with muon",
         ),

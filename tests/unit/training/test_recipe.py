@@ -222,7 +222,7 @@ def test_an_unknown_setting_gets_a_near_match(setting, message):
         pytest.param("=3", r"^--set expects field=value, got '=3'$", id="no field"),
         pytest.param("lr=fast", r"^lr: .* valid number.*, got 'fast'$", id="word for a number"),
         pytest.param("lr=0", r"^lr: .* greater than 0, got 0$", id="rate of zero"),
-        pytest.param("lr=1e39", r"^lr: .* less than or equal to 10{30}, got 1e\+39$", id="rate no float32 holds"),
+        pytest.param("lr=1e39", r"^lr: .* less than or equal to \d+, got 1e\+39$", id="rate no float32 holds"),
         pytest.param("weight_decay=1e39", r"^weight_decay: .* less than or equal to", id="decay no float32 holds"),
         pytest.param(
             f"epochs=1{'0' * 20}", r"^epochs: .* less than or equal to 1000000, got", id="epochs no one counts"
