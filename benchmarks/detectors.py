@@ -12,7 +12,6 @@ Letters: H height, W width.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from ferkit.data import Split, read_fer2013
 from ferkit.inference.detect import Box, Detector, Haar, YuNet
 from ferkit.inference.images import RGB, read_image
+from report_files import write_report
 
 SCHEMA = 1
 COVERED = 0.4
@@ -94,13 +94,7 @@ def main() -> None:
         "versions": {name: version(name) for name in ("numpy", "opencv-python-headless", "scikit-image")},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path = asked.out / f"detectors-{found['finished'][:10]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    report = path.with_suffix(".md")
-    report.write_text(to_markdown(found), encoding="utf-8")
-    print(report.read_text(encoding="utf-8"))
-    print("written:", report)
+    write_report(asked.out, "detectors", found, to_markdown(found))
 
 
 def measure(detector: Detector, pictures: Iterator[tuple[RGB, list[Box]]]) -> dict[str, Any]:

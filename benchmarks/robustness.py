@@ -11,7 +11,6 @@ Letters: N faces, H height, W width.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from ferkit import Recognizer
 from ferkit.data import Split, read_fer2013
 from ferkit.labels import EXPRESSIONS
+from report_files import write_report
 
 SCHEMA = 1
 Grey = NDArray[np.uint8]
@@ -104,13 +104,7 @@ def main() -> None:
         worse = np.array([np.clip(np.round(change(face, rng)), 0, 255) for face in faces.images]).astype(np.uint8)
         found["accuracy"][name] = {network: accuracy(reads, worse, faces.labels) for network, reads in networks.items()}
     found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    path = asked.out / f"robustness-{found['finished'][:10]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    report = path.with_suffix(".md")
-    report.write_text(to_markdown(found), encoding="utf-8")
-    print(report.read_text(encoding="utf-8"))
-    print("written:", report)
+    write_report(asked.out, "robustness", found, to_markdown(found))
 
 
 def accuracy(reads: Recognizer, faces_NHW: Grey, labels_N: NDArray[np.int64]) -> float:

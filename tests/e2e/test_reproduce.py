@@ -62,9 +62,11 @@ def end(process):
     return process.returncode, out, err
 
 
-def wait(condition):
+def wait(condition, runner=None):
+    """Return what ``condition`` finds; fail where the runner ends before it finds anything."""
     began = time.monotonic()
     while not (found := condition()):
+        assert runner is None or runner.poll() is None, runner.communicate()
         assert time.monotonic() - began < MINUTES
         time.sleep(0.05)
     return found
@@ -129,13 +131,13 @@ def test_where_results_were_copied_to_nothing_runs_again(several, tmp_path, star
 
 def test_whatever_is_killed_the_next_call_goes_on_where_it_stopped(tmp_path, start):
     runner = start("slow", "--jobs", 2)
-    wait(lambda: len(trained(tmp_path)) == 2)
+    wait(lambda: len(trained(tmp_path)) == 2, runner)
     runner.kill()
     runner.communicate(timeout=60)
     wait(lambda: not children(tmp_path))
     before = max(len(path.read_text().splitlines()) for path in trained(tmp_path))
     runner = start("slow", "--jobs", 2)
-    wait(lambda: trained(tmp_path, before + 2))
+    wait(lambda: trained(tmp_path, before + 2), runner)
     victim, _ = wait(lambda: children(tmp_path))[0]
     os.kill(victim, signal.SIGKILL)
     code, out, err = end(runner)
@@ -152,7 +154,7 @@ def test_whatever_is_killed_the_next_call_goes_on_where_it_stopped(tmp_path, sta
 
 def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
     runner = start("slow", "--jobs", 2)
-    wait(lambda: len(trained(tmp_path)) == 2)
+    wait(lambda: len(trained(tmp_path)) == 2, runner)
     runner.send_signal(signal.SIGTERM)
     code, _, err = end(runner)
     assert code == 143
@@ -199,7 +201,7 @@ def test_an_unknown_target_gets_its_near_match(ferkit, csv):
 def test_ray_starts_a_run_again_when_its_worker_is_killed(tmp_path, start):
     pytest.importorskip("ray")
     runner = start("slow", "--executor", "ray", "--jobs", 2)
-    wait(lambda: len(trained(tmp_path, 2)) == 2)
+    wait(lambda: len(trained(tmp_path, 2)) == 2, runner)
     _, worker = wait(lambda: children(tmp_path))[0]
     os.kill(worker, signal.SIGKILL)
     code, _, err = end(runner)
