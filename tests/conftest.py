@@ -12,6 +12,20 @@ import pytest
 from ferkit.data import Faces, Fer2013
 
 
+@pytest.hookimpl(trylast=True)  # those that are left out are out by then
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process begin with its share of the long tests, so that none of them is what all wait for at the end."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if "e2e" in item.path.parts]
+    short = [item for item in items if "e2e" not in item.path.parts]
+    items[:] = [
+        item
+        for number in range(processes)
+        for all_of_them in (long, short)
+        for item in all_of_them[len(all_of_them) * number // processes : len(all_of_them) * (number + 1) // processes]
+    ]
+
+
 @pytest.fixture(autouse=True)
 def cache_home(tmp_path, monkeypatch) -> Path:
     """Keep the user's cache folder out of the tests."""
