@@ -61,6 +61,24 @@ def test_a_run_that_asks_its_teacher_about_every_batch_goes_on_without_it(ferkit
     assert whole == parts
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--data", "x", "--out", "y", "--max-minutes"),
+        ("train", "--data", "x", "--out", "y", "--save-seconds"),
+        ("search", "--data", "x", "--recipe", "layers", "--space", "y", "--out", "z", "--max-minutes"),
+        ("reproduce", "all", "--data", "x", "--max-minutes"),
+        ("serve", "--seconds"),
+        ("serve", "--upload-seconds"),
+    ],
+    ids=" ".join,
+)
+def test_no_number_is_no_limit(ferkit, command):
+    code, out, err = ferkit(*command, "nan")
+    assert (code, out) == (2, "")
+    assert "expected a number, got nan" in err
+
+
 def test_train_prints_every_epoch_the_table_and_the_report(ferkit, small_csv, tmp_path):
     code, out, err = train(ferkit, small_csv, tmp_path / "run", "--recipe", "layers", *SETTINGS)
     assert code == 0

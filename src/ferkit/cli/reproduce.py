@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import no_nan
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -52,7 +54,9 @@ def reproduce(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side; with Ray, on each node.")] = 1,
     max_minutes: Annotated[
         float | None,
-        typer.Option("--max-minutes", min=0, help="Stop cleanly within so long; the same command goes on."),
+        typer.Option(
+            "--max-minutes", min=0, callback=no_nan, help="Stop cleanly within so long; the same command goes on."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what is to run and how long it will take.")] = False,
     variations: Annotated[

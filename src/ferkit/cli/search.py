@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.terminal import beside, notice
+from ferkit.cli.terminal import beside, no_nan, notice
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -43,7 +43,9 @@ def search(
     ] = Pruner.ASHA,
     max_minutes: Annotated[
         float | None,
-        typer.Option("--max-minutes", min=0, help="Stop cleanly after so long; the same command goes on."),
+        typer.Option(
+            "--max-minutes", min=0, callback=no_nan, help="Stop cleanly after so long; the same command goes on."
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of what is tried; trials are trained with the recipe's seed.")

@@ -1,5 +1,6 @@
-"""Words for a terminal of 80 columns."""
+"""Words for a terminal of 80 columns, and from one."""
 
+import math
 import os
 import sys
 import textwrap
@@ -11,6 +12,13 @@ def notice(line: str) -> None:
     """Say on stderr, to a person and not to a log file, what takes its time; once, however many processes train."""
     if sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0":
         typer.echo(line, err=True)
+
+
+def no_nan(value: float | None) -> float | None:
+    """Return the value of an option, unless it is no number: ``nan`` slips through every range."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("expected a number, got nan")
+    return value
 
 
 def beside(label: str, text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.terminal import notice
+from ferkit.cli.terminal import no_nan, notice
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -44,14 +44,16 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0, help="Stop cleanly after so long; --resume goes on.")
+        float | None,
+        typer.Option("--max-minutes", min=0, callback=no_nan, help="Stop cleanly after so long; --resume goes on."),
     ] = None,
     devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one a device; several use DDP.")] = 1,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Processes that prepare batches; changes no number.")
     ] = None,
     save_seconds: Annotated[
-        float, typer.Option("--save-seconds", min=0, help="Time between two checkpoints inside an epoch.")
+        float,
+        typer.Option("--save-seconds", min=0, callback=no_nan, help="Time between two checkpoints inside an epoch."),
     ] = 120.0,
     teacher: Annotated[
         list[Path] | None,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import copies_of_training
-from ferkit.errors import DataError
+from ferkit.errors import DataError, RunError
 from ferkit.evaluation import Evaluation, evaluate_predictions
 from ferkit.evaluation.views import check_views, mean_of, predict_views
 from ferkit.files import write_json
@@ -53,11 +53,13 @@ def evaluate_together(
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        RunError: A run is not finished, or damaged.
+        RunError: A run is not finished, or damaged, or named twice.
         DataError: A split has no faces.
         UnknownNameError: There is no such view.
     """
     check_views(views)
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise RunError(f"expected different runs, got one twice: {', '.join(map(str, runs))}")
     faces = {split: data.split(split) for split in splits}
     for split in splits:
         if not len(faces[split]):

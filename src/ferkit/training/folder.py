@@ -10,6 +10,7 @@ weights.safetensors  the weights that were kept
 lesson.npz           what the teachers of a student say of Training, where it has any
 teachers/            the teachers themselves, where they are asked about every batch
 predictions.npz      log-probabilities (N, K) of validation and test, in the order of the data set
+.training.lock       held while a process trains here
 result.json          metrics, protocol, curves, commit, versions, device, seconds; its presence says: finished
 report.html          the same for people
 """
@@ -28,6 +29,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import nn
 
@@ -37,6 +39,9 @@ from ferkit.models import build_model
 from ferkit.training.recipe import WEIGHTS_DIGITS, Recipe, recipe_from_toml
 from ferkit.training.result import WHOLE, load_result
 from ferkit.training.state import Epoch
+
+PATIENCE = 20.0
+"""Seconds to wait for the helpers of a training process that was killed; they hold on to its folder for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +166,27 @@ class RunFolder:
                 f"{self.path}: holds a run with other settings; leave out --recipe and --set to go on with it"
             )
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder and keep other processes from training in it.
+
+        Raises:
+            RunError: Another process trains here, or the folder cannot be written to.
+        """
+        lock = FileLock(self.path / ".training.lock", thread_local=False)
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=PATIENCE)
+            except Timeout:
+                raise RunError(f"{self.path}: another process trains in this folder; wait for it or stop it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def prepare(self, recipe: Recipe) -> None:
-        """Make the folder, write the recipe, remove what a killed run left half-written.
+        """Write the recipe, remove what a killed run left half-written.
 
         Raises:
             RunError: The folder cannot be written to.

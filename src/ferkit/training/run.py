@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -165,8 +166,8 @@ def train(
         pass, at last :class:`Finished` or :class:`Stopped`. Only the first process yields.
 
     Raises:
-        RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; or the weights it is to
-            begin with are missing or of another network.
+        RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; another process trains
+            there; or the weights it is to begin with are missing or of another network.
         RecipeError: A batch is too small for the processes, or there is no such device.
         DataError: A split the protocol needs is empty, or Training has too few faces.
         UnknownNameError: There is no such choice of ``compiling``.
@@ -188,26 +189,29 @@ def train(
         keep_freed_memory()
     else:
         tune_gpu()
-    fabric = _launch(device, devices, precision)
-    first = fabric.is_global_zero
-    if first:
-        folder.prepare(recipe)
-        if lesson is not None and not folder.lesson.exists():
-            write_lesson(folder, lesson)
-        if recipe.follows:
-            keep_teachers(folder, teachers)
-    fabric.barrier()
-    with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
-        run = _Run(recipe, data, own, folder, fabric, log, device, precision, weights, peak)
-        workers = default_workers(fabric.device) if workers is None else workers
-        with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
-            for event in run.events(request, reason, workers, save_seconds, compiling):
-                if not isinstance(event, Step):
-                    log.info("%s", event)
-                if isinstance(event, Epoch):
-                    add(event)
-                if first:
-                    yield event
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    with folder.alone() if first else nullcontext():
+        if first:
+            folder.check(recipe, resume=resume)  # another process may have begun it a moment ago
+        fabric = _launch(device, devices, precision)
+        if first:
+            folder.prepare(recipe)
+            if lesson is not None and not folder.lesson.exists():
+                write_lesson(folder, lesson)
+            if recipe.follows:
+                keep_teachers(folder, teachers)
+        fabric.barrier()
+        with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
+            run = _Run(recipe, data, own, folder, fabric, log, device, precision, weights, peak)
+            workers = default_workers(fabric.device) if workers is None else workers
+            with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
+                for event in run.events(request, reason, workers, save_seconds, compiling):
+                    if not isinstance(event, Step):
+                        log.info("%s", event)
+                    if isinstance(event, Epoch):
+                        add(event)
+                    if first:
+                        yield event
 
 
 class _Run:

@@ -84,6 +84,12 @@ def test_an_ensemble_is_measured_in_whole_float32(places, data, tmp_path, monkey
     assert torch.backends.cudnn.allow_tf32
 
 
+def test_a_run_counts_once(places, data):
+    run = next(places["runs"].iterdir())
+    with pytest.raises(RunError, match="expected different runs, got one twice"):
+        evaluate_together([run, run.parent / ".." / "runs" / run.name], data, [Split.PUBLIC_TEST])
+
+
 def test_a_split_without_faces_is_refused(places, data):
     runs = sorted(places["runs"].iterdir())
     with pytest.raises(DataError) as caught:

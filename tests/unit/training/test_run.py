@@ -101,6 +101,20 @@ def test_a_second_run_does_not_overwrite_the_first(finished, data):
         list(train(RECIPE, data, folder))
 
 
+def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, monkeypatch):
+    monkeypatch.setattr("ferkit.training.folder.PATIENCE", 0)
+    first = train(RECIPE, data, tmp_path / "out", workers=0)
+    assert isinstance(next(first), Started)
+    half_written = tmp_path / "out" / "result.json.part"
+    half_written.touch()
+    with pytest.raises(RunError, match=r"out: another process trains in this folder; wait for it or stop it$"):
+        list(train(RECIPE, data, tmp_path / "out", resume=True, workers=0))
+    assert half_written.exists(), "it is for the other process to finish"
+    first.close()
+    *_, finished = train(RECIPE, data, tmp_path / "out", resume=True, workers=0)
+    assert isinstance(finished, Finished)
+
+
 def test_resuming_a_finished_run_only_tells_its_result(finished, data):
     folder, events = finished
     before = (folder / "result.json").read_bytes()
