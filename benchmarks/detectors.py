@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ferkit.data import Split, read_fer2013
 from ferkit.inference.detect import Box, Detector, Haar, YuNet
 from ferkit.inference.images import RGB, read_image
-from report_files import write_report
+from report_files import day_of, write_report
 
 SCHEMA = 1
 COVERED = 0.4
@@ -94,7 +94,9 @@ def main() -> None:
         "versions": {name: version(name) for name in ("numpy", "opencv-python-headless", "scikit-image")},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_report(asked.out, "detectors", found, to_markdown(found))
+    text = to_markdown(found)
+    print(text)
+    print("written:", write_report(asked.out, f"detectors-{day_of(found)}", found, text))
 
 
 def measure(detector: Detector, pictures: Iterator[tuple[RGB, list[Box]]]) -> dict[str, Any]:

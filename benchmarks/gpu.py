@@ -13,7 +13,6 @@ augmentation alone, the best of some rounds, with one thread of the processor an
 """
 
 import argparse
-import json
 import logging
 import os
 import time
@@ -39,6 +38,7 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import RECIPES, get_recipe
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import new_state
+from report_files import write_report
 
 GOAL = ("final", 0.40)
 """Recipe and share of the peak the project wants of one H200."""
@@ -80,12 +80,13 @@ def main() -> None:
     content["microseconds_a_face"] = {name: round(1e6 * measure_augmentation(name), 2) for name in _forms(device)}
     print(f"augmentation alone, microseconds a face: {content['microseconds_a_face']}", flush=True)
     content["device"] = device
-    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    report = f"{'gpu' if device == 'cuda' else 'cpu'}-{datetime.now(UTC):%Y-%m-%d}"
     for name in asked.model or ["model3", "final"]:
         for found in measure_recipe(name, device, asked.batches):
             content["models"][name] = found
             content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-            written = write_report(asked.out, day, content)  # each time, so that what cuts it short leaves the rest
+            # each time, so that what cuts it short leaves the rest
+            written = write_report(asked.out, report, content, to_markdown(content))
     print("written:", written, flush=True)
 
 
@@ -199,16 +200,6 @@ def random_faces(n: int) -> Faces:
     """Return random pictures."""
     rng = np.random.default_rng(0)
     return Faces(rng.integers(0, 256, (n, 48, 48), dtype=np.uint8), rng.integers(0, 7, n))
-
-
-def write_report(folder: Path, day: str, content: dict[str, Any]) -> Path:
-    """Write the JSON of what was found and the Markdown made from it; return the latter."""
-    path = folder / f"{'gpu' if content['device'] == 'cuda' else 'cpu'}-{day}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    report = path.with_suffix(".md")
-    report.write_text(to_markdown(content), encoding="utf-8")
-    return report
 
 
 def to_markdown(content: dict[str, Any]) -> str:

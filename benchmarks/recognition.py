@@ -37,6 +37,7 @@ from recognition_peak import SIDES, operations_per_face, write_product
 from recognition_probe import CONTENDERS
 from recognition_probe import EXPRESSIONS as THEIRS
 from recognition_report import to_markdown
+from report_files import day_of, write_report
 
 SCHEMA = 1
 SETTINGS = {
@@ -85,7 +86,10 @@ def main() -> None:
         found["cold"] = measure_cold_start(contenders, folder, asked.rounds)
         found["others"] = round((cpu_seconds_of_others() - others) / (time.perf_counter() - began), 2)
     found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    print("written:", write_report(asked.out, found))
+    detectors = max((file.name for file in asked.out.glob("detectors-*.md")), default=None)
+    text = to_markdown(found, detectors)
+    print(text)
+    print("written:", write_report(asked.out, f"recognition-{day_of(found)}", found, text))
 
 
 def measure_faces(data: Path, contenders: dict[str, Environment], folder: Path) -> dict[str, Any]:
@@ -264,18 +268,6 @@ def _variables(threads: int) -> dict[str, str]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def write_report(folder: Path, found: dict[str, Any]) -> Path:
-    """Write the JSON and the Markdown made from it; return the latter's path."""
-    path = folder / f"recognition-{found['finished'][:10]}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    detectors = max((file.name for file in folder.glob("detectors-*.md")), default=None)
-    report = path.with_suffix(".md")
-    report.write_text(to_markdown(found, detectors), encoding="utf-8")
-    print(report.read_text(encoding="utf-8"))
-    return report
 
 
 def _parser() -> argparse.ArgumentParser:

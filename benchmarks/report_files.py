@@ -7,11 +7,14 @@ from typing import Any
 from ferkit.files import write_text
 
 
-def write_report(folder: Path, name: str, found: dict[str, Any], text: str) -> None:
-    """Write ``name-YYYY-MM-DD.json`` and ``.md`` to ``folder``, by the day it was ``finished``; print the latter."""
-    path = folder / f"{name}-{found['finished'][:10]}.json"
-    write_text(path, json.dumps(found, indent=1) + "\n")
-    report = path.with_suffix(".md")
+def write_report(folder: Path, name: str, found: dict[str, Any], text: str) -> Path:
+    """Write ``name.json`` and ``name.md`` to ``folder``, each whole or not at all; return the latter's path."""
+    report = folder / f"{name}.md"
+    write_text(report.with_suffix(".json"), json.dumps(found, indent=1) + "\n")
     write_text(report, text)
-    print(text)
-    print("written:", report)
+    return report
+
+
+def day_of(found: dict[str, Any]) -> str:
+    """Return ``YYYY-MM-DD`` of what was ``finished``."""
+    return str(found["finished"])[:10]

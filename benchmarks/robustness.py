@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ferkit import Recognizer
 from ferkit.data import Split, read_fer2013
 from ferkit.labels import EXPRESSIONS
-from report_files import write_report
+from report_files import day_of, write_report
 
 SCHEMA = 1
 Grey = NDArray[np.uint8]
@@ -104,7 +104,9 @@ def main() -> None:
         worse = np.array([np.clip(np.round(change(face, rng)), 0, 255) for face in faces.images]).astype(np.uint8)
         found["accuracy"][name] = {network: accuracy(reads, worse, faces.labels) for network, reads in networks.items()}
     found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write_report(asked.out, "robustness", found, to_markdown(found))
+    text = to_markdown(found)
+    print(text)
+    print("written:", write_report(asked.out, f"robustness-{day_of(found)}", found, text))
 
 
 def accuracy(reads: Recognizer, faces_NHW: Grey, labels_N: NDArray[np.int64]) -> float:

@@ -30,9 +30,9 @@ import numpy as np
 import skimage
 
 from ferkit import Recognizer
-from ferkit.files import write_text
 from ferkit.inference.session import Session
 from ferkit.web import Settings
+from report_files import write_report
 
 CONNECTIONS = (1, 8, 64)
 CORES = len(os.sched_getaffinity(0))
@@ -82,11 +82,9 @@ def main() -> None:
         "network": network,
         "loads": [asdict(load) for load in loads],
     }
-    name = options.out / f"service-{report['date'][:10]}"
     text = _text(report)
-    write_text(name.with_suffix(".json"), json.dumps(report, indent=1) + "\n")
-    write_text(name.with_suffix(".md"), text)
     print(text)
+    print("written:", write_report(options.out, f"service-{report['date'][:10]}", report, text))
 
 
 def _options() -> argparse.Namespace:

@@ -24,7 +24,7 @@ from statistics import mean
 from typing import Any
 
 from ferkit.data import read_fer2013
-from ferkit.files import write_text
+from report_files import write_report
 
 SCHEMA = 1
 
@@ -50,10 +50,9 @@ def main() -> None:
             content["runs"].append(_timed(asked, Path(folder), seed))
             content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             # after every run, so that what cuts the last one short leaves the others
-            write_text(asked.out / f"{name}.json", json.dumps(content, indent=1) + "\n")
-            write_text(asked.out / f"{name}.md", _page(content))
+            written = write_report(asked.out, name, content, _page(content))
     print(_page(content))
-    print(asked.out / f"{name}.md")
+    print("written:", written)
 
 
 def _timed(asked: argparse.Namespace, folder: Path, seed: int) -> dict[str, Any]:

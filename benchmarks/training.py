@@ -28,6 +28,7 @@ from ferkit.errors import DataError
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import get_recipe
 from others import cpu_seconds_of_others
+from report_files import day_of, write_report
 
 TARGET = 2.5
 """Ratio the project promises on two cores."""
@@ -65,7 +66,7 @@ def main() -> None:
             continue
         found = compare(model, asked.data, plan)
         print(summary(found))
-        print("written:", write_report(asked.out, model, found), flush=True)
+        print("written:", add_to_report(asked.out, model, found), flush=True)
 
 
 def measure(side: str, data: Path, recipe: Recipe, plan: Plan) -> dict[str, Any]:
@@ -171,18 +172,15 @@ def _environment() -> dict[str, Any]:
     return {**found, "cores": cores, "versions": {**found["versions"], "pandas": version("pandas")}}
 
 
-def write_report(folder: Path, model: str, found: dict[str, Any]) -> Path:
+def add_to_report(folder: Path, model: str, found: dict[str, Any]) -> Path:
     """Put what was found into today's JSON, beside other models of the day, and write the Markdown anew from it."""
-    path = folder / f"training-{found['finished'][:10]}.json"
-    folder.mkdir(parents=True, exist_ok=True)
+    name = f"training-{day_of(found)}"
+    path = folder / f"{name}.json"
     content: dict[str, Any] = (
         json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"schema": SCHEMA, "models": {}}
     )
     content["models"][model] = found
-    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    report = path.with_suffix(".md")
-    report.write_text(to_markdown(content), encoding="utf-8")
-    return report
+    return write_report(folder, name, content, to_markdown(content))
 
 
 def to_markdown(content: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ def test_a_dry_run_measures_both_backends_and_writes_its_report(tmp_path):
 
 
 def test_a_way_that_fails_leaves_the_others_and_each_is_written_at_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as where it is run
     spec = importlib.util.spec_from_file_location("gpu_benchmark", SCRIPT)
     gpu = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "gpu_benchmark", gpu)  # dataclasses look it up

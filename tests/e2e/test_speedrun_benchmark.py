@@ -31,6 +31,7 @@ def test_a_dry_run_times_a_process_from_its_start(tmp_path):
 
 
 def test_a_run_that_fails_leaves_the_others_in_the_report(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as where it is run
     spec = importlib.util.spec_from_file_location("speedrun_benchmark", SCRIPT)
     speedrun = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(speedrun)
