@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from conftest import exit_code, make_data, write_csv
 from ferkit.data import Faces
+from ferkit.errors import RunError
 from ferkit.models import model_names
 from ferkit.training.run import Stopped
 from networks import SEVEN_BITS, largest_weight
@@ -199,6 +200,36 @@ def test_evaluate_reads_the_split_it_is_asked_for(ferkit, trained, tmp_path, opt
     assert (tmp_path / f"confusion-{split}.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        pytest.param("tpu", r"error: device: .*'auto', 'cpu' or 'cuda', got 'tpu'\n", id="tpu"),
+        pytest.param("cuda", r"error: device is cuda, but PyTorch finds no CUDA device here; .*\n", id="cuda"),
+    ],
+)
+def test_evaluate_says_that_a_device_is_not_there(ferkit, trained, monkeypatch, device, message):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    csv, run = trained
+    code, out, err = ferkit("evaluate", run, "--data", csv, "--device", device)
+    assert (code, out) == (1, "")
+    assert re.fullmatch(message, err)
+
+
+@pytest.mark.parametrize(("options", "device"), [((), "cuda"), (("--device", "cpu"), "cpu")])
+def test_evaluate_takes_the_gpu_there_is(ferkit, trained, monkeypatch, options, device):
+    taken = []
+
+    def measure(runs, faces, splits, views, where):
+        taken.append(where)
+        raise RunError("far enough")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("ferkit.report.ensembles.evaluate_together", measure)
+    csv, run = trained
+    assert ferkit("evaluate", run, "--data", csv, *options) == (1, "", "error: far enough\n")
+    assert taken == [device]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--mirror", "--int8"]], ids=["plain", "mirror and int8"])
 def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_path, options):
@@ -380,13 +411,14 @@ def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv
 def test_several_runs_and_views_answer_together(views, ferkit, trained, tmp_path):
     csv, run = trained
     where = ("--data", csv, "--split", "validation", "--json", "--out", tmp_path / "out")
-    code, out, _ = ferkit("evaluate", run, run, "--views", views, *where)
+    twin = shutil.copytree(run, tmp_path / "twin")
+    code, out, _ = ferkit("evaluate", run, twin, "--views", views, *where)
     assert code == 0
     found = json.loads(out)
-    assert found["runs"] == [str(run), str(run)]
+    assert found["runs"] == [str(run), str(twin)]
     assert found["views"] == [name for name in views.split(",") if name]
     alone = json.loads(ferkit("evaluate", run, *where)[1])
-    if not views:  # a network together with itself says what it says alone
+    if not views:  # a network together with its copy says what it says alone
         assert found["all"]["confusion"] == alone["all"]["confusion"]
     assert Path(found["confusion_png"]).exists()
 

@@ -30,6 +30,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Folder for the confusion matrix; the run's own, with its page, if left out."),
     ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate a run in float32: loss, accuracy with its interval, each class, confusion matrix, page.
@@ -44,12 +45,15 @@ def evaluate(
     from ferkit.report import figures
     from ferkit.report.ensembles import evaluate_together
     from ferkit.report.page import write_page
+    from ferkit.training.environment import choose_device
     from ferkit.training.folder import RunFolder
+    from ferkit.training.recipe import make_recipe
     from ferkit.training.result import fits
 
     if protocol is not None and protocol not in list(Protocol):
         raise UnknownNameError("protocol", protocol, list(Protocol))
     recipes = [RunFolder(run).read_recipe() for run in runs]
+    where = choose_device(make_recipe({**recipes[0].to_dict(), "device": device}))
     protocols = {recipe.protocol for recipe in recipes}
     if protocol is None and len(protocols) > 1:
         raise RunError(
@@ -64,7 +68,7 @@ def evaluate(
     plain = len(runs) == 1 and not seen
     own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
     faces = read_fer2013(data)
-    together = evaluate_together(runs, faces, [chosen], seen)[chosen]
+    together = evaluate_together(runs, faces, [chosen], seen, where)[chosen]
     found = {"all": together.evaluation}
     if together.without_copies is not None:
         found["without_copies"] = together.without_copies

@@ -65,10 +65,11 @@ def evaluate_together(
         if not len(faces[split]):
             raise DataError(f"{data.source}: expected faces in {split}, got none")
     said: dict[Split, list[NDArray[np.float32]]] = {split: [] for split in splits}
-    for run in runs:
-        model = load_run(run)[1].to(device)
-        for split in splits:
-            said[split].append(predict_views(model, faces[split].images, views, device))
+    with exact_float32():
+        for run in runs:
+            model = load_run(run)[1].to(device)
+            for split in splits:
+                said[split].append(predict_views(model, faces[split].images, views, device))
     return {split: _together(data, split, mean_of(said[split])) for split in splits}
 
 
@@ -170,8 +171,7 @@ def _folders(runs: Path) -> dict[str, Path]:
 def _evaluation(
     runs: Sequence[Path], data: Fer2013, protocol: Protocol, views: Sequence[str], device: str
 ) -> dict[str, Any]:
-    with exact_float32():
-        together = evaluate_together(runs, data, (protocol.validation, protocol.test), views, device)
+    together = evaluate_together(runs, data, (protocol.validation, protocol.test), views, device)
     found: dict[str, Any] = {}
     for name, split in (("validation", protocol.validation), ("test", protocol.test)):
         found[name] = {"split": split.value, **together[split].evaluation.to_dict()}

@@ -28,7 +28,7 @@ def choose_device(recipe: Recipe) -> str:
         RecipeError: The recipe asks for cuda and there is none.
     """
     if recipe.device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("device is cuda, but PyTorch finds no CUDA device here; use --set device=cpu")
+        raise RecipeError("device is cuda, but PyTorch finds no CUDA device here; choose cpu or auto")
     if recipe.device != "auto":
         return recipe.device
     return "cuda" if torch.cuda.is_available() else "cpu"
