@@ -69,8 +69,6 @@ def test_a_run_that_asks_its_teacher_about_every_batch_goes_on_without_it(ferkit
         ("train", "--data", "x", "--out", "y", "--save-seconds"),
         ("search", "--data", "x", "--recipe", "layers", "--space", "y", "--out", "z", "--max-minutes"),
         ("reproduce", "all", "--data", "x", "--max-minutes"),
-        ("serve", "--seconds"),
-        ("serve", "--upload-seconds"),
     ],
     ids=" ".join,
 )

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.terminal import no_nan
-
 if TYPE_CHECKING:
     import socket
 
@@ -56,11 +54,9 @@ def serve(
     max_images: Annotated[int, typer.Option("--max-images", min=1, help="Pictures a request.")] = 16,
     max_streams: Annotated[int, typer.Option("--max-streams", min=0, help="Camera streams a process.")] = 16,
     upload_seconds: Annotated[
-        float, typer.Option("--upload-seconds", min=0.1, callback=no_nan, help="Until the body of a request is there.")
+        float, typer.Option("--upload-seconds", min=0.1, help="Until the body of a request is there.")
     ] = 20.0,
-    seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, callback=no_nan, help="From then until its answer.")
-    ] = 30.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="From then until its answer.")] = 30.0,
     per_minute: Annotated[
         int, typer.Option("--per-minute", min=0, help="Requests of a client a minute and process; 0: any number.")
     ] = 0,
