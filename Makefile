@@ -20,7 +20,7 @@ train: $(STAMP)  ## train a network, evaluate it and write its report page; goes
 
 test: $(STAMP)  ## all tests, a process a core; those on the real data need FER2013_CSV=path/to/fer2013.csv
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal -m "not browser and not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 
 test-browser: $(STAMP)  ## the page of the service in Chromium: FERKIT_CHROMIUM, one that is installed, or playwright's own
 	$(BIN)/python -m pytest -m browser tests/browser

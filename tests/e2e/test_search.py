@@ -86,7 +86,7 @@ def test_killed_and_interrupted_a_search_goes_on_with_the_trial_at_hand_and_coun
     said, errors = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, errors
     assert json.loads(said)["stopped"] == "Ctrl-C"
-    assert f"go on with: {shlex.join(['ferkit', *command(place, out, 4, '--json')])}" in errors
+    assert f"go on with: {shlex.join(['ferkit', *command(place, out, 3, '--json')])}" in errors
     assert "Traceback" not in errors
     assert (out / "trials" / "0" / "recipe.toml").read_text() == recipe
 

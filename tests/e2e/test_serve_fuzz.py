@@ -22,7 +22,7 @@ from ferkit.web import Settings, create_app
 from networks import write_network
 from service import picture, serving
 
-REQUESTS = 3000
+REQUESTS = 2000
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
