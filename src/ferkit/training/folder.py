@@ -179,7 +179,8 @@ class RunFolder:
             try:
                 lock.acquire(timeout=PATIENCE)
             except Timeout:
-                raise RunError(f"{self.path}: another process trains in this folder; wait for it or stop it") from None
+                holder = "another process trains in this folder and holds .training.lock"
+                raise RunError(f"{self.path}: {holder}; wait for it or stop it") from None
         try:
             yield
         finally:

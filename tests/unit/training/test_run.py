@@ -107,7 +107,9 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, 
     assert isinstance(next(first), Started)
     half_written = tmp_path / "out" / "result.json.part"
     half_written.touch()
-    with pytest.raises(RunError, match=r"out: another process trains in this folder; wait for it or stop it$"):
+    with pytest.raises(
+        RunError, match=r"out: another process trains in this folder and holds .training.lock; wait for it or stop it$"
+    ):
         list(train(RECIPE, data, tmp_path / "out", resume=True, workers=0))
     assert half_written.exists(), "it is for the other process to finish"
     first.close()
