@@ -22,7 +22,7 @@ from ferkit.web import Settings, create_app
 from networks import write_network
 from service import picture, serving
 
-REQUESTS = 2000
+REQUESTS = 5000
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
@@ -30,7 +30,7 @@ LARGEST = [(1000, 1000), (8300, 120), (120, 8300)]
 """Sizes at the limit of pixels: what they need once, later pictures may use again."""
 
 
-def seeds(size=(120, 120)):
+def seeds(size=(64, 64)):
     """Return pictures of every kind the service opens, with a face in each."""
     face = Image.open(ASTRONAUT).convert("RGB").crop((140, 30, 330, 220)).resize(size)
     found = []

@@ -105,7 +105,7 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, 
     monkeypatch.setattr("ferkit.training.folder.PATIENCE", 0)
     first = train(RECIPE, data, tmp_path / "out", workers=0)
     assert isinstance(next(first), Started)
-    half_written = tmp_path / "out" / "result.json.part"
+    half_written = tmp_path / "out" / ".metrics.csv.0123456789abcdef.part"
     half_written.touch()
     with pytest.raises(
         RunError, match=r"out: another process trains in this folder and holds .training.lock; wait for it or stop it$"
@@ -115,6 +115,7 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, 
     first.close()
     *_, finished = train(RECIPE, data, tmp_path / "out", resume=True, workers=0)
     assert isinstance(finished, Finished)
+    assert not half_written.exists()
 
 
 def test_resuming_a_finished_run_only_tells_its_result(finished, data):
