@@ -241,6 +241,12 @@ def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_pat
     card = json.loads(ferkit("card", file, "--json")[1])
     assert (card["mirror"], card["int8"]) == (bool(options), bool(options))
     assert card["sha256"] == json.loads(file.with_suffix(".json").read_text())["sha256"]
+    test = card["metrics"]["PrivateTest"]
+    assert ("with_mirror" in test, "with mirror images" in out) == (not options, not options)
+    if not options:  # one network is as good as the other, but it hardly says the same
+        assert test["with_mirror"]["faces"] == test["faces"]
+        assert test["with_mirror"]["without_copies"]["faces"] == test["without_copies"]["faces"]
+        assert test["with_mirror"]["loss"] != test["loss"]
     assert not options or largest_weight(file) <= SEVEN_BITS
     (tmp_path / "face.pgm").write_bytes(b"P5 48 48 255\n" + bytes(48 * 48))
     code, out, err = ferkit("recognize", tmp_path / "face.pgm", "--detector", "none", "--model", file, "--json")

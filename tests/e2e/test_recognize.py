@@ -19,7 +19,7 @@ from ferkit.cli.main import main
 from ferkit.inference.images import read_image
 from ferkit.labels import EXPRESSIONS
 from films import one_face, write_film
-from networks import grey_of, write_network
+from networks import LEVELS, grey_of, write_network
 
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
 QUIET = Path(__file__).with_name("quiet_ferkit.py")
@@ -236,6 +236,28 @@ def test_every_name_is_one_field_of_csv(recognize, tmp_path):
     rows = list(csv.reader(io.StringIO(out, newline="")))
     assert {len(row) for row in rows} == {14}
     assert [Path(row[0]).name for row in rows[1:]] == names
+
+
+def test_views_are_read_besides_each_face(recognize, tmp_path):
+    pixels = np.full((48, 48), 74, np.uint8)
+    pixels[:, :2] = 194  # moved out of sight to the left, doubled to the right
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+
+    def angry(*options):
+        code, out, err = recognize(tmp_path / "a.png", "--detector", "none", "--json", *options)
+        assert (code, err) == (0, "")
+        return json.loads(out)["faces"][0]["probabilities"]["angry"]
+
+    brightness = np.array([79, 79, 79, 74, 84])  # as it is, up, down, left, right
+    logits = -0.005 * (brightness[:, None] - np.array(LEVELS)) ** 2
+    expected = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[:, 0]
+    assert abs(expected.mean() - expected[0]) > 0.02
+    assert angry() == pytest.approx(expected[0], abs=1e-4)
+    assert angry("--views", "mirror") == pytest.approx(expected[0], abs=1e-4)
+    assert angry("--views", "shifts") == pytest.approx(expected.mean(), abs=1e-4)
+    assert angry("--views", " mirror, shifts") == pytest.approx(expected.mean(), abs=1e-4)
+    code, out, err = recognize(tmp_path / "a.png", "--views", "shift")
+    assert (code, out, err) == (1, "", "error: unknown view 'shift'; did you mean 'shifts'?\n")
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--csv"]])

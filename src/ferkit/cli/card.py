@@ -1,6 +1,7 @@
 """``ferkit card``: what a network file says of itself."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,14 +49,16 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
     for name, value in rows.items():
         typer.echo(f"{name:9} {value}")
     typer.echo(f"\n{'measured on':32} {'faces':>6} {'accuracy':>9} {'95 % interval':>17} {'calibration':>11}")
-    for split, found in card.metrics.items():
-        typer.echo(_measured(split, found))
-        if "without_copies" in found:
-            typer.echo(_measured("  without copies of Training", found["without_copies"]))
+    for split, how, found in card.measured():
+        typer.echo(_measured(_SHORT.get(how, f"  {how}") if how else split, found))
     typer.echo("\ncalibration: mean distance between confidence and share of right answers")
+    if any(how.startswith("with mirror") for _, how, _ in card.measured()):
+        typer.echo("mirror images: read besides each face with --views mirror, in twice the time")
     for remark in card.remarks:
         typer.echo(remark)
 
+
+_SHORT = {"with mirror images, without copies of Training": "    without copies of Training"}
 
 _TOLD = ("optimizer", "lr", "loss", "scheduler", "batch_size", "epochs", "augmentation", "seed")
 
@@ -65,7 +68,7 @@ def _protocol(name: str) -> str:
     return f"chosen on {chosen}, {tested} is the test"
 
 
-def _measured(name: str, found: dict[str, Any]) -> str:
+def _measured(name: str, found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
     interval = f"{100 * low:.2f} to {100 * high:.2f} %"
     error = f"{100 * found['calibration_error']:.2f} %"

@@ -42,6 +42,7 @@ def evaluate(
     notice(f"evaluating {', '.join(map(str, runs))}")
     from ferkit.data import Protocol, Split, read_fer2013
     from ferkit.errors import RunError, UnknownNameError
+    from ferkit.inference.views import parse_views
     from ferkit.report import figures
     from ferkit.report.ensembles import evaluate_together
     from ferkit.report.page import write_page
@@ -64,7 +65,7 @@ def evaluate(
     if split not in splits:
         raise UnknownNameError("split", split, splits)
     chosen = splits[split]
-    seen = tuple(name.strip() for name in views.split(",") if name.strip())
+    seen = parse_views(views)
     plain = len(runs) == 1 and not seen
     own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
     faces = read_fer2013(data)

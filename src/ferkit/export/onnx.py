@@ -29,6 +29,7 @@ from ferkit.evaluation.calibration import COVERAGES, accuracy_at, calibration_er
 from ferkit.files import replacing, write_text
 from ferkit.inference.preprocess import CHANNELS
 from ferkit.inference.session import BATCH, SIDE
+from ferkit.inference.views import views_of
 from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, file_sha256
 from ferkit.labels import EXPRESSIONS
 from ferkit.models.one_plane import OnePlane
@@ -115,7 +116,7 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
             parameters=int(result["parameters"]),
             protocol=recipe.protocol.value,
             recipe=recipe.to_dict(),
-            metrics=measure(part, data),
+            metrics=measure(part, data, mirrored=mirror),
             weights_sha256=str(result["weights_sha256"]),
             ferkit=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,18 +127,28 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
     return Exported(out, card)
 
 
-def measure(file: Path, data: Fer2013) -> dict[str, Any]:
-    """Return what a network file reaches on both tests, each whole and without copies of Training images."""
+def measure(file: Path, data: Fer2013, *, mirrored: bool) -> dict[str, Any]:
+    """Return what a network file reaches on both tests, each whole and without copies of Training images.
+
+    Unless it is ``mirrored``, that is reads each face with its mirror image in any case, both again with these.
+    """
     found: dict[str, Any] = {}
     for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
         faces = data.split(split)
         if not len(faces):
             continue
-        probabilities = _run(file, faces.images)
-        found[split.value] = _metrics(probabilities, faces.labels)
         alone = ~copies_of_training(data, split)
-        found[split.value]["without_copies"] = _metrics(probabilities[alone], faces.labels[alone])
+        seen = [_run(file, images) for images in views_of(faces.images, () if mirrored else ("mirror",))]
+        found[split.value] = _whole_and_alone(seen[0], faces.labels, alone)
+        if not mirrored:
+            found[split.value]["with_mirror"] = _whole_and_alone(np.mean(seen, axis=0), faces.labels, alone)
     return found
+
+
+def _whole_and_alone(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], alone: NDArray[np.bool_]
+) -> dict[str, Any]:
+    return {**_metrics(probabilities, labels), "without_copies": _metrics(probabilities[alone], labels[alone])}
 
 
 def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:

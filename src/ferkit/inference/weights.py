@@ -6,7 +6,7 @@ file's SHA-256.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ class ModelCard:
     """Every setting of the training, the seed among them."""
 
     metrics: Mapping[str, Any]
-    """By split, and by split without copies of Training images: of this very file, after export."""
+    """By split: of this very file, after export. A split has ``without_copies``, the same without copies of Training
+    images, and ``with_mirror``, the same where each face is read with its mirror image, if it is not in any case."""
 
     weights_sha256: str
     """Of the trained weights the file was made from."""
@@ -68,6 +69,15 @@ class ModelCard:
     """When, as ISO 8601."""
 
     remarks: tuple[str, ...] = field(default=())
+
+    def measured(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Yield split, what is said of it (nothing for the whole as it is), and what was measured."""
+        for split, found in self.metrics.items():
+            for how, part in (("", found), ("with mirror images", found.get("with_mirror"))):
+                if part is not None:
+                    yield split, how, part
+                    if "without_copies" in part:
+                        yield split, f"{how}, " * bool(how) + "without copies of Training", part["without_copies"]
 
     def to_json(self) -> str:
         """Return the card as JSON."""

@@ -17,8 +17,9 @@ from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import copies_of_training
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import Evaluation, evaluate_predictions
-from ferkit.evaluation.views import check_views, mean_of, predict_views
+from ferkit.evaluation.views import mean_of, predict_views
 from ferkit.files import write_json
+from ferkit.inference.views import check_views
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Ensemble, Table
 from ferkit.training.environment import describe, exact_float32
@@ -49,7 +50,7 @@ def evaluate_together(
         runs: At least one folder of a finished run.
         data: The data set.
         splits: Of ``data``.
-        views: Names of :mod:`ferkit.evaluation.views`.
+        views: Names of :data:`ferkit.inference.views.VIEWS`.
         device: ``cpu`` or ``cuda``.
 
     Raises:

@@ -1,6 +1,7 @@
 """The card of the shipped network as a page for people; every number comes from the file beside the network."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,13 @@ def _head(card: ModelCard, digest: str, size: int) -> list[str]:
         "accuracy on the most confident 80 % | 60 % |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for split, found in card.metrics.items():
-        lines.append(_row(split, found))
-        if "without_copies" in found:
-            lines.append(_row(f"{split} without copies of Training", found["without_copies"]))
+    lines += [_row(f"{split} {how}".strip(), found) for split, how, found in card.measured()]
+    if any(how.startswith("with mirror") for _, how, _ in card.measured()):
+        lines += ["", "*With mirror images*: `--views mirror`, which takes twice the time."]
     return lines
 
 
-def _row(name: str, found: dict[str, Any]) -> str:
+def _row(name: str, found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
     at = found["accuracy_at_coverage"]
     cells = [

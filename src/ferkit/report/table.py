@@ -51,7 +51,7 @@ class Ensemble:
     """Slugs of rows of the same table; all their runs are members."""
 
     views: tuple[str, ...] = ()
-    """What each member sees besides the face as it is: names of :mod:`ferkit.evaluation.views`."""
+    """What each member sees besides the face as it is: names of :data:`ferkit.inference.views.VIEWS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from ferkit import Recognizer
-from ferkit.errors import ImageError, ModelError
-from ferkit.inference.detect import Box
+from ferkit.errors import ImageError, ModelError, UnknownNameError
+from ferkit.inference.detect import Box, whole_picture
 from ferkit.inference.recognizer import cut
+from ferkit.inference.session import Session
+from ferkit.inference.views import views_of
 from ferkit.labels import EXPRESSIONS
 from networks import grey_of, make_card, write_network
 
@@ -36,6 +38,13 @@ def photos(count, seed=0):
         rng.integers(level, level + 60, (h, w, 3), np.uint8)
         for (h, w), level in zip(sizes, rng.integers(0, 195, count), strict=True)
     ]
+
+
+def photos_of(count, side):
+    """Return pictures of one size that are no mirror images of themselves."""
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 256, (count, 6, 6, 3)).astype(np.uint8)
+    return [cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC) for picture in small]
 
 
 def shares(faces):
@@ -70,6 +79,36 @@ def test_a_batch_gives_what_single_pictures_give(recognizer):
     alone = [recognizer.recognize(picture)[0] for picture in pictures]
     np.testing.assert_allclose(shares(together), shares(alone), atol=1e-5, rtol=0)
     assert [face.box for face in together] == [face.box for face in alone]
+
+
+def test_with_its_mirror_image_a_face_is_read_as_the_mean_of_both_and_either_way_round_alike():
+    faces = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in photos_of(6, 48)])
+    mirrored = np.ascontiguousarray(faces[:, :, ::-1])
+    plain, both = Recognizer(detector="none"), Recognizer(detector="none", views=("mirror",))
+    one, other = shares(plain.recognize_crops(faces)), shares(plain.recognize_crops(mirrored))
+    assert np.abs(one - other).max() > 0.01
+    found = both.recognize_crops(faces)
+    np.testing.assert_allclose(shares(found), (one + other) / 2, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(shares(both.recognize_crops(mirrored)), shares(found), atol=1e-5, rtol=0)
+    assert [face.confidence for face in found] == shares(found).max(axis=1).tolist()
+
+
+def test_shifts_and_mirror_are_ten_views_of_each_face_of_a_batch():
+    pictures = photos(70)
+    recognizer = Recognizer(detector="none", views=("shifts", "mirror"))
+    together = [face for faces in recognizer.recognize_batch(pictures) for face in faces]
+    crops = [cut(picture, whole_picture(picture)[0]) for picture in pictures]
+    session = Session()
+    expected = np.mean([session(seen) for seen in views_of(np.stack(crops), ("shifts", "mirror"))], axis=0)
+    np.testing.assert_allclose(shares(together), expected, atol=1e-5, rtol=0)
+    assert recognizer.recognize_batch([]) == []
+
+
+def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
+    with pytest.raises(UnknownNameError, match="unknown view 'miror'; did you mean 'mirror'"):
+        Recognizer(network, views=["miror"])
+    with pytest.raises(ImageError, match="expected views as a list of names, got the string 'mirror'"):
+        Recognizer(network, views="mirror")
 
 
 def test_an_empty_batch_and_a_picture_without_faces_give_empty_lists(network):

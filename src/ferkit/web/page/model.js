@@ -40,7 +40,8 @@ const explained = ({ faces, macro_f1: f1 }, split, without) =>
 function details(card) {
   const head = ["Measured on", "Faces", "Accuracy", "95 % interval", "Macro F1", "Calibration error"];
   const rows = Object.entries(card.metrics ?? {}).flatMap(([name, all]) =>
-    [[name, all], [`${name}, without copies`, all.without_copies]].filter(([, each]) => each?.accuracy));
+    [[name, all], [`${name}, without copies`, all.without_copies], [`${name}, with mirror images`, all.with_mirror],
+      [`${name}, with mirror images, without copies`, all.with_mirror?.without_copies]].filter(([, each]) => each?.accuracy));
   const table = make("table", {},
     make("caption", { class: "visually-hidden" }, "All measurements"),
     make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each)))),
