@@ -46,7 +46,7 @@ SETTINGS = {
     "batch 64, two threads": (64, 2),
 }
 """Faces a call and threads. The last shows what the second core adds, where nothing else needs it."""
-OURS, ALONE = "ferkit", "ferkit (network alone)"
+OURS, ALONE, MIRROR = "ferkit", "ferkit (network alone)", "ferkit (mirror images)"
 
 
 def main() -> None:
@@ -215,7 +215,9 @@ def measure_cold_start(contenders: dict[str, Environment], folder: Path, rounds:
     portrait = read_image(Path(skimage.__file__).parent / "data" / "astronaut.png")
     photo = folder / "astronaut.jpg"
     cv2.imwrite(str(photo), cv2.cvtColor(portrait, cv2.COLOR_RGB2BGR))
-    cold: dict[str, Any] = {name: {"seconds": [], "peak_bytes": []} for name in contenders if name != ALONE}
+    cold: dict[str, Any] = {
+        name: {"seconds": [], "peak_bytes": []} for name in contenders if name not in (ALONE, MIRROR)
+    }
     for number in range(rounds + 1):
         for name, environment in _turned({name: contenders[name] for name in cold}, number):
             command = _command(environment, "cold", "--contender", name, "--file", photo, threads=1)

@@ -12,7 +12,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,22 @@ Reader = Callable[[Crops], NDArray[np.float32]]
 """From grey crops ``(N, 48, 48)`` to probabilities ``(N, K)`` in the contender's own order."""
 
 
-def ferkit(threads: int) -> Reader:
+def ferkit(threads: int, views: Sequence[str] = ()) -> Reader:
     """Read through the public class, with a result object for each face."""
     from ferkit import Recognizer
 
-    recognizer = Recognizer(threads=threads)
+    recognizer = Recognizer(threads=threads, views=views)
 
     def read(crops: Crops) -> NDArray[np.float32]:
         faces = recognizer.recognize_crops(crops)
         return np.array([[face.probabilities[name] for name in EXPRESSIONS] for face in faces], np.float32)
 
     return read
+
+
+def ferkit_mirror(threads: int) -> Reader:
+    """Read as ``ferkit``, each face with its mirror image."""
+    return ferkit(threads, ("mirror",))
 
 
 def ferkit_session(threads: int) -> Reader:
@@ -62,6 +67,7 @@ def fer_keras(_: int) -> Reader:
 CONTENDERS: dict[str, Callable[[int], Reader]] = {
     "ferkit": ferkit,
     "ferkit (network alone)": ferkit_session,
+    "ferkit (mirror images)": ferkit_mirror,
     "fer (TFLite)": fer_tflite,
     "fer (Keras)": fer_keras,
 }

@@ -3,7 +3,7 @@
 Source: Liu et al., 2022, https://arxiv.org/abs/2201.03545. A block looks around with a 7 x 7 convolution of each plane
 alone, then mixes planes, four times as many in between. Ours differs: one input plane; the first layer takes 2 x 2
 pixels, not 4 x 4, as a face has 48 a side; few blocks, so what a block adds begins at a tenth, not a millionth; other
-weights begin as PyTorch's layers do.
+weights begin as PyTorch's layers do, biases at zero.
 
 Shape letters: B batch, C channels, H height, W width.
 """
@@ -25,6 +25,18 @@ AROUND = 7
 EXPANDED = 4
 SCALE = 0.1
 """What the output of a block is multiplied with, for each channel, before training."""
+
+MIDDLE, SPREAD = 0.5, 0.25
+"""Of grey levels in [0, 1]: about the mean and standard deviation of faces. Layer norm looks at each pixel alone, and
+where all are far from zero they look alike to it: with [0, 1] as it is, the network does not learn."""
+
+
+class Centred(nn.Module):
+    """Moves grey levels to a mean of about 0 and a deviation of about 1; batch norm does that for the other networks."""
+
+    def forward(self, x_B1HW: Tensor) -> Tensor:
+        """Return ``(B, 1, H, W)`` for grey levels in [0, 1]."""
+        return (x_B1HW - MIDDLE) / SPREAD
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -68,11 +80,15 @@ def convnext(
 ) -> nn.Module:
     """ConvNeXt in four stages of 24, 12, 6 and 3 pixels a side."""
     widths = widened(WIDTHS, width)
-    layers: list[nn.Module] = [nn.Conv2d(1, widths[0], PATCH, PATCH), ChannelNorm(widths[0], eps=1e-6)]
+    layers: list[nn.Module] = [Centred(), nn.Conv2d(1, widths[0], PATCH, PATCH), ChannelNorm(widths[0], eps=1e-6)]
     number, last = 0, sum(depths) - 1
     for (c_in, c_out), depth in zip(pairwise((widths[0], *widths)), depths, strict=True):
         if c_in != c_out:
             layers += [ChannelNorm(c_in, eps=1e-6), nn.Conv2d(c_in, c_out, 2, 2)]
         layers += [Around(c_out, drop_path * n / last) for n in range(number, number + depth)]
         number += depth
-    return OnePlane([*layers, ChannelNorm(widths[-1], eps=1e-6)], widths[-1], dropout)
+    network = OnePlane([*layers, ChannelNorm(widths[-1], eps=1e-6)], widths[-1], dropout)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return network

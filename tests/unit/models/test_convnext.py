@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from ferkit.models import build_model
 from ferkit.models.convnext import SCALE, Around, ChannelNorm
@@ -24,12 +25,19 @@ def test_it_has_as_many_parameters_as_the_paper_s_layers_make():
 
 def test_the_stages_halve_the_picture():
     sides = [layer.output.shape[2] for layer in trace(build_model("convnext")) if layer.output.ndim == 4]
-    assert sorted(set(sides), reverse=True) == [24, 12, 6, 3]
+    assert sorted(set(sides), reverse=True) == [48, 24, 12, 6, 3]
 
 
 def test_its_cost_is_near_that_of_compact():
     cost, other = (forward_flops(name) for name in ("convnext", "compact"))
     assert 0.8 < cost / other < 1.3
+
+
+def test_grey_levels_are_centred_before_the_first_norm_and_biases_begin_at_zero():
+    model = build_model("convnext")
+    faces = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
+    assert model.features[0](faces).flatten().tolist() == [-2.0, 0.0, 2.0]
+    assert all(not layer.bias.any() for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
 
 
 def test_a_block_adds_a_tenth_of_what_it_finds():

@@ -70,6 +70,24 @@ def test_the_two_losses_of_the_report_are_one_function_of_the_outputs(name, opti
 
 
 @pytest.mark.parametrize(("name", "options"), SMALL)
+def test_a_network_learns_a_few_faces_by_heart(name, options):
+    coarse = torch.rand(7, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    faces = nn.functional.interpolate(coarse, size=48, mode="bilinear").repeat(1, 3, 1, 1)
+    labels = torch.arange(7)
+    model = build_seeded(name, {option: value for option, value in options.items() if option != "drop_path"})
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001 if name == "model2" else 0.01)
+    for _ in range(25):
+        loss = nn.functional.nll_loss(model(faces), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1  # 1.95 is chance
+
+
+@pytest.mark.parametrize(("name", "options"), SMALL)
 def test_a_network_comes_in_training_mode_with_channels_last_weights(name, options):
     model = build_seeded(name, options)
     assert model.training
