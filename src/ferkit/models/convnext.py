@@ -32,7 +32,7 @@ where all are far from zero they look alike to it: with [0, 1] as it is, the net
 
 
 class Centred(nn.Module):
-    """Moves grey levels to a mean of about 0 and a deviation of about 1; batch norm does that for the other networks."""
+    """Moves grey levels to a mean of about 0, a deviation of about 1; batch norm does that for the other networks."""
 
     def forward(self, x_B1HW: Tensor) -> Tensor:
         """Return ``(B, 1, H, W)`` for grey levels in [0, 1]."""

@@ -54,13 +54,13 @@ def evaluate_together(
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        RunError: A run is not finished, or damaged, or named twice.
+        RunError: A run is not finished, or damaged, or its network is named twice, be it by a copy of its folder.
         DataError: A split has no faces.
         UnknownNameError: There is no such view.
     """
     check_views(views)
-    if len({run.resolve() for run in runs}) < len(runs):
-        raise RunError(f"expected different runs, got one twice: {', '.join(map(str, runs))}")
+    if len({RunFolder(run).network() for run in runs}) < len(runs):
+        raise RunError(f"expected different networks, got one twice: {', '.join(map(str, runs))}")
     faces = {split: data.split(split) for split in splits}
     for split in splits:
         if not len(faces[split]):

@@ -84,10 +84,12 @@ def test_an_ensemble_is_measured_in_whole_float32(places, data, tmp_path, monkey
     assert torch.backends.cudnn.allow_tf32
 
 
-def test_a_run_counts_once(places, data):
+def test_a_network_counts_once_wherever_its_folder_lies(places, data, tmp_path):
     run = next(places["runs"].iterdir())
-    with pytest.raises(RunError, match="expected different runs, got one twice"):
-        evaluate_together([run, run.parent / ".." / "runs" / run.name], data, [Split.PUBLIC_TEST])
+    copy = shutil.copytree(run, tmp_path / "copy")
+    for again in (run.parent / ".." / "runs" / run.name, copy):
+        with pytest.raises(RunError, match="expected different networks, got one twice"):
+            evaluate_together([run, again], data, [Split.PUBLIC_TEST])
 
 
 def test_a_split_without_faces_is_refused(places, data):
