@@ -98,7 +98,11 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     for name, value in identity.items():
         if before.get(name, value) != value:
             raise RunError(f"{path}: cannot go on: {name} was {before[name]!r}, is now {value!r}")
-    state.model.load_state_dict(content["model"])
+    try:
+        state.model.load_state_dict(content["model"])
+    except RuntimeError as error:  # torch's way to say that names or shapes differ
+        problem = str(error).partition("\n")[2].partition("\n")[0].strip()
+        raise RunError(f"{path}: cannot go on: this version's network has other layers ({problem})") from None
     if state.average:
         state.average.load_state_dict(content["average"])
     state.optimizer.load_state_dict(content["optimizer"])

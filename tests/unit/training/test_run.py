@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -250,6 +251,22 @@ def test_resuming_in_another_number_of_processes_is_refused(tmp_path, data):
     checkpoint.save(folder.last, content)
     with pytest.raises(RunError, match="cannot go on: number of processes was 2, is now 1"):
         list(train(RECIPE, data, folder.path, resume=True))
+
+
+@pytest.mark.parametrize("change", ["renamed", "another shape"])
+def test_resuming_with_a_network_that_has_changed_since_is_refused(tmp_path, data, change):
+    folder = RunFolder(tmp_path / "out")
+    stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 2)
+    content = checkpoint.load(folder.last)
+    name = next(iter(content["model"]))
+    values = content["model"].pop(name)
+    content["model"] |= {"before": values} if change == "renamed" else {name: values[:1]}
+    checkpoint.save(folder.last, content)
+    before = folder.last.read_bytes()
+    with pytest.raises(RunError, match=rf"last\.pt: cannot go on: .* has other layers \(.*{re.escape(name)}") as caught:
+        list(train(RECIPE, data, folder.path, resume=True))
+    assert "\n" not in str(caught.value)
+    assert folder.last.read_bytes() == before
 
 
 def test_the_time_being_up_stops_cleanly_and_says_so(tmp_path, data, finished):
