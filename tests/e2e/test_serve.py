@@ -63,6 +63,7 @@ def test_a_running_request_is_finished_when_the_service_stops(network):
     [
         pytest.param(["--model", "missing.onnx"], "missing.onnx: expected the ONNX file", id="no network"),
         pytest.param(["--detector", "harr"], "did you mean 'haar'?", id="a detector misspelt"),
+        pytest.param(["--views", "miror"], "unknown view 'miror'; did you mean 'mirror'?", id="a view misspelt"),
         pytest.param(["--api-key-file", "missing"], "missing: cannot be read", id="no keys"),
         pytest.param(["--host", "203.0.113.1"], "cannot listen on 203.0.113.1", id="an address that is not ours"),
     ],

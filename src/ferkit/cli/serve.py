@@ -30,6 +30,12 @@ def serve(
     detector_model: Annotated[
         Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
     ] = None,
+    views: Annotated[
+        str,
+        typer.Option(
+            "--views", help="Read besides each face: mirror, its mirror image; shifts, it moved; or mirror,shifts."
+        ),
+    ] = "",
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
     ] = 0.0,
@@ -73,11 +79,14 @@ def serve(
     for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "serve")
+    from ferkit.inference.views import parse_views
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     settings = _settings(
         model=model,
         detector=detector,
         detector_model=detector_model,
+        views=parse_views(views),
         min_confidence=min_confidence,
         api_key_file=api_key_file,
         hosts=_hosts(host, allow_host or []),

@@ -75,6 +75,9 @@ class ModelAnswer(BaseModel):
     metrics: dict[str, Any]
     limits: Limits
     min_confidence: float = Field(description="Below it expressions are `uncertain` where a request says nothing else.")
+    views: list[str] = Field(
+        description="What is read besides each face; the answer is the mean.", examples=[["mirror"]]
+    )
 
 
 class Status(BaseModel):

@@ -40,6 +40,9 @@ class Settings:
     detector_model: Path | None = None
     """The file that ``yunet`` needs."""
 
+    views: tuple[str, ...] = ()
+    """As :class:`ferkit.Recognizer` takes them."""
+
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Below it an expression is ``uncertain``, where a request says nothing else."""
 

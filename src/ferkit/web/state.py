@@ -29,6 +29,7 @@ class Service:
             detector=settings.detector,
             detector_model=settings.detector_model,
             max_pixels=settings.pixels,
+            views=settings.views,
         )
         sha256 = file_sha256(settings.model or DEFAULT)
         self.reader = Reader(recognizer, sha256, settings.pixels, meters)
@@ -40,6 +41,7 @@ class Service:
             "sha256": sha256,
             "limits": limits,
             "min_confidence": settings.min_confidence,
+            "views": settings.views,
         }
 
     @classmethod

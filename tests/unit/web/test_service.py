@@ -73,6 +73,15 @@ def test_the_answer_is_what_the_recognizer_says():
     assert image["faces"] == json.loads(json.dumps([face.to_dict() for face in Recognizer().recognize(ASTRONAUT)]))
 
 
+def test_views_are_read_besides_each_face_and_the_card_names_them():
+    with serving(None, detector="haar", views=("mirror",)) as client:
+        (image,) = client.post("/v1/recognize", files=upload(ASTRONAUT)).json()["images"]
+        assert client.get("/v1/model").json()["views"] == ["mirror"]
+    (face,), (plain,) = (Recognizer(views=views).recognize(ASTRONAUT) for views in (["mirror"], []))
+    assert image["faces"] == json.loads(json.dumps([face.to_dict()]))
+    assert face.probabilities != plain.probabilities
+
+
 def test_no_face_is_an_empty_list():
     with serving(None, detector="haar") as client:
         answer = client.post("/v1/recognize", files=upload(picture()))
@@ -129,7 +138,7 @@ def test_the_card_names_the_network_and_the_limits(client):
     card = client.get("/v1/model").json()
     assert card["classes"] == list(EXPRESSIONS)
     assert len(card["sha256"]) == 64
-    assert card["min_confidence"] == 0
+    assert (card["min_confidence"], card["views"]) == (0, [])
     assert card["limits"] == {"body_bytes": 32_000_000, "pixels": 50_000_000, "images": 16}
 
 

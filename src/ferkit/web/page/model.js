@@ -7,7 +7,8 @@ const CHOSEN = { standard: ["PrivateTest", "PublicTest"], report: ["PublicTest",
 /** Fills `place` with what the server says of its network. */
 export function showModel(place, card) {
   const test = (CHOSEN[card.protocol] ?? Object.keys(card.metrics ?? {})).find((name) => card.metrics?.[name]);
-  const all = test && card.metrics[test];
+  const plain = test && card.metrics[test];
+  const all = (card.views?.includes("mirror") && plain?.with_mirror) || plain; // as this server reads faces
   const measured = all?.without_copies ?? all;
   place.replaceChildren(
     make("p", {}, intro(card)),
@@ -46,15 +47,20 @@ function details(card) {
     make("caption", { class: "visually-hidden" }, "All measurements"),
     make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each)))),
     make("tbody", {}, ...rows.map(([name, each]) => make("tr", {}, make("th", { scope: "row" }, name),
-      ...[each.faces.toLocaleString("en"), fine(each.accuracy), each.interval ? each.interval.map(fine).join(" to ") : "", each.macro_f1?.toFixed(3) ?? "",
+      ...[each.faces.toLocaleString("en"), fine(each.accuracy), each.interval ? `${tenth(each.interval[0])}\u00a0to\u00a0${fine(each.interval[1])}` : "", each.macro_f1?.toFixed(3) ?? "",
         each.calibration_error === undefined ? "" : fine(each.calibration_error)].map((cell) => make("td", {}, cell))))));
   const list = [
     ["Protocol", card.protocol], ["Parameters", card.parameters?.toLocaleString("en")], ["Arithmetic", card.int8 ? "8-bit integers" : "32-bit floating point"],
-    ["Each face read", card.mirror ? "twice, once mirrored" : "once"], ["Temperature", card.temperature?.toFixed(3)], ["Made", card.created?.slice(0, 10)], ["SHA-256", card.sha256],
+    ["Each face read", read(card)], ["Temperature", card.temperature?.toFixed(3)], ["Made", card.created?.slice(0, 10)], ["SHA-256", card.sha256],
   ].filter(([, value]) => value != null);
   return make("details", {}, make("summary", {}, "All numbers"),
     ...(rows.length ? [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All measurements" }, table)] : []),
     make("dl", {}, ...list.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])));
 }
 
-const fine = (share) => `${(100 * share).toFixed(1)} %`;
+const read = ({ mirror, views = [] }) => ["as it is", ...(mirror || views.includes("mirror") ? ["with its mirror image"] : []),
+  ...(views.includes("shifts") ? ["moved two pixels to each side"] : [])].join(", ");
+
+const tenth = (share) => (100 * share).toFixed(1);
+
+const fine = (share) => `${tenth(share)}\u00a0%`;
