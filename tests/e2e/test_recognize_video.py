@@ -85,6 +85,18 @@ def test_a_folder_that_cannot_be_written_to_gives_one_line(tmp_path):
     assert film.stat().st_size > 100
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_cannot_be_written_to_is_not_taken_for_the_folder(tmp_path, option):
+    film, network = write_film(tmp_path / "clip.mp4", one_face(3)), write_network(tmp_path / "model.onnx")
+    command = [sys.executable, "-m", "ferkit", "recognize", film, "--save", tmp_path / "out", option]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*command, "--model", network], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == b"error: standard output: No space left on device"
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_video_that_breaks_off_is_summed_up_and_the_break_is_told(tmp_path, capsys):
     film = write_film(tmp_path / "clip.avi", one_face(50), code="MJPG")
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])

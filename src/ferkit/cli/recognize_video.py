@@ -4,7 +4,8 @@ import json
 import math
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +31,8 @@ LIVE_SECONDS = 0.1
 """Between two changes of the live view; ten times as much between two lines where there is no terminal."""
 
 _BAR = 24  # characters of a full bar
+
+_STDOUT = "standard output"
 
 
 def run(
@@ -72,7 +75,7 @@ def run(
         except BrokenPipeError:
             raise
         except OSError as error:
-            if save is None:
+            if save is None or error.filename == _STDOUT:
                 raise
             raise ImageError(f"{save}: cannot be written to ({error.strerror or error})") from None
     if opened.remark is not None:
@@ -104,7 +107,8 @@ def _watch(
     from ferkit.inference.recording import ReadingsCsv, Recording
     from ferkit.inference.video import read_video
 
-    lines = ReadingsCsv(sys.stdout, history.classes) if settings.output == "csv" else None
+    with _named_stdout():
+        lines = ReadingsCsv(sys.stdout, history.classes) if settings.output == "csv" else None
     stopped, last = False, 0.0
     with ExitStack() as stack:
         recording = None if save is None else stack.enter_context(Recording(save, _name(source), source, history))
@@ -116,18 +120,29 @@ def _watch(
                 history.add(frame)
                 if recording is not None:
                     recording.add(frame)
-                if lines is not None:
-                    lines.add(frame)
-                    sys.stdout.flush()  # a program may be reading along
-                elif settings.output == "json":
-                    typer.echo(json.dumps(_rounded(frame.to_dict())))
-                view.show(frame)
+                with _named_stdout():
+                    if lines is not None:
+                        lines.add(frame)
+                        sys.stdout.flush()  # a program may be reading along
+                    elif settings.output == "json":
+                        typer.echo(json.dumps(_rounded(frame.to_dict())))
+                    view.show(frame)
         except KeyboardInterrupt:
             if not source.live:
                 raise
             stopped = True
         history.close(_end(source, last, settings.step))
     return stopped, [] if recording is None else [recording.csv, recording.timeline, recording.video]
+
+
+@contextmanager
+def _named_stdout() -> Iterator[None]:
+    """Tell an output that cannot be written to from a folder that cannot."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = _STDOUT
+        raise
 
 
 def print_summary(history: "History", name: str) -> None:
