@@ -416,13 +416,15 @@ def test_several_runs_and_views_answer_together(views, ferkit, trained, tmp_path
     csv, run = trained
     where = ("--data", csv, "--split", "validation", "--json", "--out", tmp_path / "out")
     twin = shutil.copytree(run, tmp_path / "twin")
+    result = json.loads((twin / "result.json").read_text())
+    (twin / "result.json").write_text(json.dumps({**result, "weights_sha256": "f" * 64}))  # not the same network twice
     code, out, _ = ferkit("evaluate", run, twin, "--views", views, *where)
     assert code == 0
     found = json.loads(out)
     assert found["runs"] == [str(run), str(twin)]
     assert found["views"] == [name for name in views.split(",") if name]
     alone = json.loads(ferkit("evaluate", run, *where)[1])
-    if not views:  # a network together with its copy says what it says alone
+    if not views:  # a network together with its twin says what it says alone
         assert found["all"]["confusion"] == alone["all"]["confusion"]
     assert Path(found["confusion_png"]).exists()
 
