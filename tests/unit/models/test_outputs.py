@@ -81,10 +81,12 @@ def test_a_network_learns_a_few_faces_by_heart(name, options):
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001 if name == "model2" else 0.01)
     for _ in range(25):
         loss = nn.functional.nll_loss(model(faces), labels)
+        if loss < 1:  # 1.95 is chance
+            break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 1  # 1.95 is chance
+    assert loss < 1
 
 
 @pytest.mark.parametrize(("name", "options"), SMALL)
