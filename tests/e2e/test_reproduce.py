@@ -179,6 +179,25 @@ def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_rows_are_chosen_by_name_variations_among_them(ferkit, csv, tmp_path):
+    places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs", "--dry-run")
+    _, out, _ = ferkit("reproduce", "table-1", "table-7", "--row", "layers-6-*", "--row", "filters-2-kernel-5", *places)
+    listed = {line.split("  ")[1].strip() for line in out.splitlines() if line.startswith("table-")}
+    six_layers = "6 layers, at most 128 channels"
+    assert listed == {
+        "Filters version 2, kernel size 5",
+        f"{six_layers}, CrossEntropyLoss, Adam",
+        f"{six_layers}, NLLLoss, SGD",
+    }
+    assert "3 runs, 0 done" in out
+    variation = TABLES["table-1"].variations[0]
+    _, out, _ = ferkit("reproduce", "table-1", "--row", variation.slug, *places)
+    assert variation.label in out
+    assert "1 runs, 0 done" in out
+    code, _, err = ferkit("reproduce", "table-7", "--row", "layers-6-sgd", *places)
+    assert (code, err.strip()) == (1, "error: unknown row 'layers-6-sgd'; did you mean 'layers-6-nll-sgd'?")
+
+
 def test_a_student_is_trained_once_its_teachers_are_and_then_they_are_measured_together(tmp_path, start):
     code, out, err = end(start("taught", "--seeds", 2, "--jobs", 2))
     assert code == 0, err

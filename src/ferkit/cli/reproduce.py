@@ -47,6 +47,10 @@ def reproduce(
         ),
     ],
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    row: Annotated[
+        list[str] | None,
+        typer.Option("--row", help="Only this row, by the name of its folder in results: layers-6-*; repeatable."),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs a row, with seeds 0, 1, ...")] = 1,
     device: Annotated[
         Device, typer.Option("--device", help="Where to train; auto: cuda if there is one.")
@@ -95,6 +99,7 @@ def reproduce(
         TABLES,
         targets,
         data,
+        rows=row or (),
         seeds=seeds,
         device=device,
         jobs=jobs,
@@ -116,6 +121,7 @@ def run(
     targets: Sequence[str],
     data: Path,
     *,
+    rows: Sequence[str] = (),
     seeds: int = 1,
     device: Device = Device.AUTO,
     jobs: int = 1,
@@ -135,7 +141,8 @@ def run(
     ``began`` is the time on the monotonic clock from which the minutes count; now, if left out.
 
     Raises:
-        UnknownNameError: A target is neither a table nor another known name.
+        UnknownNameError: A target is neither a table nor another known name, or no row has a name that is in ``rows``.
+        typer.BadParameter: ``rows`` without a table.
         typer.Exit: Not everything is done: a run failed, or it was stopped.
     """
     began = time.monotonic() if began is None else began
@@ -147,6 +154,8 @@ def run(
     from ferkit.training.environment import choose_device
 
     names, draw = _chosen(targets, tables)
+    if rows and not names:
+        raise typer.BadParameter("--row chooses rows of tables: name a table")
     threads = max(1, cores() // jobs) if jobs > 1 else None
     chosen = [tables[name] for name in names]
 
@@ -160,6 +169,7 @@ def run(
             device=device.value,
             threads=threads,
             variations=variations,
+            only=rows,
         )
 
     if names:

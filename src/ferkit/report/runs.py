@@ -6,6 +6,7 @@ done where its result stands anywhere below the results folder, part done where 
 """
 
 import csv
+import fnmatch
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from ferkit.data import Fer2013, Split
-from ferkit.errors import RunError
+from ferkit.errors import RunError, UnknownNameError
 from ferkit.files import write_json, write_text
 from ferkit.report.estimate import Estimate, Estimates, Machine
 from ferkit.report.processes import Executor, Job, Outcome, Progress
@@ -106,6 +107,7 @@ def plan(
     device: Device = "auto",
     threads: int | None = None,
     variations: bool = False,
+    only: Sequence[str] = (),
 ) -> list[PlannedRun]:
     """Return the runs of ``tables`` in the order in which they are to run.
 
@@ -122,18 +124,24 @@ def plan(
         device: Where to train.
         threads: Of one run on a processor, as PyTorch chooses if ``None``; enters the estimates.
         variations: Run the rows the report does not have, too.
+        only: Run the rows with these names alone, variations among them; ``*`` and ``?`` stand for characters.
 
     Raises:
+        UnknownNameError: No row has one of the names in ``only``.
         RunError: A result is damaged.
         RecipeError: ``device`` is cuda and there is none.
     """
+    tables = tuple(tables)
+    _check_names(only, tables)
     finished = finished_runs(results)
     done = {(run.key, run.seed) for run in finished}
     wanted: dict[str, list[tuple[str, Row]]] = {}
     taught: list[tuple[Table, Row]] = []
     choosing: set[str] = set()
     for table in tables:
-        for row in table.every if variations else table.rows:
+        for row in table.every if variations or only else table.rows:
+            if only and not any(fnmatch.fnmatchcase(row.slug, name) for name in only):
+                continue
             if row.before:
                 taught.append((table, row))
                 continue
@@ -186,6 +194,13 @@ def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, 
                 f"{path}: the run was evaluated on other faces than those of {data.source}; "
                 "name other folders with --results and --runs"
             )
+
+
+def _check_names(names: Sequence[str], tables: Sequence[Table]) -> None:
+    slugs = [row.slug for table in tables for row in table.every]
+    for name in names:
+        if not any(fnmatch.fnmatchcase(slug, name) for slug in slugs):
+            raise UnknownNameError("row", name, slugs)
 
 
 def _before(row: Row, table: Table, finished: Sequence[Run], seeds: int) -> dict[str, list[Run]]:
