@@ -4,10 +4,12 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from lightning_fabric import Fabric
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # at run time it loads a compiler, which who only asks to stop does not need
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
@@ -48,7 +50,7 @@ class StopRequest:
             return "Ctrl-C" if self.signal == signal.SIGINT else signal.Signals(self.signal).name
         return "the time is up" if time.monotonic() >= self._deadline else self.wish
 
-    def agreed(self, fabric: Fabric, wanted: int) -> int:
+    def agreed(self, fabric: "Fabric", wanted: int) -> int:
         """Return the largest ``wanted`` of all processes, so that all do the same; every process must call it."""
         if fabric.world_size == 1:
             return wanted
