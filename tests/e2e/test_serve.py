@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import skimage
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from ferkit.cli.serve import _hosts
 from networks import write_network
@@ -106,6 +108,18 @@ def test_a_client_that_sends_a_byte_a_second_holds_nobody_up(network):
                 answers.append(answer.read())
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers), answers[0]
     assert b"within 2 seconds" in answers[0]
+
+
+def test_a_frame_that_is_too_large_ends_its_stream_before_it_is_held(network):
+    with serving("--model", network, "--detector", "none", "--max-frame", "5000") as service:
+        with connect(f"ws://127.0.0.1:{service.port}/v1/stream") as stream:
+            stream.send(picture())
+            assert json.loads(stream.recv())["type"] == "reading"
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.send(bytes(5001))
+                stream.recv()
+            assert closed.value.rcvd.code == 1009  # message too big
+        assert json.loads(service.get("/v1/model"))["limits"]["frame_bytes"] == 5000
 
 
 def test_clients_that_go_away_in_the_middle_are_no_fault_and_leave_the_log_empty(network):

@@ -57,9 +57,10 @@ class RecognizeAnswer(BaseModel):
 
 
 class Limits(BaseModel):
-    """What a request may hold."""
+    """What a request, or a frame of a stream, may hold."""
 
     body_bytes: int
+    frame_bytes: int
     pixels: int
     images: int
 

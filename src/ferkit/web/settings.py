@@ -65,10 +65,13 @@ class Settings:
     """Camera streams at the same time, in each process."""
 
     body_bytes: Annotated[int, Field(ge=1)] = 32_000_000
-    """Of the body of a request, or of a frame of a stream."""
+    """Of the body of a request."""
+
+    frame_bytes: Annotated[int, Field(ge=1)] = 2_000_000
+    """Of a frame of a stream. A stream may hold several, and others one before they have shown a key."""
 
     held_bytes: Annotated[int, Field(ge=1)] = 256_000_000
-    """Of all bodies that are being received at the same time, in each process."""
+    """Of the bodies of all requests that are being received at the same time, in each process."""
 
     pixels: Annotated[int, Field(ge=1)] = 50_000_000
     """Of one picture."""

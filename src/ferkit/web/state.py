@@ -35,7 +35,7 @@ class Service:
         self.reader = Reader(recognizer, sha256, settings.pixels, meters)
         self.desk = Desk(settings.threads, settings.waiting, settings.seconds, meters.taken)
         self.streams = Streams(self.reader, self.desk, keys, settings.streams, meters)
-        limits = {"body_bytes": settings.body_bytes, "pixels": settings.pixels, "images": settings.images}
+        limits = {name: getattr(settings, name) for name in ("body_bytes", "frame_bytes", "pixels", "images")}
         self.card = {
             **json.loads(recognizer.card.to_json()),
             "sha256": sha256,

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ferkit.inference.tracks import Tracker
 from ferkit.web.desk import Desk
@@ -63,8 +63,11 @@ class Streams:
             await socket.accept()
             if await self._knows_key(socket):
                 await self._read_in_turn(socket, Tracker(smoothing, least))
-        except (WebSocketDisconnect, RuntimeError):  # the other side has gone, while we waited or while we wrote
+        except WebSocketDisconnect:
             pass
+        except RuntimeError:  # what Starlette raises, too, where the other side has gone while we wrote
+            if WebSocketState.DISCONNECTED not in {socket.client_state, socket.application_state}:
+                raise
 
     async def _read_in_turn(self, socket: WebSocket, tracker: Tracker) -> None:
         if self._open >= self._most:

@@ -139,7 +139,12 @@ def test_the_card_names_the_network_and_the_limits(client):
     assert card["classes"] == list(EXPRESSIONS)
     assert len(card["sha256"]) == 64
     assert (card["min_confidence"], card["views"]) == (0, [])
-    assert card["limits"] == {"body_bytes": 32_000_000, "pixels": 50_000_000, "images": 16}
+    assert card["limits"] == {
+        "body_bytes": 32_000_000,
+        "frame_bytes": 2_000_000,
+        "pixels": 50_000_000,
+        "images": 16,
+    }
 
 
 def test_health_and_readiness(client):

@@ -90,6 +90,19 @@ def test_a_bad_frame_is_answered_with_an_error_and_the_stream_goes_on(serve, con
         assert socket.receive_json()["type"] == "reading"
 
 
+@pytest.mark.parametrize("fault", [RuntimeError, RecursionError, KeyError])
+def test_a_fault_of_ours_is_not_taken_for_a_client_that_has_gone(serve, monkeypatch, fault):
+    from ferkit.web.reading import Reader
+
+    def broken(self, content):
+        raise fault("ours")
+
+    monkeypatch.setattr(Reader, "frame", broken)
+    with pytest.raises(fault, match="ours"), serve().websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(picture())
+        socket.receive_json()
+
+
 def test_more_streams_than_allowed_are_closed(serve):
     client = serve(streams=1)
     with client.websocket_connect("/v1/stream") as first:
