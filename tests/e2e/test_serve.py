@@ -115,8 +115,8 @@ def test_a_frame_that_is_too_large_ends_its_stream_before_it_is_held(network):
         with connect(f"ws://127.0.0.1:{service.port}/v1/stream") as stream:
             stream.send(picture())
             assert json.loads(stream.recv())["type"] == "reading"
+            stream.send(bytes(5001))
             with pytest.raises(ConnectionClosed) as closed:
-                stream.send(bytes(5001))
                 stream.recv()
             assert closed.value.rcvd.code == 1009  # message too big
         assert json.loads(service.get("/v1/model"))["limits"]["frame_bytes"] == 5000

@@ -3,35 +3,24 @@
 import subprocess
 import sys
 
-import pytest
-
 HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "albumentations", "cv2", "lightning_fabric", "optuna")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["train", "--help"],
-        ["data", "check", "--help"],
-        ["explain", "--help"],
-        ["reproduce", "--help"],
-        ["search", "--help"],
-        ["--version"],
-    ],
-)
-def test_help_loads_nothing_heavy(arguments):
+def test_help_loads_nothing_heavy():
     code = f"""
 import sys
 from ferkit.cli.main import app
-try:
-    app({arguments!r})
-except SystemExit as end:
-    assert not end.code, end.code
-print([name for name in {HEAVY!r} if name in sys.modules])
+for command in ("", "train", "data check", "explain", "reproduce", "search", "recognize", "serve", "export"):
+    try:
+        app([*command.split(), "--help"])
+    except SystemExit as end:
+        assert not end.code, end.code
+    heavy = [name for name in {HEAVY!r} if name in sys.modules]
+    assert not heavy, (command, heavy)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]"), done.stdout[-200:]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: ") == 9
 
 
 def test_a_missing_extra_names_the_command_that_installs_it():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import as_option
+
 if TYPE_CHECKING:
     from ferkit.inference.weights import ModelCard
 
@@ -33,7 +35,7 @@ def card(
 
 def print_card(card: "ModelCard", file: Path, digest: str) -> None:
     """Print a card on 80 columns."""
-    recipe = card.recipe
+    recipe, (chosen, tested) = card.recipe, card.splits
     kind = "8-bit integers" if card.int8 else "float32"
     rows = {
         "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, {kind})",
@@ -42,8 +44,8 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
         "input": card.input,
         "classes": ", ".join(card.classes),
         "answers": f"temperature {card.temperature:.3f}, {'with' if card.mirror else 'without'} the mirror image",
-        "protocol": f"{card.protocol}: {_protocol(card.protocol)}",
-        "recipe": ", ".join(f"{name} {_text(recipe[name])}" for name in _TOLD if name in recipe),
+        "protocol": f"{card.protocol}: chosen on {chosen}, {tested} is the test",
+        "recipe": ", ".join(f"{name} {as_option(recipe[name])}" for name in _TOLD if name in recipe),
         "made": f"{card.created}, ferkit {card.ferkit}",
     }
     for name, value in rows.items():
@@ -63,17 +65,8 @@ _SHORT = {"with mirror images, without copies of Training": "    without copies 
 _TOLD = ("optimizer", "lr", "loss", "scheduler", "batch_size", "epochs", "augmentation", "seed")
 
 
-def _protocol(name: str) -> str:
-    chosen, tested = ("PublicTest", "PrivateTest") if name == "standard" else ("PrivateTest", "PublicTest")
-    return f"chosen on {chosen}, {tested} is the test"
-
-
 def _measured(name: str, found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
     interval = f"{100 * low:.2f} to {100 * high:.2f} %"
     error = f"{100 * found['calibration_error']:.2f} %"
     return f"{name:32} {found['faces']:6,} {100 * found['accuracy']:7.2f} % {interval:>17} {error:>11}"
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

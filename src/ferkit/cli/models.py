@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ferkit.cli.terminal import beside
+from ferkit.cli.terminal import as_option, beside
 
 
 def models(
@@ -45,10 +45,6 @@ def models(
         typer.echo(layer_table(model))
         return
     for row in rows:
-        listed = ", ".join(f"{k}={_text(v)}" for k, v in row["options"].items())
+        listed = ", ".join(f"{k}={as_option(v)}" for k, v in row["options"].items())
         typer.echo(beside(f"{row['name']:8} {row['parameters']:>11,}  ", row["summary"]))
         typer.echo(beside(" " * 22, listed))
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -68,17 +68,13 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def bar(share: float, width: int) -> str:
-    """Return a bar for ``share``, 0 to 1, of at most ``width`` letters."""
-    return _block() * round(share * width)
-
-
-def _block() -> str:
+def bar(share: float, width: int, encoding: str | None = None) -> str:
+    """Return a bar for ``share``, 0 to 1, of at most ``width`` letters of ``encoding``; ``None``: stdout's."""
     try:
-        "█".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return "#"
-    return "█"
+        "█".encode(encoding or sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "#" * round(share * width)
+    return "█" * round(share * width)
 
 
 def _percent(share: float) -> str:
@@ -150,16 +146,19 @@ class _Json(Printer):
             found["error"] = str(done.error)
         else:
             found["width"], found["height"] = done.picture.shape[1], done.picture.shape[0]
-            found["faces"] = [rounded(face.to_dict()) for face in done.faces]
+            found["faces"] = rounded([face.to_dict() for face in done.faces])
             if done.job.copy is not None:
                 found["annotated"] = str(done.job.copy)
         typer.echo(json.dumps(found))
 
 
-def rounded(face: dict[str, Any]) -> dict[str, Any]:
-    """Return what :meth:`Face.to_dict` gave, with probabilities of six digits."""
-    shares = {name: round(share, _DIGITS) for name, share in face["probabilities"].items()}
-    return {**face, "confidence": round(face["confidence"], _DIGITS), "probabilities": shares}
+def rounded(value: Any) -> Any:
+    """Return plain values with six digits behind the point; more would say nothing."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, _DIGITS) if isinstance(value, float) else value
 
 
 class _Csv(Printer):

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import typer
 
-from ferkit.cli.readings import shown
+from ferkit.cli.readings import bar, rounded, shown
 from ferkit.errors import ImageError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _watch(
                         lines.add(frame)
                         sys.stdout.flush()  # a program may be reading along
                     elif settings.output == "json":
-                        typer.echo(json.dumps(_rounded(frame.to_dict())))
+                        typer.echo(json.dumps(rounded(frame.to_dict())))
                     view.show(frame)
         except KeyboardInterrupt:
             if not source.live:
@@ -161,7 +161,7 @@ def print_summary(history: "History", name: str) -> None:
         when = f"{clock(track.first, tenths=True)} to {clock(track.last, tenths=True)}"
         typer.echo(f"\ntrack {track.number}: {when}, seen for {track.seconds:.1f} s")
         for expression, share in track.shares.items():
-            typer.echo(f"  {expression:<10}{share:>5.0%}  {_bar(share, sys.stdout.encoding)}")
+            typer.echo(f"  {expression:<10}{share:>5.0%}  {bar(share, _BAR)}")
     if len(longer) < len(tracks):
         typer.echo(f"\nnot shown: {len(tracks) - len(longer)} more, each seen for less than {BRIEF} s")
 
@@ -282,10 +282,11 @@ class _Live(_View):
         for reading in readings:
             face = reading.face
             red, green, blue = colour_of(face.expression, tuple(face.probabilities))
-            bar = Text(f"{_bar(face.confidence, self._console.encoding):<{_BAR}}", style=f"rgb({red},{green},{blue})")
-            bar.append(f" {face.confidence:4.0%}", style="default")
+            filled = bar(face.confidence, _BAR, self._console.encoding)
+            drawn = Text(f"{filled:<{_BAR}}", style=f"rgb({red},{green},{blue})")
+            drawn.append(f" {face.confidence:4.0%}", style="default")
             seen = f"{frame.seconds - self._first[reading.track]:.1f} s"
-            table.add_row(str(reading.track), Text(face.expression), bar, seen)
+            table.add_row(str(reading.track), Text(face.expression), drawn, seen)
         if not readings:
             table.add_row("", "no face", "", "")
         return table
@@ -307,20 +308,3 @@ def _end(source: "Source", last: float, step: int) -> float:
     if source.expected is None:
         return last + 1 / source.fps
     return last + min(step, max(1.0, source.expected - last * source.fps)) / source.fps
-
-
-def _rounded(value: Any) -> Any:
-    """Return ``value`` with six digits behind the point; more would say nothing."""
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def _bar(share: float, encoding: str | None) -> str:
-    try:
-        "█".encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "#" * round(share * _BAR)
-    return "█" * round(share * _BAR)

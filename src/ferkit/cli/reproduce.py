@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ferkit.cli.terminal import no_nan
+from ferkit.processors import usable_processors
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -148,7 +149,6 @@ def run(
     began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
     from ferkit.report.ensembles import take_up_ensembles
-    from ferkit.report.processes import cores
     from ferkit.report.runs import State, check_faces, plan, quiet_peaks
     from ferkit.report.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
@@ -156,7 +156,7 @@ def run(
     names, draw = _chosen(targets, tables)
     if rows and not names:
         raise typer.BadParameter("--row chooses rows of tables: name a table")
-    threads = max(1, cores() // jobs) if jobs > 1 else None
+    threads = max(1, usable_processors() // jobs) if jobs > 1 else None
     chosen = [tables[name] for name in names]
 
     def planned_now() -> "list[PlannedRun]":

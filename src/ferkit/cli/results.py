@@ -28,14 +28,16 @@ def results(
     from ferkit.report import figures
     from ferkit.report.ensembles import read_ensembles
     from ferkit.report.model_card import model_card_page
-    from ferkit.report.pages import render
-    from ferkit.report.results import add_run, draw, draw_losses, draw_network, read_results, stale, write
+    from ferkit.report.pages import render, stale, write
+    from ferkit.report.pictures import draw_losses, draw_overview
+    from ferkit.report.results import add_run, read_results
 
     for run in add or []:
         with figures.writing(folder):
             added = add_run(run, folder, TABLES.values())
         typer.echo(f"added {added}")
-    pages = render(read_results(folder), docs, readme, TABLES, read_ensembles(folder, TABLES))
+    runs = read_results(folder)
+    pages = render(runs, docs, readme, TABLES, read_ensembles(folder, TABLES))
     if card.exists():
         pages[card] = model_card_page(DEFAULT.with_suffix(".json"))
     if check:
@@ -46,9 +48,9 @@ def results(
         return
     changed = write(pages)
     with figures.writing(picture):
-        drawn = draw(folder, picture, TABLES["table-2"])
-        draw_losses(folder, picture.with_name("figure-1.png"), TABLES["table-2"])
-        draw_network(folder, picture.with_name("compact.png"), TABLES["champion"], "compact")
+        drawn = draw_overview(runs, picture, TABLES["table-2"])
+        draw_losses(runs, picture.with_name("figure-1.png"), TABLES["table-2"])
+        draw_losses(runs, picture.with_name("compact.png"), TABLES["champion"], "compact")
     typer.echo(f"{len(pages)} pages, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")
     if drawn:
         typer.echo(f"picture: {drawn}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.processors import usable_processors
+
 if TYPE_CHECKING:
     import socket
 
@@ -82,7 +84,6 @@ def serve(
             raise MissingExtraError(package, "serve")
     from ferkit.inference.views import parse_views
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     settings = _settings(
         model=model,
         detector=detector,
@@ -92,7 +93,7 @@ def serve(
         api_key_file=api_key_file,
         hosts=_hosts(host, allow_host or []),
         origins=tuple(origin.rstrip("/") for origin in allow_origin or []),
-        threads=threads or max(1, cores // workers),
+        threads=threads or max(1, usable_processors() // workers),
         waiting=waiting,
         streams=max_streams,
         body_bytes=max_body,

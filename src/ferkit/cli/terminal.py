@@ -21,6 +21,11 @@ def no_nan(value: float | None) -> float | None:
     return value
 
 
+def as_option(value: object) -> str:
+    """Return a setting as ``--set`` takes it: parts of a tuple with commas between them."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def beside(label: str, text: str) -> str:
     """Return ``text`` to the right of ``label``, broken into lines of at most 80 characters."""
     return textwrap.fill(text, 80, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False)

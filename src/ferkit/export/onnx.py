@@ -9,6 +9,7 @@ Shape letters: B faces of a batch, N faces, H height, W width, K classes.
 
 import json
 import logging
+import math
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,11 +70,11 @@ class _Recognition(nn.Module):
         return torch.softmax(log_probs_BK / self.temperature, dim=1)
 
     def log_probs(self, faces_BHW: Tensor) -> Tensor:
-        """Return log-probabilities ``(B, K)``, the mean over the face and its mirror image."""
+        """Return log-probabilities ``(B, K)``; asked to, those of the mean over the face and its mirror image."""
         x_BCHW = network_input(faces_BHW, self.planes)
         log_probs_BK: Tensor = self.model(x_BCHW)
         if self.mirror:
-            log_probs_BK = (log_probs_BK + self.model(x_BCHW.flip(3))) / 2
+            log_probs_BK = torch.logaddexp(log_probs_BK, self.model(x_BCHW.flip(3))) - math.log(2)
         return log_probs_BK
 
 
@@ -148,7 +149,8 @@ def measure(file: Path, data: Fer2013, *, mirrored: bool) -> dict[str, Any]:
 def _whole_and_alone(
     probabilities: NDArray[np.float32], labels: NDArray[np.int64], alone: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    return {**_metrics(probabilities, labels), "without_copies": _metrics(probabilities[alone], labels[alone])}
+    found = _metrics(probabilities, labels)
+    return {**found, "without_copies": _metrics(probabilities[alone], labels[alone])} if alone.any() else found
 
 
 def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:

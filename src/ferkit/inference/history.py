@@ -111,6 +111,8 @@ class History:
         }
 
     def _hold(self, frame: Frame, until: float) -> None:
+        if until <= frame.seconds:  # another frame of the same time takes its place
+            return
         self.end = max(self.end, until)
         while until / self.width >= SLICES:
             self._double()

@@ -198,10 +198,13 @@ def _turned_back(picture: RGB, box: Box) -> RGB:
     """Return the square of ``box`` turned about its middle until the face in it is upright."""
     import cv2
 
-    middle = (box.x + box.size / 2, box.y + box.size / 2)
+    reach = box.size // 4 + 2  # of a turned square beyond an upright one; OpenCV turns nothing of 32768 pixels a side
+    left, top = max(0, box.x - reach), max(0, box.y - reach)
+    near = picture[top : box.y + box.size + reach, left : box.x + box.size + reach]
+    middle = (box.x - left + box.size / 2, box.y - top + box.size / 2)
     there = cv2.getRotationMatrix2D(middle, box.angle, 1)
-    there[:, 2] -= box.x, box.y
-    square = cv2.warpAffine(picture, there, (box.size, box.size), borderMode=cv2.BORDER_REPLICATE)
+    there[:, 2] -= box.x - left, box.y - top
+    square = cv2.warpAffine(near, there, (box.size, box.size), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(square, np.uint8)
 
 

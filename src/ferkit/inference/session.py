@@ -1,4 +1,4 @@
-"""An exported network as a function from faces to probabilities; the only file that knows ONNX Runtime.
+"""An exported network as a function from faces to probabilities; the only file of recognition that knows ONNX Runtime.
 
 ONNX Runtime from 1.29 on sends telemetry and writes an id below the user's cache as soon as it is imported, unless it
 is told not to before. It is told here.

@@ -70,6 +70,11 @@ class ModelCard:
 
     remarks: tuple[str, ...] = field(default=())
 
+    @property
+    def splits(self) -> tuple[str, str]:
+        """The split it was chosen on, and the one that is its test."""
+        return ("PublicTest", "PrivateTest") if self.protocol == "standard" else ("PrivateTest", "PublicTest")
+
     def measured(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Yield split, what is said of it (nothing for the whole as it is), and what was measured."""
         for split, found in self.metrics.items():

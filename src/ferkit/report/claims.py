@@ -18,7 +18,7 @@ MARGIN = 1.5
 """Points of accuracy below which a difference counts as none: half the 95 % interval of 3,589 faces near 68 %."""
 
 ONE_FACE = 100 / 3589
-"""Points that one face of a test split makes: seeds never count as spreading less, as equal differences may be chance."""
+"""Points that one face of a test split makes. Seeds never count as spreading less: equal differences are chance."""
 
 Verdict = Literal["supported", "not supported", "not decidable with these runs"]
 

@@ -1,6 +1,6 @@
 """Figures: curves, confusion matrix, sheet of augmented faces, and the looks of all figures.
 
-Only this file and those whose names begin like its own know matplotlib.
+Only this file and those whose names begin like its own draw with matplotlib.
 
 Drawn on ``matplotlib.figure.Figure`` objects under matplotlib's own defaults, whatever the user's ``matplotlibrc``
 says, so that the same numbers give the same bytes. To be read at the width of a phone: one panel above the other.

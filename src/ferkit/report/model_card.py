@@ -44,7 +44,7 @@ def model_card_page(card_file: Path) -> str:
 
 
 def _head(card: ModelCard, digest: str, size: int) -> list[str]:
-    chosen, tested = ("PublicTest", "PrivateTest") if card.protocol == "standard" else ("PrivateTest", "PublicTest")
+    chosen, tested = card.splits
     kind = "8-bit integers" if card.int8 else "float32"
     lines = [
         "# Model card: the network ferkit recognises with",

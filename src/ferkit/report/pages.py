@@ -5,7 +5,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ferkit.files import write_text
 from ferkit.labels import EXPRESSIONS
+from ferkit.report import figures
 from ferkit.report.claims import decide
 from ferkit.report.pages_best import ablation_page, contest_page
 from ferkit.report.pages_parts import GENERATED, grid, interval, number, runs_table, spread, values
@@ -90,7 +92,7 @@ def other_page(runs: list[Run]) -> str:
     rows = []
     for run in runs:
         recipe = run.content["recipe"]
-        numbers = [number(run.accuracies(part)) for part in ("validation", "test", "test_without_copies")]
+        numbers = [number(run.score(part)) for part in ("validation", "test", "test_without_copies")]
         rows.append([run_label(recipe), recipe["protocol"], *numbers])
     columns = ("settings", "protocol", "validation", "test", "test without copies")
     lines = ["# Other runs", "", GENERATED, "Runs whose settings are no row of a table of the report.", ""]
@@ -161,3 +163,21 @@ def _with_table(readme: str, table: str) -> str:
     if not found or not also_found:
         return readme
     return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def write(pages: Mapping[Path, str]) -> list[Path]:
+    """Write the pages that are not as they should be, and return them.
+
+    Raises:
+        RunError: One cannot be written to.
+    """
+    changed = stale(pages)
+    for page in changed:
+        with figures.writing(page):
+            write_text(page, pages[page])
+    return changed
+
+
+def stale(pages: Mapping[Path, str]) -> list[Path]:
+    """Return the pages that are missing or differ from what the runs say."""
+    return [page for page, text in pages.items() if not page.exists() or page.read_text(encoding="utf-8") != text]

@@ -31,7 +31,7 @@ def runs_table(rows: Iterable[tuple[str, Run]]) -> Iterator[str]:
             [
                 label,
                 str(run.seed),
-                number(run.accuracies("validation")),
+                number(run.score("validation")),
                 f"{best['number']} ({100 * best['valid']['accuracy']:.1f})",
                 c["device"],
                 c["precision"],
@@ -54,7 +54,7 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
 
 def values(runs: Iterable[Run], part: str) -> list[float]:
     """Return the accuracies on ``part`` in percent, of the runs that were measured on it."""
-    return [value for run in runs if (value := run.accuracies(part)) is not None]
+    return [value for run in runs if (value := run.score(part)) is not None]
 
 
 def number(value: float | None) -> str:
@@ -71,7 +71,7 @@ def spread(found: Sequence[float]) -> str:
 
 def interval(runs: Sequence[Run], part: str) -> str:
     """Return the 95 % Wilson interval of the mean accuracy on ``part``, for that many faces."""
-    measured = [run for run in runs if run.accuracies(part) is not None]
+    measured = [run for run in runs if run.score(part) is not None]
     if not measured:
         return "-"
     faces = int(measured[0].content["evaluation"][part]["faces"])

@@ -231,10 +231,5 @@ class LocalProcesses:
         self._children.clear()
 
 
-def cores() -> int:
-    """Return the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _environment(threads: int | None) -> Mapping[str, str]:
     return os.environ if threads is None else {**os.environ, "OMP_NUM_THREADS": str(threads)}

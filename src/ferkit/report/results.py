@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ferkit.errors import RecipeError, RunError, UnknownNameError
-from ferkit.files import replacing, write_text
-from ferkit.report import figures
+from ferkit.files import replacing
 from ferkit.report.table import Row, Table
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import WEIGHTS_DIGITS, make_recipe
-from ferkit.training.result import PAGES, load_result, shown_part
+from ferkit.training.result import PAGES, load_result
 
 OTHER = "other"
 """Folder of runs that are no row of a table."""
@@ -65,10 +64,6 @@ class Run:
         if found is None:
             return None
         return 100 * float(found["classes"][of_class]["f1-score"] if of_class else found["accuracy"])
-
-    def accuracies(self, part: str) -> float | None:
-        """Return the accuracy on ``part`` in percent; ``None`` where no faces were."""
-        return self.score(part)
 
 
 def read_results(folder: Path) -> list[Run]:
@@ -132,25 +127,6 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     return target
 
 
-def draw_losses(results: Path, picture: Path, table: Table) -> Path | None:
-    """Draw the validation loss of the rows of ``table``, as the report's Figure 1 does for Table 2.
-
-    Returns:
-        ``picture``, or ``None`` where no row has a run of seed 0.
-    """
-    runs = read_results(results)
-    series = {
-        row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]]
-        for row in table.rows
-        for run in runs
-        if run in runs_of(row, table, runs) and run.seed == 0
-    }
-    if not series:
-        return None
-    figures.save(figures.losses(series), picture)
-    return picture
-
-
 def run_label(recipe: Mapping[str, Any]) -> str:
     """Return the settings that tell a run apart from others of its network.
 
@@ -167,59 +143,3 @@ def run_label(recipe: Mapping[str, Any]) -> str:
     if recipe.get("votes"):
         parts.append(f"FER+ votes {recipe['votes'][:8]}")
     return ", ".join(parts)
-
-
-def draw_network(results: Path, picture: Path, table: Table, model: str) -> Path | None:
-    """Draw the validation loss of the runs of one network, the first seed of each row of ``table``.
-
-    Returns:
-        ``picture``, or ``None`` where there is no such run.
-    """
-    runs = read_results(results)
-    series = {}
-    for row in table.every:
-        mine = sorted(runs_of(row, table, runs), key=lambda run: run.seed)
-        if row.recipe.model == model and mine:
-            series[row.label] = [epoch["valid"]["loss"] for epoch in mine[0].content["epochs"]]
-    if not series:
-        return None
-    figures.save(figures.losses(series), picture)
-    return picture
-
-
-def draw(results: Path, picture: Path, table: Table) -> Path | None:
-    """Draw validation losses of the runs of ``table`` and the confusion matrix of the best of them on the test split.
-
-    The validation split where that run had no faces to test on.
-
-    Returns:
-        ``picture``, or ``None`` where the table has no run.
-    """
-    runs = read_results(results)
-    firsts = [(row, run) for row in table.every for run in runs_of(row, table, runs) if run.seed == 0]
-    if not firsts:
-        return None
-    series = {row.label: [epoch["valid"]["loss"] for epoch in run.content["epochs"]] for row, run in firsts}
-    row, best = max(firsts, key=lambda pair: pair[1].content["evaluation"]["validation"]["accuracy"])
-    shown = best.content["evaluation"][shown_part(best.content)]
-    title = f"{row.label}\n{shown['split']}, accuracy {100 * shown['accuracy']:.1f} %"
-    figures.save(figures.overview(series, shown["confusion"], title), picture)
-    return picture
-
-
-def write(pages: Mapping[Path, str]) -> list[Path]:
-    """Write the pages that are not as they should be, and return them.
-
-    Raises:
-        RunError: One cannot be written to.
-    """
-    changed = stale(pages)
-    for page in changed:
-        with figures.writing(page):
-            write_text(page, pages[page])
-    return changed
-
-
-def stale(pages: Mapping[Path, str]) -> list[Path]:
-    """Return the pages that are missing or differ from what the runs say."""
-    return [page for page, text in pages.items() if not page.exists() or page.read_text(encoding="utf-8") != text]

@@ -87,16 +87,6 @@ def run_name(recipe: Recipe) -> str:
     return f"{recipe.key()}-seed-{recipe.seed}"
 
 
-def finished_runs(results: Path) -> list[Run]:
-    """Return every result below ``results``, however deep, such as in a folder copied from another machine.
-
-    Raises:
-        RunError: A file is not the result of a run; the message names it.
-    """
-    files = (path for path in results.rglob("seed-*.json") if len(path.relative_to(results).parts) >= 3)
-    return [run for folder in sorted({path.parents[2] for path in files}) for run in read_results(folder)]
-
-
 def plan(
     tables: Iterable[Table],
     seeds: int,
@@ -133,7 +123,7 @@ def plan(
     """
     tables = tuple(tables)
     _check_names(only, tables)
-    finished = finished_runs(results)
+    finished = read_results(results)
     done = {(run.key, run.seed) for run in finished}
     wanted: dict[str, list[tuple[str, Row]]] = {}
     taught: list[tuple[Table, Row]] = []
@@ -171,13 +161,14 @@ def plan(
             taken_up = any(run.seed == seed for run in runs_of(row, table, finished))
             folder = RunFolder(runs / run_name(recipe))
             run = _planned(recipe, ((table.name, row),), folder, estimates, taken_up, here)
-            if not before and run.state is not State.DONE:
+            if not before and not taken_up:  # its folder is named after its teachers, so what lies there is another's
                 run = replace(run, state=State.WAITS)
             folders = {
                 slug: [run_name(make_recipe(each.content["recipe"])) for each in before[slug]] for slug in before
             }
             teachers = tuple(name for slug in row.taught_by for name in folders.get(slug, ()))
-            planned.append(replace(run, teachers=teachers, init="".join(folders.get(row.begun_by, [])[:1])))
+            init = "".join(folders.get(row.begun_by, [])[:1])
+            planned.append(replace(run, teachers=teachers, init=init, tested=not table.baseline))
     rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.WAITS: 2}
     return sorted(planned, key=lambda run: (run.recipe.seed, rank[run.state], estimates.work(run.recipe)))
 
@@ -185,7 +176,9 @@ def plan(
 def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, runs: Path) -> None:
     """Raise a RunError where a run that counts as done was evaluated on other faces than those of ``data``."""
     done = {(run.recipe.key(), run.recipe.seed): run for run in planned if run.state is State.DONE}
-    found = [(each.path, each.content) for each in finished_runs(results) if (each.key, each.seed) in done]
+    places = sorted({path.parent for path in results.rglob("seed-*.json")})
+    copies = [run for place in places for run in read_results(place)]  # one by one, to see every copy of a run
+    found = [(each.path, each.content) for each in copies if (each.key, each.seed) in done]
     folders = [RunFolder(runs / run.name) for run in done.values() if not run.taken_up]
     found += [(folder.result, folder.read_result(("evaluation",))) for folder in folders]
     for path, content in found:

@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
     import optuna
 
-PRUNERS = ("asha", "hyperband", "none")
-"""Ways to end trials early: asynchronous successive halving, several of it with different mildness, or none."""
-
 REDUCTION = 3
 """One of so many trials goes on where a pruner looks; it looks after so many times the epochs of its look before."""
 

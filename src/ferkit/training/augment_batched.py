@@ -1,8 +1,8 @@
 """The report's augmentation for many faces at once, on the device they are on.
 
 Source: the report, section 2.1; parameters in :mod:`ferkit.training.augment_settings`. Same transforms, same order and
-same distribution as the pipeline of Albumentations in :mod:`ferkit.training.augment`, which a test compares; not the
-same random numbers.
+same distribution as the pipeline of Albumentations in :mod:`ferkit.training.augment_report`, which a test compares; not
+the same random numbers.
 
 What happens to a face is a function of seed, epoch and its position in Training: 16 random bits each
 (:mod:`ferkit.training.splitmix`) decide, or look up in a table, what is not a whole number. The rest is arithmetic on

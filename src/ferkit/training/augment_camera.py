@@ -8,10 +8,14 @@ in float32, so it does not depend on the faces beside it; a GPU may differ from 
 
 Source: tables, blocks and qualities of JPEG as in ITU-T T.81, annexes A.3 and K.1, and libjpeg's scale of qualities.
 
-Letters: N faces, H height, W width; u and v rows and columns of an 8 x 8 block.
+Who is changed is drawn on the host, which so knows their number without asking the device. Nothing here waits for it.
+
+Letters: N faces, G those with noise; H height, W width; u and v rows and columns of an 8 x 8 block.
 """
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -54,29 +58,54 @@ _TABLE = torch.tensor(
 """How coarsely JPEG keeps each wave of a block at quality 50."""
 
 
-def take_pictures(images_NHW: Tensor, states_N: Tensor) -> Tensor:
+class Pictures(NamedTuple):
+    """What the random numbers decided for ``N`` faces."""
+
+    how: Tensor
+    """``(16, N)`` float32 in (0, 1): how much of each thing happens, to those it happens to."""
+    faint: Tensor
+    """``(.,)`` int64: which stand in little light."""
+    blurred: Tensor
+    """``(.,)`` int64: which are out of focus."""
+    noisy: Tensor
+    """``(G,)`` int64: which get noise."""
+    packed: Tensor
+    """``(.,)`` int64: which become JPEG."""
+    keys: Tensor
+    """``(G,)`` int64: states of the generators of the noise."""
+
+
+def take_pictures(images_NHW: Tensor, drawn: Pictures) -> Tensor:
     """Return changed copies of faces.
 
     Args:
-        images_NHW: ``(N, 48, 48)`` uint8, on any device.
-        states_N: Of :func:`draw_pictures`, on the CPU: who is changed is decided there, so that no GPU is waited for.
+        images_NHW: ``(N, 48, 48)`` uint8.
+        drawn: What to do, on the same device.
     """
-    u = (random_fields(states_N, _FIRST, _FIRST + _FIELDS).T + 0.5) / 65536.0
-    who = [torch.nonzero((u[0] < TOUCHED) & (u[1 + number] < EACH))[:, 0] for number in range(4)]
-    faint, blurred, noisy, packed = (rows.to(images_NHW.device) for rows in who)
-    u, states_N, grey = u.to(images_NHW.device), states_N.to(images_NHW.device), images_NHW.float()
-    grey[faint] = _in_little_light(grey[faint], u[5, faint], u[6, faint])
-    grey[blurred] = _out_of_focus(grey[blurred], BLUR[0] + (BLUR[1] - BLUR[0]) * u[7, blurred])
-    grey[noisy] += NOISE * u[8, noisy, None, None] * _normal(states_N[noisy])
+    how, faint, blurred, noisy, packed, keys = drawn
+    grey = images_NHW.float()
+    grey[faint] = _in_little_light(grey[faint], how[5, faint], how[6, faint])
+    grey[blurred] = _out_of_focus(grey[blurred], BLUR[0] + (BLUR[1] - BLUR[0]) * how[7, blurred])
+    grey[noisy] += NOISE * how[8, noisy, None, None] * _normal(keys)
     grey = grey.round().clamp(0, 255)
-    grey[packed] = _as_jpeg(grey[packed], QUALITY[0] + (QUALITY[1] - QUALITY[0]) * u[9, packed])
+    grey[packed] = _as_jpeg(grey[packed], QUALITY[0] + (QUALITY[1] - QUALITY[0]) * how[9, packed])
     return grey.to(torch.uint8)
 
 
-def draw_pictures(seed: int, epochs_N: Tensor, samples_N: Tensor) -> Tensor:
-    """Return ``(N,)`` int64: what decides about each face; ``epochs_N`` and ``samples_N`` are ``(N,)`` int64."""
+def draw_pictures(seed: int, epochs_N: Tensor, samples_N: Tensor) -> Pictures:
+    """Decide what happens to faces, on the CPU.
+
+    Args:
+        seed: The run's.
+        epochs_N: ``(N,)`` int64, from 0.
+        samples_N: ``(N,)`` int64, positions in Training.
+    """
     first = random_words(torch.tensor(0), torch.tensor(seed))
-    return random_words(random_words(first, epochs_N), samples_N)
+    keys = random_words(random_words(first, epochs_N), samples_N)
+    how = (random_fields(keys, _FIRST, _FIRST + _FIELDS).T + 0.5) / 65536.0
+    who = [torch.nonzero((how[0] < TOUCHED) & (how[1 + number] < EACH))[:, 0] for number in range(4)]
+    faint, blurred, noisy, packed = who
+    return Pictures(how, faint, blurred, noisy, packed, keys[noisy])
 
 
 def _in_little_light(grey_NHW: Tensor, faint_N: Tensor, place_N: Tensor) -> Tensor:
@@ -107,7 +136,7 @@ def _normal(states_N: Tensor) -> Tensor:
 
 def _as_jpeg(grey_NHW: Tensor, quality_N: Tensor) -> Tensor:
     scale_N = torch.where(quality_N < 50, 5000 / quality_N, 200 - 2 * quality_N)
-    table_Nuv = ((_TABLE.to(grey_NHW.device) * scale_N[:, None, None] + 50) / 100).floor().clamp(1, 255)
+    table_Nuv = ((_table(grey_NHW.device) * scale_N[:, None, None] + 50) / 100).floor().clamp(1, 255)
     blocks = grey_NHW.view(-1, SIDE // _BLOCK, _BLOCK, SIDE // _BLOCK, _BLOCK) - 128
     steps = table_Nuv[:, None, :, None, :]
     waves = (_turned(blocks, _waves(grey_NHW.device)) / steps).round() * steps
@@ -121,6 +150,11 @@ def _turned(blocks: Tensor, matrix: Tensor) -> Tensor:
         parts = [matrix[:, k].view(shape) * blocks.narrow(axis, k, 1) for k in range(_BLOCK)]
         blocks = torch.stack(parts).sum(0)
     return blocks
+
+
+@lru_cache(maxsize=4)
+def _table(device: torch.device) -> Tensor:
+    return _TABLE.to(device)
 
 
 def _waves(device: torch.device) -> Tensor:

@@ -8,7 +8,6 @@ on the device, and no more than positions and draws goes there.
 Letters: B faces of a batch, H height, W width.
 """
 
-import os
 import signal
 from collections.abc import Iterator
 from functools import lru_cache
@@ -22,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from ferkit.data.faces import Faces
 from ferkit.labels import NUM_CLASSES
+from ferkit.processors import usable_processors
 from ferkit.training.augment import Augment, build_augmentation
 from ferkit.training.augment_batched import Draws, augment_batch, draw
-from ferkit.training.augment_camera import draw_pictures, take_pictures
+from ferkit.training.augment_camera import Pictures, draw_pictures, take_pictures
 from ferkit.training.augment_faces import augment_faces, draw_faces
 from ferkit.training.recipe import Recipe
 from ferkit.training.stopping import SIGNALS
@@ -147,7 +147,8 @@ def resident_batches(dataset: TrainingBatches, start: int, device: torch.device)
             fields = draw_faces(dataset.recipe.seed, epochs, rows, dataset.recipe.mirror)
             images = augment_faces(images, send(fields, device))
         if dataset.recipe.augmentation == "camera":
-            images = take_pictures(images, draw_pictures(dataset.recipe.seed, epochs, rows))
+            drawn = draw_pictures(dataset.recipe.seed, epochs, rows)
+            images = take_pictures(images, Pictures(*(send(part, device) for part in drawn)))
         if dataset.recipe.augmentation == "report":
             draws = draw(dataset.recipe.seed, epochs, rows)
             images = augment_batch(images, Draws(*(send(part, device) for part in draws)))
@@ -164,7 +165,7 @@ def send(values: Tensor, device: torch.device) -> Tensor:
 
 def default_workers(device: torch.device) -> int:
     """Return how many processes prepare batches: one beside a CPU that trains, more beside a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_processors()
     if device.type == "cuda":
         return max(1, min(8, cores - 1))
     return 1 if cores > 1 else 0

@@ -23,9 +23,6 @@ CHOICES = ("auto", "on", "off")
 PAYS_FROM = 2e17
 """FLOPs still to be done on a GPU from which ``auto`` compiles: ten minutes and more of a large one."""
 
-MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
-"""Of torch.compile; reduce-overhead records CUDA graphs."""
-
 
 @dataclass(frozen=True, slots=True)
 class Compiled:

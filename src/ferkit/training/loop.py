@@ -72,7 +72,7 @@ def fit(
         train: Training faces.
         valid: Validation faces.
         workers: Processes that prepare batches, where Albumentations does.
-        compile_mode: One of :data:`ferkit.training.compiled.MODES`; empty not to compile.
+        compile_mode: Of torch.compile, such as ``reduce-overhead``, which records CUDA graphs; empty not to compile.
         taught: ``(N, K)`` probabilities of the Training faces that are learnt beside their labels, if any.
         teachers: Returns such probabilities, ``(B, K)``, of what the network sees; asked about every batch.
 

@@ -235,6 +235,7 @@ class _Run:
         self.backend = choose_augment_backend(recipe, device)
         self.flops = flops_per_face(recipe.model, recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
+        self.surroundings = describe(device)  # now: a checkout may change while a run goes on
         self.train = data.split(Split.TRAINING)
         self.valid = data.split(recipe.protocol.validation)
         self.taught: NDArray[np.float32] | None = None
@@ -259,6 +260,8 @@ class _Run:
         }
         if folder.last.exists():
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
+            if fabric.is_global_zero and self.just_best:
+                self.keep_best(checkpoint.load(folder.last))  # as it may have been killed before it had
         elif recipe.init:
             self.save()  # from here on the run needs the other one no more
 
@@ -313,13 +316,22 @@ class _Run:
         if not self.fabric.is_global_zero:
             return
         state = self.state
-        if state.step == 0 and state.history and state.best is state.history[-1]:
-            best = {"schema": checkpoint.SCHEMA, "epoch": state.epoch, "model": checkpoint.kept_weights(content)}
-            checkpoint.save(self.folder.best, best)
         checkpoint.save(self.folder.last, content)
+        if self.just_best:
+            self.keep_best(content)
         if state.step == 0 and state.history:
             self.folder.write_metrics(state.history)
         self.log.info("saved after epoch %d, batch %d", state.epoch, state.step)
+
+    @property
+    def just_best(self) -> bool:
+        """Whether the last thing that happened was the end of the best epoch so far."""
+        return self.state.step == 0 and bool(self.state.history) and self.state.best is self.state.history[-1]
+
+    def keep_best(self, content: dict[str, Any]) -> None:
+        """Keep the weights of ``content``, the checkpoint that has just been written, as those of the best epoch."""
+        best = {"schema": checkpoint.SCHEMA, "epoch": self.state.epoch, "model": checkpoint.kept_weights(content)}
+        checkpoint.save(self.folder.best, best)
 
     def finish(self) -> dict[str, Any]:
         """Keep the weights, evaluate them in float32, write the result last, and return it."""
@@ -355,7 +367,7 @@ class _Run:
             "compiled": self.compiled,
             **self.speed(),
             "processes": self.fabric.world_size,
-            **describe(self.device),
+            **self.surroundings,
             "seconds": round(sum(epoch.seconds for epoch in self.state.history), 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "weights_sha256": hashlib.sha256(folder.weights.read_bytes()).hexdigest(),

@@ -70,6 +70,15 @@ def test_a_single_frame_without_a_length_is_a_track_all_the_same():
     assert [track.number for track in history.tracks()] == [1]
 
 
+def test_of_two_frames_of_the_same_time_the_later_counts():
+    history = History(CLASSES)
+    for number, tracks in enumerate([{"t1": 1.0, "t2": 1.0}, {"t1": 0.0}, {"t1": 0.0}]):
+        history.add(frame(number, 1.0 if number < 2 else 2.0, **tracks))
+    history.close(3.0)
+    (track,) = history.tracks()
+    assert (track.number, track.seconds, track.shares) == (1, pytest.approx(2.0), {"sad": 1.0})
+
+
 def test_brief_tracks_are_left_out_unless_all_are():
     history = History(CLASSES)
     for number in range(30):

@@ -194,6 +194,14 @@ def test_a_tilted_face_is_turned_back_before_it_is_read(angle, size):
     assert np.abs(cut(clockwise, Box(corner, corner, size)) - upright).mean() > 10
 
 
+@pytest.mark.parametrize("angle", [-30.0, 30.0, 45.0])
+@pytest.mark.parametrize("left", [-20, 0, 75, 150], ids=["over the edge", "at the edge", "in the middle", "cut by it"])
+def test_what_lies_far_from_a_tilted_face_does_not_matter(angle, left):
+    picture = np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8)
+    wide = cv2.copyMakeBorder(picture, 0, 0, 0, 33_000, cv2.BORDER_REPLICATE)
+    np.testing.assert_array_equal(cut(wide, Box(left, 60, 50, angle)), cut(picture, Box(left, 60, 50, angle)))
+
+
 def test_a_hundred_megapixels_are_read_and_more_than_the_limit_refused(network):
     buffer = io.BytesIO()
     Image.new("L", (10_000, 10_000), grey_of("sad")).save(buffer, "JPEG")

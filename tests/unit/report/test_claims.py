@@ -51,6 +51,13 @@ def test_a_difference_is_tested_against_its_spread(a, b, expected):
     assert verdict(HIGHER, a=a, b=b) == expected
 
 
+@pytest.mark.parametrize("lower", [60.0, 60.003], ids=["equal differences", "a tenth of a face apart"])
+def test_two_seeds_that_happen_to_differ_by_as_much_prove_nothing(lower):
+    decision = decide(HIGHER, TABLE, runs(a=[60.1, 61.1], b=[lower, 61.0]))
+    assert decision.verdict == "not decidable with these runs"
+    assert verdict(HIGHER, a=[62, 63], b=[60, 61]) == "supported", "two points are more than chance"
+
+
 def test_the_test_is_students_over_the_differences_of_equal_seeds():
     from scipy.stats import ttest_rel
 

@@ -9,7 +9,8 @@ from ferkit.errors import RunError
 from ferkit.experiments import TABLES
 from ferkit.labels import EXPRESSIONS
 from ferkit.report.pages import README_MARKS, other_page, render, table_page
-from ferkit.report.results import Run, draw, read_results
+from ferkit.report.pictures import draw_overview
+from ferkit.report.results import Run, read_results
 from ferkit.report.table import Claim, Row, Table
 from ferkit.training.recipe import Recipe
 
@@ -138,8 +139,7 @@ def test_a_run_without_faces_to_test_on_shows_dashes(tmp_path):
     del alone.content["evaluation"]["test"], alone.content["evaluation"]["test_without_copies"]
     table = replace(TABLE, part="test", claims=(Claim(text="A is better.", pairs=(("a", "b"),)),))
     assert row_of(table_page(table, [alone]), "A") == "| A | 60.0 | - | 1 | - | - | 1.100 | - | 58.0 | - |"
-    (tmp_path / "seed-0.json").write_text(json.dumps(alone.content))
-    assert draw(tmp_path, tmp_path / "table.png", table) == tmp_path / "table.png"
+    assert draw_overview([alone], tmp_path / "table.png", table) == tmp_path / "table.png"
 
 
 def test_a_run_in_two_places_counts_once(tmp_path):

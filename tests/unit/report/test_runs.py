@@ -14,7 +14,6 @@ from ferkit.report.processes import Outcome
 from ferkit.report.runs import (
     State,
     check_faces,
-    finished_runs,
     folder_for_figures,
     plan,
     quiet_peaks,
@@ -127,10 +126,18 @@ def test_a_result_anywhere_below_the_folder_counts_for_its_seed_alone(planned, t
     assert states == {0: State.NEW, 1: State.DONE}
 
 
-def test_every_copied_result_is_found_once(tmp_path):
-    for place in ("one/small", "gpu/one/small", "gpu/deeper/one/small"):
-        write(tmp_path / place / "seed-0.json", result(SMALL))
-    assert len(finished_runs(tmp_path)) == 3
+def test_a_row_whose_teachers_are_missing_waits_though_one_without_teachers_is_finished(planned, tmp_path):
+    write(tmp_path / "runs" / f"{SMALL.key()}-seed-0" / "result.json", result(SMALL))
+    taught = replace(row("taught", SMALL), taught_by=("wide",))
+    states = {run.rows[0][1].slug: run.state for run in planned(table("one", *WIDE_AND_SMALL.rows, taught))}
+    assert states == {"wide": State.NEW, "small": State.DONE, "taught": State.WAITS}
+
+
+def test_nothing_that_chooses_reads_the_test_split(planned):
+    rows = (row("small", SMALL), replace(row("taught", WIDE), taught_by=("small",)))
+    for baseline in ("", "small"):
+        runs = planned(replace(table("one", *rows), baseline=baseline))
+        assert [run.tested for run in runs] == [not baseline] * 2
 
 
 def test_a_damaged_result_is_named(planned, tmp_path):

@@ -15,6 +15,7 @@ from ferkit.data import Faces, Fer2013
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
+from ferkit.training.environment import describe
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import recipe_from_toml
 from ferkit.training.run import Finished, Started, Stopped, train
@@ -153,6 +154,41 @@ def test_a_run_broken_off_anywhere_ends_with_the_same_numbers(tmp_path, finished
     assert got["weights_sha256"] == expected["weights_sha256"]
     assert [strip(e) for e in got["epochs"]] == [strip(e) for e in expected["epochs"]]
     assert got["evaluation"] == expected["evaluation"]
+
+
+def test_killed_between_its_two_checkpoints_a_run_keeps_the_weights_of_its_best_epoch(
+    tmp_path, finished, data, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def save_the_last(path, content):
+        if path.name == "best.pt":
+            raise Killed
+        save(path, content)
+
+    save, folder = checkpoint.save, RunFolder(tmp_path / "out")
+    monkeypatch.setattr(checkpoint, "save", save_the_last)
+    with pytest.raises(Killed):
+        list(train(RECIPE, data, folder.path, workers=0))
+    assert not folder.best.exists()
+    monkeypatch.setattr(checkpoint, "save", save)
+    stop_after(train(RECIPE, data, folder.path, workers=0, resume=True), 1)
+    last, best = checkpoint.load(folder.last), checkpoint.load(folder.best)
+    assert best["epoch"] == last["epoch"] == 1
+    assert all(torch.equal(best["model"][name], value) for name, value in last["model"].items())
+    *_, end = train(RECIPE, data, folder.path, workers=0, resume=True)
+    assert end.result["weights_sha256"] == finished[1][-1].result["weights_sha256"]
+
+
+def test_a_result_names_the_commit_that_its_run_began_with(tmp_path, data, monkeypatch):
+    commits = iter("ab")
+    monkeypatch.setattr(run, "describe", lambda device: {**describe(device), "commit": next(commits)})
+    events = train(replace(RECIPE, epochs=1), data, tmp_path / "out", workers=0)
+    next(events)
+    assert next(commits) == "b", "asked once, by now"
+    *_, end = events
+    assert end.result["commit"] == "a"
 
 
 BATCHED = replace(RECIPE, augment_backend="batched")

@@ -98,9 +98,14 @@ def test_a_fault_of_ours_is_not_taken_for_a_client_that_has_gone(serve, monkeypa
         raise fault("ours")
 
     monkeypatch.setattr(Reader, "frame", broken)
-    with pytest.raises(fault, match="ours"), serve().websocket_connect("/v1/stream") as socket:
-        socket.send_bytes(picture())
-        socket.receive_json()
+
+    def ask():
+        with serve().websocket_connect("/v1/stream") as socket:
+            socket.send_bytes(picture())
+            socket.receive_json()
+
+    with pytest.raises(fault, match="ours"):
+        ask()
 
 
 def test_more_streams_than_allowed_are_closed(serve):

@@ -8,7 +8,6 @@ const LONGEST_WAIT = 60; // seconds, whatever Retry-After says
 let key = "";
 let asking = null;
 
-export const hasKey = () => key !== "";
 export const currentKey = () => key;
 
 /** A refusal or a failure; the message is for people. */

@@ -1,0 +1,8 @@
+"""How many processors there are to use."""
+
+import os
+
+
+def usable_processors() -> int:
+    """Return the processors this process may run on, which a container or a scheduler may have made fewer."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
