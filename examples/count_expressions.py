@@ -10,6 +10,8 @@ from pathlib import Path
 from ferkit import Recognizer
 from ferkit.inference.images import find_images
 
+if len(sys.argv) not in (2, 3):
+    sys.exit("usage: python examples/count_expressions.py FOLDER [NETWORK]")
 folder, *network = sys.argv[1:]
 
 recognizer = Recognizer(*network)

@@ -17,6 +17,8 @@ def upper_half(picture: RGB) -> list[Box]:
     return [Box((width - size) // 2, 0, size)]
 
 
+if len(sys.argv) not in (2, 3):
+    sys.exit("usage: python examples/own_detector.py PHOTO [NETWORK]")
 photo, *network = sys.argv[1:]
 
 (face,) = Recognizer(*network, detector=upper_half).recognize(photo)

@@ -36,7 +36,7 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part{ending}")
+    part = path.with_name(f".{secrets.token_hex(8)}.part{ending}")  # short: `path` may be as long as names can be
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the process's umask
     try:
         yield part

@@ -211,6 +211,65 @@ def test_a_copy_never_takes_the_place_of_what_a_link_leads_to(recognize, tmp_pat
     assert real.read_bytes() == before
 
 
+def test_a_copy_takes_the_place_of_an_earlier_copy_and_of_nothing_else(recognize, tmp_path):
+    first, second = photo(tmp_path / "1" / "a.png"), photo(tmp_path / "2" / "a.png", "sad")
+    mine = photo(tmp_path / "out" / "a.png", "fear")
+    before = mine.read_bytes()
+    for save in (mine, mine.parent):  # the first as by `--save *.png`, where a folder's name was forgotten
+        code, out, err = recognize(first, "--detector", "none", "--save", save)
+        assert (code, out) == (1, "")
+        assert f"the copy {mine} would take the place of a file that is no copy; choose another folder" in err
+    assert mine.read_bytes() == before
+    mine.unlink()
+    copies = []
+    for source in (first, second, first):
+        assert recognize(source, "--detector", "none", "--save", mine.parent)[0] == 0
+        copies.append(mine.read_bytes())
+    assert copies[0] == copies[2] != copies[1]
+
+
+@pytest.mark.parametrize("ending", [".bmp", ".jpg", ".png", ".tif", ".webp"])
+def test_every_kind_of_copy_is_known_again_and_a_picture_to_all(recognize, tmp_path, ending):
+    source, copy = photo(tmp_path / "a.png"), tmp_path / f"copy{ending}"
+    for _ in range(2):
+        assert recognize(source, "--detector", "none", "--save", copy)[0] == 0
+    with Image.open(copy) as opened:
+        opened.load()
+        assert read_image(copy).shape[:2] == (opened.height, opened.width)
+
+
+def test_what_is_out_of_reach_does_not_stop_the_others(recognize, tmp_path):
+    names = [photo(tmp_path / "in" / "a.png"), tmp_path / ("a" * 300 + ".png"), photo(tmp_path / "in" / "b.png")]
+    code, out, err = recognize(*names, "--detector", "none", "--json")
+    assert code == 1
+    assert [("faces" in json.loads(line), "error" in json.loads(line)) for line in out.splitlines()] == [
+        (True, False), (False, True), (True, False)
+    ]  # fmt: skip
+    assert err.count("File name too long") == 1
+
+
+def test_a_name_as_long_as_names_can_be_has_its_copy_and_one_that_would_be_longer_is_told(recognize, tmp_path):
+    for name in ("写" * 83 + "a.jpg", "x" * 251 + ".bmp", "x" * 251 + ".gif", "z.jpg"):
+        photo(tmp_path / "in" / name)
+    code, out, err = recognize(tmp_path / "in", "--detector", "none", "--save", tmp_path / "out")
+    assert code == 1
+    assert out.count("happy") == 4
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert "x-2.png: cannot be written (File name too long)" in err
+
+
+def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tmp_path):
+    for name in ("a.jfif", "b.HEIC", "c.mp4"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    photo(tmp_path / "in" / "a.jpg").rename(tmp_path / "in" / "a.jfif")
+    code, out, err = recognize(tmp_path / "in", "--detector", "none")
+    assert code == 1
+    assert "1 face" in out
+    assert f"left out: 1 video, to be read one by one, as {tmp_path / 'in' / 'c.mp4'}\n" in err
+    assert f"{tmp_path / 'in' / 'b.HEIC'}: HEIC cannot be read; convert it to JPEG" in err
+
+
 def test_a_picture_that_fits_no_copy_does_not_stop_the_others(recognize, tmp_path):
     photo(tmp_path / "in" / "a.jpg")
     photo(tmp_path / "in" / "b.png", size=(70_000, 2)).rename(tmp_path / "in" / "b.jpg")  # more than a JPEG can hold
@@ -327,6 +386,9 @@ WRONG = [
     pytest.param(["a.png", "--save", "c.gif"], "expected a folder or a name that ends in", id="unwritable format"),
     pytest.param(["a.png", "--save", "b.png/x"], "b.png/x/a.png: cannot be written", id="folder is a file"),
     pytest.param(["a.png", "--detector", "har"], "unknown detector 'har'; did you mean 'haar'?", id="detector"),
+    pytest.param(
+        ["a.png", "--detector", "none", "--detector-model", "b.png"], "none takes no file", id="needless file"
+    ),
     pytest.param(["a.png", "--detector", "yunet"], "the detector yunet needs its file", id="no detector's file"),
     pytest.param(["a.png", "--max-pixels", "3599"], "expected at most 3,599 pixels, got 60 x 60", id="pixels"),
     pytest.param([""], "expected the name of a picture or a folder, got an empty one", id="empty name"),
@@ -357,6 +419,8 @@ def test_what_is_wrong_is_one_clear_line(recognize, tmp_path, monkeypatch, argum
         ["a.png", "--camera", "0"],
         ["a.png", "--min-confidence", "2"],
         ["a.png", "--every", "2"],
+        ["a.png", "--threads", "100000"],
+        ["--camera", "99999999999999"],
         ["a.png", "--smoothing", "1"],
         ["a.mp4", "--save", "drawn.mp4"],
     ],

@@ -142,6 +142,16 @@ def test_a_csv_that_is_not_ours_keeps_its_place(tmp_path):
         run(film, recognizer(tmp_path), save=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["clip-timeline.png", "clip-annotated.mp4"])
+def test_nor_does_a_picture_or_a_video_that_is_not_ours_lose_it(tmp_path, name):
+    film = write_film(tmp_path / "clip.mp4", one_face(3))
+    (tmp_path / name).write_bytes(film.read_bytes())
+    with pytest.raises(ImageError, match=f"{name}: is no earlier one of ferkit's, and would be replaced"):
+        run(film, recognizer(tmp_path), save=tmp_path)
+    assert (tmp_path / name).read_bytes() == film.read_bytes()
+    assert not (tmp_path / "clip.csv").exists()
+
+
 def test_a_name_cannot_command_the_terminal(tmp_path, capsys):
     run(write_film(tmp_path / "a\x1b[2J\n.mp4", one_face(3)), recognizer(tmp_path), save=tmp_path / "out")
     out, err = capsys.readouterr()

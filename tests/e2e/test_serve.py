@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,9 @@ def test_a_running_request_is_finished_when_the_service_stops(network):
         pytest.param(["--detector", "harr"], "did you mean 'haar'?", id="a detector misspelt"),
         pytest.param(["--views", "miror"], "unknown view 'miror'; did you mean 'mirror'?", id="a view misspelt"),
         pytest.param(["--api-key-file", "missing"], "missing: cannot be read", id="no keys"),
-        pytest.param(["--host", "203.0.113.1"], "cannot listen on 203.0.113.1", id="an address that is not ours"),
+        pytest.param(["--host", "203.0.113.1"], "this machine in --host", id="an address that is not ours"),
+        pytest.param(["--host", "no.invalid"], "or an address of this machine in --host", id="a name of nobody"),
+        pytest.param(["--host", "a..b"], "or an address of this machine in --host", id="what is no name"),
     ],
 )
 def test_what_cannot_work_is_one_line(ferkit, tmp_path, monkeypatch, arguments, words):
@@ -217,6 +220,9 @@ def test_nothing_is_attempted_nothing_written_and_nothing_logged(tmp_path):
         service.recognize(ASTRONAUT)
         with pytest.raises(urllib.error.HTTPError):
             service.recognize(b"no picture")
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(urllib.request.Request(service.address + "/v1/recognize", b"abc", form), timeout=20)
         service.get("/docs")
         service.process.terminate()
         service.process.wait(10)
@@ -231,6 +237,9 @@ def test_nothing_is_attempted_nothing_written_and_nothing_logged(tmp_path):
         ("--seconds", "inf", "finite number"),
         ("--upload-seconds", "nan", "finite number"),
         ("--min-confidence", "nan", "finite number"),
+        ("--allow-host", "faces.example.org:8443", "expected a name alone, as faces.example.org"),
+        ("--allow-host", "https://faces.example.org", "expected a name alone, as faces.example.org"),
+        ("--threads", "100000", "range"),
         ("--allow-origin", "*", "expected an origin such as https://example.org, got '*'"),
     ],
 )

@@ -1,5 +1,6 @@
 """``ferkit recognize``: photos, folders, a video or a camera to faces and what they express."""
 
+import errno
 import os
 import sys
 import unicodedata
@@ -62,7 +63,7 @@ def recognize(
         int | None, typer.Option("--max-pixels", min=1, help="Refuse larger pictures; 200 million if left out.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Processor threads; OpenCV chooses if left out.")
+        int | None, typer.Option("--threads", min=1, max=1024, help="Processor threads; OpenCV chooses if left out.")
     ] = None,
     views: Annotated[
         str,
@@ -73,7 +74,8 @@ def recognize(
         ),
     ] = "",
     camera: Annotated[
-        int | None, typer.Option("--camera", min=0, help="Number of a camera, 0 for the first.", show_default=False)
+        int | None,
+        typer.Option("--camera", min=0, max=99, help="Number of a camera, 0 for the first.", show_default=False),
     ] = None,
     every: Annotated[
         int | None, typer.Option("--every", min=1, help="Of a video, look at each so many-th frame only.")
@@ -99,6 +101,7 @@ def recognize(
     if videos and save is not None and is_video(str(save)):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
+    _tell_of_videos(sources or [], save)
     from ferkit.inference.quiet import silent_libraries
 
     with silent_libraries():
@@ -117,8 +120,18 @@ def recognize(
 
 def is_video(source: str) -> bool:
     """Return whether ``source`` has the name of a video."""
-    path = Path(source)
-    return path.suffix.lower() in VIDEO_ENDINGS and not path.is_dir()
+    return Path(source).suffix.lower() in VIDEO_ENDINGS and not os.path.isdir(source)  # noqa: PTH112
+
+
+def _tell_of_videos(sources: Iterable[str], save: Path | None) -> None:
+    """Say that videos in folders are not read."""
+    from ferkit.inference.images import find_images
+
+    folders = [Path(source) for source in sources if os.path.isdir(source)]  # noqa: PTH112
+    videos = [video for folder in folders for video in find_images(folder, save, VIDEO_ENDINGS)]
+    if videos:
+        number = "1 video" if len(videos) == 1 else f"{len(videos)} videos"
+        typer.echo(f"left out: {number}, to be read one by one, as {shown(str(videos[0]))}", err=True)
 
 
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
@@ -140,7 +153,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
             if any(job.path is None for job in jobs):
                 raise ImageError("standard input holds one picture; expected - only once")
             jobs.append(Job("standard input", None, Path("stdin.png")))
-        elif path.is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112 - which raises nothing where it is out of reach
             found = find_images(path, save)
             if not found:
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
@@ -152,7 +165,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
 
 def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
     from ferkit.errors import ImageError
-    from ferkit.inference.annotate import WRITABLE
+    from ferkit.inference.annotate import WRITABLE, is_replaceable
     from ferkit.inference.images import ENDINGS
 
     ending = save.suffix.lower()
@@ -169,6 +182,10 @@ def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
     for copy in copies:
         if _place(copy) in read:
             raise ImageError(f"--save {save}: the copy {copy} would take the place of a picture; choose another folder")
+        if not is_replaceable(copy):
+            raise ImageError(
+                f"--save {save}: the copy {copy} would take the place of a file that is no copy; choose another folder"
+            )
     return [Job(job.name, job.path, job.inside, copy) for job, copy in zip(jobs, copies, strict=True)]
 
 
@@ -231,7 +248,8 @@ class _Outcome:
 def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> _Outcome:
     """Read, print and copy the pictures."""
     from ferkit.errors import ImageError
-    from ferkit.inference.annotate import encode_annotated, write_copy
+    from ferkit.files import write_bytes
+    from ferkit.inference.annotate import encode_annotated
 
     out = printer(output, jobs, recognizer.card.classes)
     progress = _Progress(len(jobs))
@@ -240,15 +258,19 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
         out.begin()
         for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
             shown_as = done
-            if done.job.copy is not None and done.picture is not None:
+            if (copy := done.job.copy) is not None and done.picture is not None:
                 try:
-                    content = encode_annotated(done.job.copy, done.picture, done.faces)
-                except ImageError as error:  # of this picture alone; a folder that cannot be written to ends the run
+                    write_bytes(copy, encode_annotated(copy, done.picture, done.faces))
+                    outcome.copies += 1
+                except ImageError as error:
                     outcome.uncopied.append(str(error))
                     shown_as = replace(done, job=replace(done.job, copy=None))
-                else:
-                    write_copy(done.job.copy, content)
-                    outcome.copies += 1
+                except OSError as error:
+                    problem = f"{copy}: cannot be written ({error.strerror or error})"
+                    if error.errno != errno.ENAMETOOLONG:  # a folder that cannot be written to ends the run
+                        raise ImageError(problem) from None
+                    outcome.uncopied.append(problem)
+                    shown_as = replace(done, job=replace(done.job, copy=None))
             progress.clear()
             out.picture(shown_as)
             if done.error is not None:

@@ -1,5 +1,6 @@
 """``ferkit serve``: recognition for browsers and other programs."""
 
+import errno
 import ipaddress
 import os
 import signal
@@ -41,9 +42,12 @@ def serve(
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
     ] = 0.0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes; one that dies is replaced.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=1024, help="Processes; one that dies is replaced.")
+    ] = 1,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Pictures a process reads at once; by default all cores.")
+        int | None,
+        typer.Option("--threads", min=1, max=1024, help="Pictures a process reads at once; by default all cores."),
     ] = None,
     api_key_file: Annotated[
         Path | None, typer.Option("--api-key-file", help="A key a line; requests need one of them.")
@@ -91,7 +95,7 @@ def serve(
         views=parse_views(views),
         min_confidence=min_confidence,
         api_key_file=api_key_file,
-        hosts=_hosts(host, allow_host or []),
+        hosts=_hosts(host, [_host_name(name) for name in allow_host or []]),
         origins=tuple(origin.rstrip("/") for origin in allow_origin or []),
         threads=threads or max(1, usable_processors() // workers),
         waiting=waiting,
@@ -130,6 +134,20 @@ def _hosts(host: str, allowed: list[str]) -> tuple[str, ...]:
     return ()
 
 
+def _host_name(name: str) -> str:
+    """Return ``name`` where it is one, without what belongs to an address."""
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if not name or set("/:@[] ") & set(name):
+            raise typer.BadParameter(
+                f"expected a name alone, as faces.example.org, without scheme and port, got {name!r}",
+                param_hint="'--allow-host'",
+            ) from None
+    return bare
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -160,7 +178,14 @@ def _listen(host: str, port: int) -> "socket.socket":
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ServiceError(f"cannot listen on {host}:{port} ({error.strerror or error}); try another --port") from None
+        foreign = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        why = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
+        hint = "expected a name or an address of this machine in --host" if foreign else "try another --port"
+        raise ServiceError(f"cannot listen on {host}:{port} ({why}); {hint}") from None
+    except UnicodeError:  # of a name no host can have
+        raise ServiceError(
+            f"cannot listen on {host!r}: expected a name or an address of this machine in --host"
+        ) from None
     listening.set_inheritable(True)
     return listening
 
@@ -226,6 +251,10 @@ def _log_config() -> dict[str, Any]:
         "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
         "handlers": {"stderr": {"()": "ferkit.web.log.log_handler", "formatter": "plain"}},
         "loggers": {
-            name: {"handlers": ["stderr"], "level": "WARNING", "propagate": False} for name in ("uvicorn", "ferkit.web")
+            "python_multipart": {"level": "CRITICAL"},  # warns of every body it cannot read; the client is told
+            **{
+                name: {"handlers": ["stderr"], "level": "WARNING", "propagate": False}
+                for name in ("uvicorn", "ferkit.web")
+            },
         },
     }

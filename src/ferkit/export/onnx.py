@@ -95,6 +95,8 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
         ModelError: The file says something else than the trained network, or the card would take the place of
             something else; nothing is written.
     """
+    if out.is_dir():
+        raise ModelError(f"{out}: expected the name of a file to write, got a folder")
     _check_place_of_card(out.with_suffix(".json"))
     recipe, model = load_run(run)
     result = RunFolder(run).read_result(("parameters", "data", "weights_sha256"))

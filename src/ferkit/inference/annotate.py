@@ -6,6 +6,7 @@ on another label only if there is no free place. Pictures too small for letters 
 Letters: H height, W width.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ LARGEST = 4 * SMALLEST
 
 WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of the files that can be written."""
+
+SIGNED = b"\nannotated by ferkit\n"
+"""Ends each copy, behind the picture, so that no copy takes the place of what is none."""
 
 _QUALITY = 95  # of a JPEG
 _LETTERS = 1 / 32  # height of a capital letter as a share of the picture's shorter side
@@ -68,7 +72,11 @@ def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
     Raises:
         ImageError: It cannot be written there, or not in this format.
     """
-    write_copy(path, encode_annotated(path, picture, faces))
+    content = encode_annotated(path, picture, faces)
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def encode_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> bytes:
@@ -90,19 +98,17 @@ def encode_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> bytes:
     if not done:
         size = f"{drawn.shape[1]} x {drawn.shape[0]}"
         raise ImageError(f"{path}: a picture of {size} pixels does not go into this format; .png takes it")
-    return bytes(content)
+    return bytes(content) + SIGNED
 
 
-def write_copy(path: Path, content: bytes) -> None:
-    """Write ``content``, whole or not at all.
-
-    Raises:
-        ImageError: It cannot be written there.
-    """
+def is_replaceable(path: Path) -> bool:
+    """Return whether a copy may be written to ``path``: there is nothing, or an earlier copy."""
     try:
-        write_bytes(path, content)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
+        with path.open("rb") as file:
+            file.seek(-min(len(SIGNED), file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return file.read() == SIGNED
+    except OSError:  # nothing there; of what is out of reach, writing will tell
+        return True
 
 
 def mark(face: Face, classes: Sequence[str] = (), track: int | None = None) -> Mark:

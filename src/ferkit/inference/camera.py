@@ -28,9 +28,13 @@ def open_capture(number: int) -> Any:
     """
     import cv2
 
-    with quiet_opencv():
-        capture = cv2.VideoCapture(number)
-    if not capture.isOpened():
+    try:
+        with quiet_opencv():
+            capture = cv2.VideoCapture(number)
+        opened = capture.isOpened()
+    except cv2.error:  # the number is none that OpenCV takes
+        opened = False
+    if not opened:
         raise ImageError(f"camera {number}: expected a camera, found none, or one that another program uses")
     return capture
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, UnknownNameError
-from ferkit.inference.images import RGB, for_opencv
+from ferkit.inference.images import RGB, for_opencv, quiet_opencv
 
 MAX_SIDE = 1024
 """Pixels of the longer side at which faces are looked for; larger pictures are scaled down for that."""
@@ -160,13 +160,17 @@ class YuNet:
 
         if not hasattr(self._own, "network"):
             if not self._file.is_file():
-                raise ImageError(f"{self._file}: expected the file of a YuNet detector, got nothing")
+                found = "a folder" if self._file.is_dir() else "nothing"
+                raise ImageError(f"{self._file}: expected the file of a YuNet detector, got {found}")
             try:
-                self._own.network = cv2.FaceDetectorYN.create(for_opencv(self._file), "", (320, 320), self.SCORE)
+                with quiet_opencv():
+                    network = cv2.FaceDetectorYN.create(for_opencv(self._file), "", (64, 64), self.SCORE)
+                    network.detect(np.zeros((64, 64, 3), np.uint8))  # other networks fail here at last
             except cv2.error:
                 raise ImageError(
                     f"{self._file}: expected the ONNX file of a YuNet detector, got another file"
                 ) from None
+            self._own.network = network
         return self._own.network
 
 
@@ -178,9 +182,18 @@ def whole_picture(picture: RGB) -> list[Box]:
 
 
 def _haar(file: Path | None) -> Detector:
-    if file is not None:
-        raise ImageError("the detector haar takes no file")
+    _check_no_file("haar", file)
     return Haar()
+
+
+def _none(file: Path | None) -> Detector:
+    _check_no_file("none", file)
+    return whole_picture
+
+
+def _check_no_file(name: str, file: Path | None) -> None:
+    if file is not None:
+        raise ImageError(f"the detector {name} takes no file")
 
 
 def _yunet(file: Path | None) -> Detector:
@@ -192,7 +205,7 @@ def _yunet(file: Path | None) -> Detector:
 DETECTORS: dict[str, Callable[[Path | None], Detector]] = {
     "haar": _haar,
     "yunet": _yunet,
-    "none": lambda file: whole_picture,  # noqa: ARG005
+    "none": _none,
 }
 """Name to a function that takes the detector's file, if it has one, and returns the detector."""
 

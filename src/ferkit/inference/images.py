@@ -35,9 +35,13 @@ BACKDROP = 128
 """Grey level behind what is transparent."""
 
 ENDINGS = frozenset(
-    ".avif .bmp .dib .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
+    ".avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
-"""Endings of the names of picture files, for finding them in a folder; the content decides, not the name."""
+"""Endings of the names of picture files, for finding them in a folder; the content decides, not the name.
+
+Those of HEIC, which OpenCV cannot read, are among them, so that an iPhone's pictures are not passed over in silence."""
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
 def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
@@ -80,6 +84,8 @@ def read_file(path: Path) -> bytes:
             return read_stream(file, str(path))
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:  # of a name with a null character
+        raise ImageError(f"{str(path)!r}: cannot be read ({error})") from None
 
 
 def read_stream(stream: Any, name: str) -> bytes:
@@ -92,7 +98,7 @@ def read_stream(stream: Any, name: str) -> bytes:
     return content.getvalue()
 
 
-def find_images(folder: Path, leave_out: Path | None = None) -> list[Path]:
+def find_images(folder: Path, leave_out: Path | None = None, endings: frozenset[str] = ENDINGS) -> list[Path]:
     """Return the files below ``folder`` whose names end as those of pictures do, sorted; hidden ones are left out.
 
     Subfolders that cannot be searched are among them, so that reading them tells why.
@@ -100,6 +106,7 @@ def find_images(folder: Path, leave_out: Path | None = None) -> list[Path]:
     Args:
         folder: Searched with its subfolders; links to folders are not followed.
         leave_out: A folder that is not searched.
+        endings: What their names may end with, in small letters.
     """
     left_out = None if leave_out is None else os.path.realpath(leave_out)
     found: list[Path] = []
@@ -107,8 +114,9 @@ def find_images(folder: Path, leave_out: Path | None = None) -> list[Path]:
     for where, folders, names in tree:
         here = Path(where)
         folders[:] = [name for name in folders if name[0] != "." and os.path.realpath(here / name) != left_out]
-        paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in ENDINGS]
-        found += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; links that lead nowhere
+        paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in endings]
+        # no pipes, but links that lead nowhere or out of reach
+        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # noqa: PTH110, PTH113
     return sorted(found)
 
 
@@ -122,6 +130,7 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """
     if not content:
         raise ImageError(f"{name}: expected a picture, got an empty file")
+    _check_heif(content, name)
     width, height = _size(content)
     if width < 1 or height < 1:
         raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got something else")
@@ -188,6 +197,19 @@ def for_opencv(path: Path) -> str:
     except UnicodeEncodeError:
         raise ImageError(f"{path}: expected a name in UTF-8, which is all OpenCV can open; rename it") from None
     return name
+
+
+def _check_heif(content: bytes, name: str) -> None:
+    """Refuse what OpenCV cannot read, or would read lying on its side, of the family of HEIC and AVIF."""
+    if content[4:8] != b"ftyp":
+        return
+    if content[8:12] in _HEIC or (content[8:12] in {b"mif1", b"msf1"} and b"avif" not in content[8:64]):
+        raise ImageError(f"{name}: HEIC cannot be read; convert it to JPEG")
+    head = content[: content.find(b"mdat")]
+    for kind in (b"irot", b"imir"):
+        at = head.find(b"\0\0\0\x09" + kind)
+        if at >= 0 and (kind == b"imir" or head[at + 8] & 3):
+            raise ImageError(f"{name}: AVIF that is turned or mirrored when shown cannot be read; convert it to JPEG")
 
 
 def _size(content: bytes) -> tuple[int, int]:

@@ -123,9 +123,16 @@ class Recognizer:
     def recognize_batch(self, images: Iterable[Any]) -> list[list[Face]]:
         """Return the faces of several pictures; the network reads all their faces together.
 
+        Args:
+            images: Any number of what :meth:`recognize` takes; an array of them is ``(N, H, W, 3)``.
+
         Raises:
-            ImageError: As :meth:`recognize`, for the first picture that cannot be read.
+            ImageError: As :meth:`recognize`, for the first picture that cannot be read; or this is one picture.
         """
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            raise ImageError(f"expected several pictures, got an array {images.shape}; put one into a list")
+        if not isinstance(images, Iterable) or isinstance(images, str | bytes | bytearray | memoryview):
+            raise ImageError(f"expected several pictures, got {type(images).__name__}; put one into a list")
         boxes: list[list[Box]] = []
         crops: list[NDArray[np.uint8]] = []
         for image in images:  # a picture is let go as soon as its faces are cut out
@@ -148,6 +155,8 @@ class Recognizer:
             crops.ndim not in (3, 4) or (crops.ndim == 3 and crops.shape[2] in (3, 4))
         ):
             raise ImageError(f"expected crops (N, H, W) or (N, H, W, 3), got {crops.shape}; put one face into a list")
+        if not isinstance(crops, Iterable) or isinstance(crops, str | bytes | bytearray | memoryview):
+            raise ImageError(f"expected crops (N, H, W) or a list of them, got {type(crops).__name__}")
         greys = [_grey_of(crop, self._max_pixels) for crop in crops]
         boxes = [Box(0, 0, min(grey.shape)) for grey in greys]
         return self._faces([_resized(grey) for grey in greys], boxes)

@@ -4,6 +4,7 @@ Letters: H height, W width.
 """
 
 import csv
+import struct
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from ferkit.errors import ImageError
 from ferkit.files import replacing, write_bytes
-from ferkit.inference.annotate import draw, mark
+from ferkit.inference.annotate import SIGNED, draw, is_replaceable, mark
 from ferkit.inference.history import History
 from ferkit.inference.images import RGB, for_opencv, quiet_opencv
 from ferkit.inference.recognizer import Face
@@ -134,10 +135,13 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
             raise ImageError(f"{self._path}: a video of {self._shape[1]} x {self._shape[0]} pixels cannot be written")
 
     def _check(self) -> None:
-        """Open what was written: OpenCV does not tell when a disk is full."""
+        """Sign what was written and open it: OpenCV does not tell when a disk is full."""
         found = 0
-        with suppress(ImageError), VideoFile(self._part) as video:
-            found = video.expected or 0
+        with suppress(OSError), self._part.open("ab") as file:
+            file.write(struct.pack(">I4s", 8 + len(SIGNED), b"free") + SIGNED)  # a box that players pass over
+            file.flush()
+            with suppress(ImageError), VideoFile(self._part) as video:
+                found = video.expected or 0
         if found != self._written:
             raise ImageError(f"{self._path}: could not be written whole; is the disk full?")
 
@@ -167,9 +171,14 @@ class Recording(AbstractContextManager["Recording"]):
 
         Raises:
             OSError: The folder cannot be written to.
-            ImageError: There is a CSV of that name that holds something else.
+            ImageError: There is a file of one of these names that is not of an earlier recording.
         """
-        _check_replaceable(self.csv)
+        _check_csv(self.csv)
+        for picture in (self.timeline, self.video):
+            if not is_replaceable(picture):
+                raise ImageError(
+                    f"{picture}: is no earlier one of ferkit's, and would be replaced; choose another folder"
+                )
         with ExitStack() as stack:
             part = stack.enter_context(replacing(self.csv))
             file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
@@ -184,7 +193,7 @@ class Recording(AbstractContextManager["Recording"]):
         """Finish the files, or remove them."""
         self._stack.__exit__(kind, error, trace)
         if kind is None:
-            write_bytes(self.timeline, _png(draw_timeline(self._history, self._name)))
+            write_bytes(self.timeline, _png(draw_timeline(self._history, self._name)) + SIGNED)
 
     def add(self, frame: Frame) -> None:
         """Write the readings of a frame."""
@@ -195,7 +204,7 @@ class Recording(AbstractContextManager["Recording"]):
         self._video.add(picture, seconds, faces, self._history.classes)
 
 
-def _check_replaceable(file: Path) -> None:
+def _check_csv(file: Path) -> None:
     """Refuse to take the place of what is not ours."""
     if not file.exists():
         return

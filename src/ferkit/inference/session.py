@@ -24,6 +24,9 @@ SIDE = 48
 BATCH = 64
 """Faces a call of the network; a matter of memory and speed, not of results."""
 
+THREADS = 1024
+"""Processor threads at most: beyond what any machine gains from, and below what brings one down."""
+
 _ERRORS_ONLY = 3
 
 
@@ -38,11 +41,14 @@ class Session:
             threads: Processor threads a call may use.
 
         Raises:
-            ModelError: The file is missing, damaged or not exported by ferkit.
+            ModelError: The file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to 1,024.
         """
         self.file = DEFAULT if file is None else file
+        if not 1 <= threads <= THREADS:
+            raise ModelError(f"threads must be from 1 to {THREADS}, got {threads}")
         if not self.file.is_file():
-            raise ModelError(f"{self.file}: expected the ONNX file of a network, got nothing")
+            found = "a folder" if self.file.is_dir() else "nothing"
+            raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")
         try:
             content = self.file.read_bytes()
         except OSError as error:
@@ -64,6 +70,7 @@ class Session:
             raise ModelError(f"{self.file}: expected a network exported by `ferkit export`, got another ONNX file")
         self.card: ModelCard = card_from_json(properties[CARD_KEY], str(self.file))
         self._input = self._session.get_inputs()[0].name
+        self._try()
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities ``(N, K)`` float32 of ``faces`` ``(N, 48, 48)`` uint8, grey levels; N may be 0.
@@ -80,6 +87,19 @@ class Session:
         if not parts:
             return np.empty((0, len(self.card.classes)), np.float32)
         return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def _try(self) -> None:
+        """Read one face, which tells a network with a card from one that is what its card says."""
+        expected = (1, len(self.card.classes))
+        try:
+            found = np.shape(self(np.zeros((1, SIDE, SIDE), np.uint8)))
+        except Exception:  # of ONNX Runtime, as above, or NumPy
+            found = ()
+        if found != expected:
+            raise ModelError(
+                f"{self.file}: expected a network from faces uint8 (N, {SIDE}, {SIDE}) to probabilities "
+                f"(N, {expected[1]}), got another one"
+            )
 
 
 def _check_sum(file: Path, content: bytes) -> None:

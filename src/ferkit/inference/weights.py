@@ -103,9 +103,14 @@ def card_from_json(text: str, where: str) -> ModelCard:
         values = {name: value for name, value in content.items() if name in known}
         values["classes"] = tuple(values["classes"])
         values["remarks"] = tuple(values.get("remarks", ()))
-        return ModelCard(**values)
+        values["temperature"], values["parameters"] = float(values["temperature"]), int(values["parameters"])
+        card = ModelCard(**values)
+        for _, _, part in card.measured():
+            low, high = part["interval"]
+            float(part["faces"] + part["accuracy"] + part["calibration_error"] + low + high)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"{where}: expected the card of a network exported by ferkit, got something else") from None
+    return card
 
 
 def file_sha256(path: Path) -> str:

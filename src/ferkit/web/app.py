@@ -8,12 +8,13 @@ from typing import Any
 
 import fastapi_offline
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
 
 from ferkit import __version__
 from ferkit.inference.quiet import silent_libraries
@@ -25,6 +26,7 @@ from ferkit.web.refusals import Kind, Refusal
 from ferkit.web.routes import router
 from ferkit.web.settings import ENVIRONMENT, Settings, from_environment
 from ferkit.web.state import Service
+from ferkit.web.stream import INVALID_FRAME
 
 PAGE = Path(__file__).with_name("page")
 """What the browser gets."""
@@ -130,6 +132,12 @@ def _add_pages(app: FastAPI) -> None:
     app.mount("/docs/assets", StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static")))
 
 
+def _invalid(error: ValidationException) -> Refusal:
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"])
+    return Refusal(refusals.INVALID, f"{where}: {first['msg']}.")
+
+
 def _add_refusals(app: FastAPI) -> None:
     """Give every answer that is not 200 the same form."""
 
@@ -139,9 +147,13 @@ def _add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = " ".join(str(part) for part in first["loc"])
-        return await refused(_, Refusal(refusals.INVALID, f"{where}: {first['msg']}."))
+        return await refused(_, _invalid(error))
+
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def invalid_stream(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
+        await socket.accept()
+        await socket.send_json({"type": "error", **_invalid(error).to_dict()})
+        await socket.close(INVALID_FRAME)
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:

@@ -10,6 +10,7 @@ import skimage
 from ferkit.errors import ImageError, UnknownNameError
 from ferkit.inference.detect import Box, YuNet, build_detector
 from ferkit.inference.images import read_image
+from ferkit.inference.weights import DEFAULT
 
 SAMPLES = Path(skimage.__file__).parent / "data"
 FACE = Box(172, 64, 104)
@@ -124,8 +125,12 @@ def test_wrong_detectors_are_told(tmp_path):
 
 def test_another_file_is_no_yunet(tmp_path, capfd):
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(ImageError, match="expected the ONNX file of a YuNet detector, got another file"):
-        build_detector("yunet", tmp_path / "text.onnx")
+    for file in (tmp_path / "text.onnx", DEFAULT):
+        with pytest.raises(ImageError, match="expected the ONNX file of a YuNet detector, got another file"):
+            build_detector("yunet", file)
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImageError, match="expected the file of a YuNet detector, got a folder"):
+        build_detector("yunet", tmp_path)
 
 
 def test_yunet_takes_no_dots_for_faces():

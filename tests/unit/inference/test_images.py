@@ -233,6 +233,20 @@ def test_what_is_no_picture_is_told_with_its_name(content, message, tmp_path, ca
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+def test_avif_that_is_turned_when_it_is_shown_is_told(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert read_image(packed(scene(), "AVIF")).shape == SCENE.shape
+    with pytest.raises(ImageError, match="picture: AVIF that is turned or mirrored when shown cannot be read; convert"):
+        read_image(packed(scene(), "AVIF", exif=exif))
+
+
+def test_a_name_with_a_null_character_is_told():
+    with pytest.raises(ImageError, match="cannot be read .*null"):
+        read_image("a\0b.jpg")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
 def test_whatever_is_damaged_there_is_a_picture_or_an_image_error(kind):
     rng = np.random.default_rng(0)

@@ -4,9 +4,11 @@ import io
 import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -16,6 +18,7 @@ from ferkit.inference.detect import Box, whole_picture
 from ferkit.inference.recognizer import cut
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of
+from ferkit.inference.weights import CARD_KEY, card_from_json
 from ferkit.labels import EXPRESSIONS
 from networks import grey_of, make_card, write_network
 
@@ -109,6 +112,63 @@ def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
         Recognizer(network, views=["miror"])
     with pytest.raises(ImageError, match="expected views as a list of names, got the string 'mirror'"):
         Recognizer(network, views="mirror")
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        pytest.param(np.zeros((20, 30, 3), np.uint8), id="colour array"),
+        pytest.param(np.zeros((20, 30), np.uint8), id="grey array"),
+        pytest.param("me.jpg", id="name"),
+        pytest.param(Path("me.jpg"), id="path"),
+        pytest.param(b"JPEG", id="bytes"),
+        pytest.param(Image.new("L", (9, 9)), id="PIL image"),
+    ],
+)
+def test_one_picture_is_no_batch(recognizer, one):
+    with pytest.raises(ImageError, match="expected several pictures, got .*; put one into a list"):
+        recognizer.recognize_batch(one)
+    if not isinstance(one, np.ndarray):
+        with pytest.raises(ImageError, match="expected crops"):
+            recognizer.recognize_crops(one)
+
+
+def test_an_array_of_pictures_is_a_batch(recognizer):
+    assert len(recognizer.recognize_batch(np.zeros((4, 20, 30, 3), np.uint8))) == 4
+
+
+@pytest.mark.parametrize("threads", [0, 100_000, 10**20])
+def test_numbers_of_threads_that_bring_a_machine_down_are_refused(network, threads):
+    with pytest.raises(ModelError, match=f"threads must be from 1 to 1024, got {threads}"):
+        Recognizer(network, threads=threads)
+
+
+def test_a_network_that_is_not_what_its_card_says_is_refused(tmp_path):
+    seven, five = make_card(), make_card(classes=EXPRESSIONS[:5])
+    file = write_network(tmp_path / "five.onnx", five)
+    model = onnx.load(file)
+    onnx.helper.set_model_props(model, {CARD_KEY: seven.to_json()})
+    onnx.save(model, file)
+    with pytest.raises(ModelError, match=r"five.onnx: expected a network from faces .* to probabilities \(N, 7\)"):
+        Session(file)
+    model = onnx.load(write_network(tmp_path / "floats.onnx"))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    onnx.save(model, tmp_path / "floats.onnx")
+    with pytest.raises(ModelError, match="floats.onnx: expected a network from faces uint8"):
+        Session(tmp_path / "floats.onnx")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"temperature": "warm"},
+        {"metrics": {"PublicTest": {"faces": 1, "accuracy": 0.5, "calibration_error": 0.1}}},
+        {"metrics": {"PublicTest": {"faces": 1, "accuracy": "x", "calibration_error": 0.1, "interval": [0, 1]}}},
+    ],
+)
+def test_a_card_that_cannot_be_printed_is_none(changed):
+    with pytest.raises(ModelError, match="x: expected the card of a network exported by ferkit, got something else"):
+        card_from_json(make_card(**changed).to_json(), "x")
 
 
 def test_an_empty_batch_and_a_picture_without_faces_give_empty_lists(network):

@@ -183,8 +183,13 @@ def test_a_page_of_another_origin_gets_no_stream(serve, origin):
 
 @pytest.mark.parametrize("query", ["smoothing=-1", "smoothing=nan", "min_confidence=2"])
 def test_parameters_out_of_range_get_no_stream(serve, query):
-    with pytest.raises(WebSocketDisconnect), serve().websocket_connect(f"/v1/stream?{query}"):
-        pass
+    with serve().websocket_connect(f"/v1/stream?{query}") as socket:
+        answer = socket.receive_json()
+        assert (answer["type"], answer["code"]) == ("error", "invalid_request")
+        assert query.partition("=")[0] in answer["error"]
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+    assert closed.value.code == 1008
 
 
 def test_noise_of_every_size_never_ends_the_stream(serve):
