@@ -126,7 +126,7 @@ def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
     ],
 )
 def test_one_picture_is_no_batch(recognizer, one):
-    with pytest.raises(ImageError, match="expected several pictures, got .*; put one into a list"):
+    with pytest.raises(ImageError, match=r"expected several pictures, got .*; put one into a list"):
         recognizer.recognize_batch(one)
     if not isinstance(one, np.ndarray):
         with pytest.raises(ImageError, match="expected crops"):
@@ -154,7 +154,7 @@ def test_a_network_that_is_not_what_its_card_says_is_refused(tmp_path):
     model = onnx.load(write_network(tmp_path / "floats.onnx"))
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     onnx.save(model, tmp_path / "floats.onnx")
-    with pytest.raises(ModelError, match="floats.onnx: expected a network from faces uint8"):
+    with pytest.raises(ModelError, match=r"floats.onnx: expected a network from faces uint8"):
         Session(tmp_path / "floats.onnx")
 
 
