@@ -37,7 +37,7 @@ class RunError(FerkitError):
 
 
 class TrainingError(FerkitError, RuntimeError):
-    """Training had to stop before its end; the last checkpoint is intact."""
+    """Training had to stop before its end; the last checkpoint, if there was one, is intact."""
 
 
 class UntrainableError(TrainingError):

@@ -1,5 +1,6 @@
 """What a person sees: commands, their output and their exit codes."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from conftest import exit_code, make_data, write_csv
 from ferkit.data import Faces
@@ -167,6 +168,18 @@ def test_evaluate_on_other_data_prints_the_numbers_and_writes_nothing(ferkit, tr
     code, out, _ = ferkit("evaluate", run, "--data", csv, "--json")
     assert (code, json.loads(out)["confusion_png"]) == (0, None)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("split", ["validation", "Training"])
+def test_other_faces_of_the_split_asked_for_are_other_data(ferkit, trained, tmp_path, split):
+    data = make_data(training=64, tests=30)
+    images = data.faces.images.copy()
+    images[: 64 if split == "Training" else None] ^= 1
+    images[64:94] = data.faces.images[64:94]  # PublicTest, which the run tests on, is the same
+    csv = write_csv(tmp_path / "other.csv", replace(data, faces=replace(data.faces, images=images)))
+    run = shutil.copytree(trained[1], tmp_path / "run", ignore=shutil.ignore_patterns("confusion-*"))
+    assert ferkit("evaluate", run, "--data", csv, "--split", split)[2].startswith(f"nothing is written to {run}: ")
+    assert not list(run.glob("confusion-*"))
 
 
 def test_evaluate_speaks_json_and_agrees_with_the_run(ferkit, trained):
@@ -347,7 +360,21 @@ BAD = [
         ["evaluate", "RUN", "--data", "CSV", "--out", "CSV"], "PublicTest.png: cannot be written to (", id="matrix"
     ),
     pytest.param(["data", "preview", "--data", "CSV", "--out", "BELOW"], "x.png: cannot be written to (", id="sheet"),
-    pytest.param(["results", "--results", "OUT", "--docs", "CSV"], "table-1.md: cannot be written to (", id="page"),
+    pytest.param(["results", "--results", "RUN", "--docs", "CSV"], "table-1.md: cannot be written to (", id="page"),
+    pytest.param(["results", "--results", "OUT"], "expected a folder of results, found none; nothing is", id="typo"),
+    pytest.param(
+        ["train", "--resume", "--data", "CSV", "--out", "OUT"], "a run to go on with, found none", id="resume"
+    ),
+    pytest.param(
+        ["train", "--recipe", "layers", "--data", "CSV", "--out", "OUT", "--teacher", "RUN", "--teacher", "RUN"],
+        "expected different teachers, got one twice",
+        id="teacher",
+    ),
+    pytest.param(
+        ["train", "--recipe", "layers", "--data", "CSV", "--out", "OUT", "--set", f"batch_size={10**20}"],
+        "less than or equal to 1000000",
+        id="batch",
+    ),
     pytest.param(
         ["results", "--add", "RUN", "--results", "CSV"], "fer2013.csv: cannot be written to (", id="place of a result"
     ),
@@ -417,7 +444,9 @@ def test_several_runs_and_views_answer_together(views, ferkit, trained, tmp_path
     where = ("--data", csv, "--split", "validation", "--json", "--out", tmp_path / "out")
     twin = shutil.copytree(run, tmp_path / "twin")
     result = json.loads((twin / "result.json").read_text())
-    (twin / "result.json").write_text(json.dumps({**result, "weights_sha256": "f" * 64}))  # not the same network twice
+    save_file(load_file(twin / "weights.safetensors"), twin / "weights.safetensors", {"a": "twin"})
+    digest = hashlib.sha256((twin / "weights.safetensors").read_bytes()).hexdigest()
+    (twin / "result.json").write_text(json.dumps({**result, "weights_sha256": digest}))  # not the same network twice
     code, out, _ = ferkit("evaluate", run, twin, "--views", views, *where)
     assert code == 0
     found = json.loads(out)
@@ -475,6 +504,12 @@ def test_what_is_printed_fits_a_terminal_of_80_columns(ferkit, trained, monkeypa
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
     assert "Units." not in out
+
+
+def test_a_network_larger_than_memory_can_be_listed(ferkit):
+    code, out, _ = ferkit("models", "model1", "--set", "widths=100000,100000,100000,100000")
+    assert code == 0
+    assert "750,239,100,647" in out
 
 
 def test_models_and_recipes_are_listed(ferkit):

@@ -45,7 +45,7 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
         "classes": ", ".join(card.classes),
         "answers": f"temperature {card.temperature:.3f}, {'with' if card.mirror else 'without'} the mirror image",
         "protocol": f"{card.protocol}: chosen on {chosen}, {tested} is the test",
-        "recipe": ", ".join(f"{name} {as_option(recipe[name])}" for name in _TOLD if name in recipe),
+        "recipe": ", ".join(f"{name} {as_option(recipe[name])}" for name in _TOLD if recipe.get(name) not in _NOTHING),
         "made": f"{card.created}, ferkit {card.ferkit}",
     }
     for name, value in rows.items():
@@ -62,7 +62,21 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
 
 _SHORT = {"with mirror images, without copies of Training": "    without copies of Training"}
 
-_TOLD = ("optimizer", "lr", "loss", "scheduler", "batch_size", "epochs", "augmentation", "seed")
+_TOLD = (
+    "optimizer",
+    "lr",
+    "loss",
+    "scheduler",
+    "batch_size",
+    "epochs",
+    "augmentation",
+    "seed",
+    "teachers",
+    "votes",
+    "init",
+)
+
+_NOTHING: tuple[object, ...] = (None, "", [], ())
 
 
 def _measured(name: str, found: Mapping[str, Any]) -> str:

@@ -73,10 +73,10 @@ def evaluate(
     found = {"all": together.evaluation}
     if together.without_copies is not None:
         found["without_copies"] = together.without_copies
-    title = ", ".join(dict.fromkeys(recipe.model for recipe in recipes))
+    title = ", ".join(dict.fromkeys(", ".join((recipe.model, *recipe.others)) for recipe in recipes))
     title += f", {len(runs)} networks" if len(runs) > 1 else ""
     title += f", views {', '.join(seen)}" if seen else ""
-    if own is not None and not fits(own, faces):
+    if own is not None and not fits(own, faces, chosen):
         typer.echo(f"nothing is written to {runs[0]}: {data} is other data than the run was evaluated on", err=True)
         own = None
     picture = None

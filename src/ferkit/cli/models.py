@@ -1,6 +1,7 @@
 """``ferkit models``: the architectures, and what each is made of."""
 
 import json
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,8 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the networks, or print one layer by layer."""
+    import torch
+
     from ferkit.models import build_model, model_names, model_options, model_summary
     from ferkit.models.trace import layer_table
     from ferkit.training.recipe import with_options
@@ -29,7 +32,8 @@ def models(
     rows: list[dict[str, Any]] = []
     for each in names:
         options = with_options(each, settings or [])
-        model = build_model(each, **options)
+        with nullcontext() if summary else torch.device("meta"):  # which counts parameters and allocates none
+            model = build_model(each, **options)
         rows.append(
             {
                 "name": each,

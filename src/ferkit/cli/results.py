@@ -32,6 +32,8 @@ def results(
     from ferkit.report.pictures import draw_losses, draw_overview
     from ferkit.report.results import add_run, read_results
 
+    if not folder.is_dir() and not add:
+        raise RunError(f"{folder}: expected a folder of results, found none; nothing is written")
     for run in add or []:
         with figures.writing(folder):
             added = add_run(run, folder, TABLES.values())

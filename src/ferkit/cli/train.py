@@ -175,14 +175,16 @@ def accuracies(found: Mapping[str, "Evaluation"]) -> str:
 
 
 def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> Any:
-    from ferkit.errors import RecipeError
+    from ferkit.errors import RecipeError, RunError
     from ferkit.training.folder import RunFolder
     from ferkit.training.recipe import with_settings
     from ferkit.training.recipes import get_recipe
 
     if name is not None:
         return with_settings(get_recipe(name), settings)
-    if resume and RunFolder(out).recipe.exists():
+    if resume:
+        if not RunFolder(out).recipe.exists():
+            raise RunError(f"{out}: expected a run to go on with, found none")
         return with_settings(RunFolder(out).read_recipe(), settings)
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
 
@@ -204,7 +206,7 @@ def _begin_with(
     if (votes or recipe.votes) and (teachers or recipe.teachers):
         raise RecipeError("a network learns from teachers or from votes, not from both: leave out --teacher or --votes")
     if votes:
-        lesson = count_votes(read_votes(votes, faces))
+        lesson = count_votes(read_votes(votes, faces), faces.split(Split.TRAINING))
         named["votes"] = lesson.teachers[0]
     if teachers and not RunFolder(out).lesson.exists() and recipe.lessons == "once":
         notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")

@@ -71,7 +71,7 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
             if teachers and not recipe.follows and not RunFolder(folder).lesson.exists():
                 lesson = ask_teachers(teachers, data.split(Split.TRAINING), choose_device(recipe))
             elif request["votes"] and recipe.votes:
-                lesson = count_votes(read_votes(request["votes"], data))
+                lesson = count_votes(read_votes(request["votes"], data), data.split(Split.TRAINING))
             if not request["tested"]:
                 data = data.without(recipe.protocol.test)
             weights = None

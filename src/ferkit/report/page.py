@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.errors import RunError
+from ferkit.evaluation import predict
 from ferkit.files import write_text
 from ferkit.labels import EXPRESSIONS
 from ferkit.report import figures
-from ferkit.training.folder import RunFolder
-from ferkit.training.recipe import field_help
+from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.recipe import field_help, others_in
 from ferkit.training.result import fits, shown_part
 
 SAMPLES = ("right, most sure", "right, median", "wrong, most sure")
@@ -62,7 +63,7 @@ def write_page(run: Path, data: Fer2013) -> Path:
     faces = data.split(Split(shown["split"]))
     if not fits(result, data):
         raise RunError(f"{run}: the run was evaluated on other {shown['split']} faces than those of {data.source}")
-    samples = choose_samples(faces, folder.read_predictions(part))
+    samples = choose_samples(faces, _log_probs(folder, part, faces))
     matrix = figures.confusion(shown["confusion"], f"{shown['split']}, {shown['faces']} faces")
     content = render(result, shown, samples, figures.inline_svg(matrix, "confusion"))
     page = run / "report.html"
@@ -70,6 +71,14 @@ def write_page(run: Path, data: Fer2013) -> Path:
         figures.save(matrix, run / "confusion.png")
         write_text(page, content)
     return page
+
+
+def _log_probs(folder: RunFolder, part: str, faces: Faces) -> NDArray[np.float32]:
+    """Return what the run said of ``faces``; a file of it that is missing or damaged costs asking the network again."""
+    try:
+        return folder.read_predictions(part)
+    except RunError:
+        return predict(load_run(folder.path)[1], faces.images)
 
 
 def choose_samples(faces: Faces, log_probs: NDArray[np.float32]) -> list[list[Sample | None]]:
@@ -117,6 +126,7 @@ def render(result: dict[str, Any], shown: dict[str, Any], samples: list[list[Sam
         result=result,
         shown=shown,
         protocol=Protocol(result["protocol"]),
+        others=others_in(result["recipe"]),
         charts=charts,
         matrix=matrix,
         expressions=EXPRESSIONS,

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ferkit.errors import RunError
 from ferkit.files import write_text
 from ferkit.labels import EXPRESSIONS
 from ferkit.report import figures
@@ -49,7 +50,7 @@ def render(
     pages[docs / f"{OTHER}.md"] = other_page([run for run in runs if run.path not in owned])
     if readme.exists():
         reported = [table for table in tables.values() if not table.baseline and not table.published]
-        pages[readme] = _with_table(readme.read_text(encoding="utf-8"), _readme_table(reported, runs))
+        pages[readme] = _with_table(_text(readme), _readme_table(reported, runs))
     return pages
 
 
@@ -180,4 +181,11 @@ def write(pages: Mapping[Path, str]) -> list[Path]:
 
 def stale(pages: Mapping[Path, str]) -> list[Path]:
     """Return the pages that are missing or differ from what the runs say."""
-    return [page for page, text in pages.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    return [page for page, text in pages.items() if not page.exists() or _text(page) != text]
+
+
+def _text(page: Path) -> str:
+    try:
+        return page.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{page}: expected a page of text, got something else ({type(error).__name__})") from None

@@ -16,6 +16,7 @@ report.html          the same for people
 """
 
 import csv
+import hashlib
 import io
 import os
 import platform
@@ -198,6 +199,11 @@ class RunFolder:
             remove_abandoned(self.path, older_than=0)
             remove_abandoned(self.last.parent, older_than=0)
 
+    def forget(self) -> None:
+        """Let another run begin here, where this one ended before it had saved anything."""
+        for file in (self.recipe, self.lesson):
+            file.unlink(missing_ok=True)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Turn what keeps a file from being written into a RunError."""
@@ -256,20 +262,23 @@ def load_run(path: Path) -> tuple[Recipe, nn.Module]:
     """Return the recipe and the network of a finished run, on the CPU, in evaluation mode.
 
     Raises:
-        RunError: This is not a run folder, the run is not finished, or its weights are damaged.
+        RunError: This is not a run folder, the run is not finished, or its weights are damaged or another run's.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     folder = RunFolder(path)
-    folder.read_result(())
+    result = folder.read_result(("weights_sha256",))
     recipe = folder.read_recipe()
     model = build_model(recipe.model, **recipe.options)
     try:
-        model.load_state_dict(load_file(folder.weights))
+        content = folder.weights.read_bytes()
+        model.load_state_dict(load(content))
     except (OSError, SafetensorError, RuntimeError) as error:
         problem = str(error).partition("\n")[0]
         raise RunError(f"{folder.weights}: not the weights of {recipe.model} ({problem})") from None
+    if hashlib.sha256(content).hexdigest() != result["weights_sha256"] and not result.get("reopened"):
+        raise RunError(f"{folder.weights}: damaged, or of another run: not the weights that result.json names")
     return recipe, model.eval()
 
 

@@ -218,7 +218,7 @@ def _check_losses(epoch: Epoch) -> None:
         if not math.isfinite(loss):
             raise UntrainableError(
                 f"the {name} loss is {loss} after epoch {epoch.number}, learning rate {epoch.lr:.3g}; "
-                "training stopped, the last checkpoint is intact; a smaller lr may help"
+                "training stopped; a smaller lr may help"
             )
 
 
@@ -238,7 +238,7 @@ class _LossWatch:
             if not math.isfinite(value):
                 raise UntrainableError(
                     f"the loss is {value} at batch {step} of epoch {state.epoch + 1}, learning rate {rate:.3g}; "
-                    "training stopped, the last checkpoint is intact; a smaller lr may help"
+                    "training stopped; a smaller lr may help"
                 )
         self.losses.clear()
 

@@ -39,14 +39,14 @@ class Recipe:
     ] = "sgd"
 
     lr: Annotated[
-        float, Field(gt=0, le=1e38, description="learning rate; the peak where the scheduler is onecycle")
+        float, Field(gt=0, le=1e30, description="learning rate; the peak where the scheduler is onecycle")
     ] = 0.002
 
     weight_decay: Annotated[
         float | None,
         Field(
             ge=0,
-            le=1e38,
+            le=1e30,
             description="L2 penalty; if left out 0.0009 with sgd, 0.0005 with nesterov, 0 with adam, 0.05 with adamw, "
             "0.01 with muon",
         ),
@@ -157,9 +157,9 @@ class Recipe:
         ),
     ] = "onecycle"
 
-    batch_size: Annotated[int, Field(strict=True, ge=2, description="faces an update, over all processes together")] = (
-        64
-    )
+    batch_size: Annotated[
+        int, Field(strict=True, ge=2, le=1_000_000, description="faces an update, over all processes together")
+    ] = 64
 
     epochs: Annotated[int, Field(strict=True, ge=1, le=1_000_000, description="passes over Training")] = 10
 
@@ -246,6 +246,11 @@ class Recipe:
         return self.teachers or ((self.votes,) if self.votes else ())
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """What it takes from others than Training and its labels, in words."""
+        return others_in({"teachers": self.teachers, "votes": self.votes, "init": self.init})
+
+    @property
     def follows(self) -> bool:
         """Whether it asks its teachers about every batch."""
         return bool(self.teachers) and self.lessons == "every_batch"
@@ -315,6 +320,22 @@ def _plain(value: Any) -> Any:
 def field_help() -> dict[str, str]:
     """Return what each field of a recipe means, in order."""
     return {name: str(info.description) for name, info in Recipe.__pydantic_fields__.items()}  # type: ignore[attr-defined]
+
+
+def others_in(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return :attr:`Recipe.others` of the settings in a result, which need not be those of this version.
+
+    Example:
+        >>> others_in({"model": "compact", "teachers": ["c2273172177e1ee1"], "init": "ab14b8bb747f50eb"})
+        ('taught by c2273172', 'begun with ab14b8bb')
+    """
+    taught = ", ".join(name[:8] for name in settings.get("teachers", ()))
+    ways = {
+        "taught by": taught,
+        "beside FER+ votes": settings.get("votes", "")[:8],
+        "begun with": settings.get("init", "")[:8],
+    }
+    return tuple(f"{how} {name}" for how, name in ways.items() if name)
 
 
 def make_recipe(settings: Mapping[str, Any]) -> Recipe:

@@ -29,7 +29,7 @@ class _Scores(_Strict):
     precision: _Share
     recall: _Share
     f1: _Share = Field(alias="f1-score")
-    support: FiniteFloat
+    support: Annotated[FiniteFloat, Field(ge=0)]
 
 
 def _with(*names: str) -> pydantic.AfterValidator:
@@ -53,7 +53,16 @@ class Part(_Strict):
     accuracy: _Share
     interval: Annotated[list[_Share], Field(min_length=2, max_length=2)]
     classes: Annotated[dict[str, _Scores], _with(*EXPRESSIONS, "macro avg")]
-    confusion: Annotated[list[Annotated[list[int], _PerClass]], _PerClass]
+    confusion: Annotated[list[Annotated[list[Annotated[int, Field(ge=0)]], _PerClass]], _PerClass]
+
+    @pydantic.model_validator(mode="after")
+    def _agrees(self) -> "Part":
+        faces, right = sum(map(sum, self.confusion)), sum(row[at] for at, row in enumerate(self.confusion))
+        if faces != self.faces:
+            raise ValueError(f"the confusion matrix has {faces} faces, not {self.faces}")
+        if abs(right - self.accuracy * faces) > 0.5:
+            raise ValueError(f"the accuracy is {right / faces} by the confusion matrix, not {self.accuracy}")
+        return self
 
 
 Validated = Annotated[dict[str, Part], _with("validation")]
@@ -88,7 +97,7 @@ _FIELDS: dict[str, Any] = {
     "seed": int,
     "evaluation": Validated,
     "epochs": Annotated[list[_Epoch], Field(min_length=1)],
-    "parameters": int,
+    "parameters": Annotated[int, Field(gt=0)],
     "device": str,
     "precision": str,
     "seconds": Seconds,
@@ -157,14 +166,17 @@ def shown_part(result: dict[str, Any]) -> str:
     return "test" if "test" in result["evaluation"] else "validation"
 
 
-def fits(result: dict[str, Any], data: Fer2013) -> bool:
-    """Return whether the run was evaluated on these faces; of a run that did not note them, as far as numbers tell."""
+def fits(result: dict[str, Any], data: Fer2013, *others: Split) -> bool:
+    """Return whether the run was evaluated on these faces; of a run that did not note them, as far as numbers tell.
+
+    The faces of ``others``, splits that are not those of the evaluation, are compared where the run noted them.
+    """
     shown = result["evaluation"][shown_part(result)]
-    faces = data.split(Split(shown["split"]))
+    split = Split(shown["split"])
     noted = result.get("data", {}).get("faces_sha256", {})
-    if shown["split"] in noted:
-        return bool(noted[shown["split"]] == faces_digest(faces))
-    return list(faces.counts().values()) == [sum(row) for row in shown["confusion"]]
+    if not all(noted[each] == faces_digest(data.split(each)) for each in {split, *others} if each in noted):
+        return False
+    return split in noted or list(data.split(split).counts().values()) == [sum(row) for row in shown["confusion"]]
 
 
 @cache

@@ -40,7 +40,7 @@ from ferkit.training.environment import (
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import GPU_CHECK, Step, fit
 from ferkit.training.recipe import Recipe
-from ferkit.training.result import SCHEMA
+from ferkit.training.result import SCHEMA, fits
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
@@ -84,7 +84,8 @@ class Started:
 
     def __str__(self) -> str:
         options = ", ".join(f"{name} {value}" for name, value in self.recipe.options.items())
-        what = f"{self.recipe.model}{f' ({options})' if options else ''}, seed {self.recipe.seed}"
+        network = f"{self.recipe.model}{f' ({options})' if options else ''}"
+        what = ", ".join((network, *self.recipe.others, f"seed {self.recipe.seed}"))
         where = f"{self.device}{f', {self.processes} processes' if self.processes > 1 else ''}"
         begun = f"; going on after epoch {self.epoch}, batch {self.step}" if self.epoch or self.step else ""
         return (
@@ -179,7 +180,10 @@ def train(
     folder = RunFolder(out)
     folder.check(recipe, resume=resume)
     if folder.result.exists():
-        yield Finished(result=folder.read_result())
+        result = folder.read_result()
+        if not fits(result, data, *Split):
+            raise RunError(f"{out}: the run is finished, with other faces than those of {data.source}")
+        yield Finished(result=result)
         return
     _check_beginning(recipe, folder, lesson, teachers, weights)
     own = _own_faces(recipe, data, devices)
@@ -243,7 +247,7 @@ class _Run:
         if recipe.follows:
             self.teachers = load_teachers(folder, recipe.teachers).to(fabric.device)
         elif recipe.advisers:
-            self.taught = read_lesson(folder, recipe.advisers, len(self.train)).probabilities
+            self.taught = read_lesson(folder, recipe.advisers, self.train).probabilities
         if not own.all():
             self.train = self.train[own]
             self.taught = None if self.taught is None else self.taught[own]
@@ -345,7 +349,7 @@ class _Run:
         with exact_float32():
             evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
         folder.write_predictions(log_probs)
-        splits = {part["split"] for part in evaluation.values()}
+        splits = {Split.TRAINING.value, *(part["split"] for part in evaluation.values())}
         result = {
             "schema": SCHEMA,
             "key": recipe.key(),
@@ -360,7 +364,7 @@ class _Run:
             "data": {
                 "md5": self.data.md5,
                 "training": len(self.train),
-                "faces_sha256": {s: faces_digest(self.data.split(Split(s))) for s in splits},
+                "faces_sha256": {s: faces_digest(self.data.split(Split(s))) for s in sorted(splits)},
             },
             "precision": self.precision,
             "augment_backend": self.backend,
@@ -527,6 +531,8 @@ def _told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
     """Turn the many ways of running out of memory or disk space into one line."""
     try:
         yield
+    except UntrainableError as error:
+        raise UntrainableError(f"{error}; {_saved(folder)}") from None
     except OSError as error:
         raise TrainingError(f"{folder.path}: {error.strerror or error}; the last checkpoint is intact") from None
     except (MemoryError, RuntimeError) as error:
@@ -534,6 +540,14 @@ def _told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
         if not out_of_memory and not any(sign in str(error) for sign in ("can't allocate memory", "out of memory")):
             raise
         raise UntrainableError(
-            f"out of memory with batches of {recipe.batch_size} faces; the last checkpoint is intact; "
-            f"try --set batch_size={max(2, recipe.batch_size // 2)}"
+            f"out of memory with batches of {recipe.batch_size} faces; try --set batch_size="
+            f"{max(2, recipe.batch_size // 2)}, or a smaller network; {_saved(folder)}"
         ) from None
+
+
+def _saved(folder: RunFolder) -> str:
+    """Return what is left of a run that cannot go on as it is; of one that saved nothing the folder is free again."""
+    if folder.last.exists():
+        return "the last checkpoint is intact"
+    folder.forget()
+    return "nothing had been saved"

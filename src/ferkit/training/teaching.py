@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferkit.data import Faces, Split
+from ferkit.data.audit import faces_digest
 from ferkit.data.votes import Votes
 from ferkit.errors import RunError
 from ferkit.evaluation import predict
@@ -38,6 +39,9 @@ class Lesson:
     probabilities: NDArray[np.float32]
     """``(N, K)``: the mean over teachers, faces and mirror images; or shares of the votes."""
 
+    faces: str = ""
+    """Digest of those faces; empty if nobody noted it."""
+
 
 def ask_teachers(runs: Sequence[Path], faces: Faces, device: str = "cpu") -> Lesson:
     """Return what the networks of finished runs say of ``faces``.
@@ -55,21 +59,25 @@ def ask_teachers(runs: Sequence[Path], faces: Faces, device: str = "cpu") -> Les
         model = load_run(run)[1].to(device)
         both = [np.exp(predict(model, images, device)) for images in (faces.images, faces.images[:, :, ::-1].copy())]
         sums = sums + np.sum(both, axis=0) if sums.size else np.sum(both, axis=0)
-    return Lesson(teacher_names(runs), (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32))
+    probabilities = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Lesson(teacher_names(runs), probabilities, faces_digest(faces))
 
 
-def count_votes(votes: Votes) -> Lesson:
-    """Return what human taggers say of Training."""
-    return Lesson((votes.digest()[:WEIGHTS_DIGITS],), votes.probabilities(Split.TRAINING))
+def count_votes(votes: Votes, faces: Faces) -> Lesson:
+    """Return what human taggers say of ``faces``, which are Training."""
+    return Lesson((votes.digest()[:WEIGHTS_DIGITS],), votes.probabilities(Split.TRAINING), faces_digest(faces))
 
 
 def teacher_names(runs: Sequence[Path]) -> tuple[str, ...]:
     """Return how a recipe names the networks of finished runs.
 
     Raises:
-        RunError: A run is not finished.
+        RunError: A run is not finished, or two have the same network.
     """
-    return tuple(sorted(RunFolder(run).network() for run in runs))
+    names = sorted(RunFolder(run).network() for run in runs)
+    if len(set(names)) < len(names):
+        raise RunError(f"expected different teachers, got one twice: {', '.join(map(str, runs))}")
+    return tuple(names)
 
 
 class Teachers(nn.Module):
@@ -122,7 +130,8 @@ def write_lesson(folder: RunFolder, lesson: Lesson) -> None:
         RunError: The folder cannot be written to.
     """
     with folder.writing(), replacing(folder.lesson) as part, part.open("wb") as sink:
-        np.savez(sink, allow_pickle=False, teachers=np.array(lesson.teachers), probabilities=lesson.probabilities)
+        kept = {"teachers": np.array(lesson.teachers), "faces": np.array(lesson.faces)}
+        np.savez(sink, allow_pickle=False, probabilities=lesson.probabilities, **kept)
 
 
 def check_lesson(folder: RunFolder, teachers: tuple[str, ...]) -> None:
@@ -134,8 +143,8 @@ def check_lesson(folder: RunFolder, teachers: tuple[str, ...]) -> None:
         )
 
 
-def read_lesson(folder: RunFolder, teachers: tuple[str, ...], faces: int) -> Lesson:
-    """Return the lesson of the run's ``teachers`` about ``faces`` Training faces.
+def read_lesson(folder: RunFolder, teachers: tuple[str, ...], faces: Faces) -> Lesson:
+    """Return the lesson of the run's ``teachers`` about ``faces``, which are Training.
 
     Raises:
         RunError: There is none, it is damaged, or it is of other teachers or other faces.
@@ -143,9 +152,15 @@ def read_lesson(folder: RunFolder, teachers: tuple[str, ...], faces: int) -> Les
     check_lesson(folder, teachers)
     try:
         with np.load(folder.lesson, allow_pickle=False) as kept:
-            lesson = Lesson(tuple(kept["teachers"].tolist()), kept["probabilities"])
+            of = str(kept["faces"]) if "faces" in kept else ""  # older ones do not say
+            lesson = Lesson(tuple(kept["teachers"].tolist()), kept["probabilities"], of)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise RunError(f"{folder.lesson}: not what teachers said ({type(error).__name__})") from None
-    if lesson.teachers != teachers or len(lesson.probabilities) != faces:
-        raise RunError(f"{folder.lesson}: expected what {', '.join(teachers)} say of {faces} faces, got something else")
+    if (
+        lesson.teachers != teachers
+        or len(lesson.probabilities) != len(faces)
+        or lesson.faces not in {"", faces_digest(faces)}
+    ):
+        what = f"what {', '.join(teachers)} say of these {len(faces)} faces"
+        raise RunError(f"{folder.lesson}: expected {what}, got something else")
     return lesson

@@ -128,6 +128,22 @@ def test_a_result_that_the_pages_cannot_show_is_refused_by_file_and_field(tmp_pa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"accuracy": 0.99}, "the accuracy is 0.5801"),
+        ({"faces": 3588}, "the confusion matrix has 3589 faces, not 3588"),
+        ({"confusion": [[-1, 1, *[0] * 5], *[[0] * 7] * 6]}, "greater than or equal to 0"),
+    ],
+)
+def test_a_result_that_contradicts_itself_is_none(tmp_path, changed, message):
+    content = run(0, 0.58).content
+    content["evaluation"]["validation"] = {**content["evaluation"]["validation"], **changed}
+    (tmp_path / "seed-0.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=f"not the result of a run .*{message}"):
+        read_results(tmp_path)
+
+
 def test_json_that_is_nested_too_deep_is_no_result(tmp_path):
     (tmp_path / "seed-0.json").write_text("[" * 100_000)
     with pytest.raises(RunError, match="not the result of a run"):

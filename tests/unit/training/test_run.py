@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import make_data, small_recipe
-from ferkit.data import Faces, Fer2013
+from ferkit.data import Faces, Fer2013, Split
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
@@ -370,8 +371,12 @@ def test_out_of_memory_is_told_plainly(tmp_path, data, monkeypatch, error):
         raise error
 
     monkeypatch.setattr("ferkit.training.loop.network_input", explode)
-    with pytest.raises(TrainingError, match=r"out of memory with batches of 16 faces; .* try --set batch_size=8"):
+    with pytest.raises(TrainingError, match="out of memory with batches of 16 faces; try --set batch_size=8"):
         list(train(RECIPE, data, tmp_path / "out", workers=0))
+    monkeypatch.undo()
+    smaller = replace(RECIPE, batch_size=8, epochs=1)
+    *_, end = train(smaller, data, tmp_path / "out", workers=0)
+    assert isinstance(end, Finished), "the corrected command finds no run in its way"
 
 
 def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
@@ -416,6 +421,28 @@ def test_without_a_test_split_the_run_finishes_and_tells_only_the_validation(tmp
     shorter = Fer2013(faces=data.faces[keep], splits=data.splits[keep], source="no PrivateTest")
     events = list(train(replace(RECIPE, epochs=1), shorter, tmp_path / "out", workers=0))
     assert list(events[-1].result["evaluation"]) == ["validation"]
+
+
+def test_weights_of_another_run_or_with_a_flipped_bit_are_refused(tmp_path, finished, data):
+    folder = RunFolder(shutil.copytree(finished[0], tmp_path / "copy"))
+    load_run(folder.path)
+    other = tmp_path / "other"
+    list(train(replace(RECIPE, seed=1, epochs=1), data, other, workers=0))
+    flipped = bytearray(folder.weights.read_bytes())
+    flipped[-1] ^= 1
+    for content in (RunFolder(other).weights.read_bytes(), bytes(flipped)):
+        folder.weights.write_bytes(content)
+        with pytest.raises(RunError, match=r"not the weights that result.json names"):
+            load_run(folder.path)
+
+
+@pytest.mark.parametrize("split", ["Training", "PublicTest", "PrivateTest"])
+def test_a_finished_run_is_not_shown_as_one_of_other_faces(finished, data, split):
+    images = data.faces.images.copy()
+    images[data.splits == list(Split).index(Split(split))] ^= 1
+    other = replace(data, faces=replace(data.faces, images=images))
+    with pytest.raises(RunError, match="the run is finished, with other faces than those of made by a test"):
+        list(train(RECIPE, other, finished[0], resume=True))
 
 
 def test_weights_of_another_network_are_refused(tmp_path, finished):

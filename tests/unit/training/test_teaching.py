@@ -77,11 +77,19 @@ def test_the_loss_of_certain_teachers_is_the_loss_of_labels():
     torch.testing.assert_close(soft_cross_entropy(log_probs, certain), torch.nn.functional.nll_loss(log_probs, labels))
 
 
+def test_a_teacher_who_is_named_twice_is_refused(teachers):
+    with pytest.raises(RunError, match="expected different teachers, got one twice"):
+        ask_teachers([*teachers, teachers[0]], make_faces(20))
+
+
 def test_a_lesson_survives_its_file(tmp_path, lesson, data):
     write_lesson(RunFolder(tmp_path), lesson)
-    read = read_lesson(RunFolder(tmp_path), lesson.teachers, len(data.split(Split.TRAINING)))
-    assert read.teachers == lesson.teachers
+    faces = data.split(Split.TRAINING)
+    read = read_lesson(RunFolder(tmp_path), lesson.teachers, faces)
+    assert (read.teachers, read.faces) == (lesson.teachers, lesson.faces)
     np.testing.assert_array_equal(read.probabilities, lesson.probabilities)
+    with pytest.raises(RunError, match="say of these 96 faces, got something else"):
+        read_lesson(RunFolder(tmp_path), lesson.teachers, faces[np.arange(len(faces))[::-1]])
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_plainly(tmp_path, lesson, teachers):
@@ -93,22 +101,22 @@ def test_a_folder_that_cannot_be_written_to_is_told_plainly(tmp_path, lesson, te
 
 
 @pytest.mark.parametrize(
-    ("content", "teachers", "faces", "message"),
+    ("content", "message"),
     [
-        pytest.param(None, ("a",), 3, "name their runs with --teacher", id="no file"),
-        pytest.param(b"PK", ("a",), 3, "not what teachers said", id="damaged"),
-        pytest.param(Lesson(("b",), np.ones((3, 7), np.float32)), ("a",), 3, "got something else", id="other teachers"),
-        pytest.param(Lesson(("a",), np.ones((2, 7), np.float32)), ("a",), 3, "got something else", id="other faces"),
+        pytest.param(None, "name their runs with --teacher", id="no file"),
+        pytest.param(b"PK", "not what teachers said", id="damaged"),
+        pytest.param(Lesson(("b",), np.ones((3, 7), np.float32)), "got something else", id="other teachers"),
+        pytest.param(Lesson(("a",), np.ones((2, 7), np.float32)), "got something else", id="other faces"),
     ],
 )
-def test_what_is_not_the_lesson_is_refused(tmp_path, content, teachers, faces, message):
+def test_what_is_not_the_lesson_is_refused(tmp_path, content, message):
     folder = RunFolder(tmp_path)
     if isinstance(content, bytes):
         folder.lesson.write_bytes(content)
     elif content is not None:
         write_lesson(folder, content)
     with pytest.raises(RunError, match=message):
-        read_lesson(folder, teachers, faces)
+        read_lesson(folder, ("a",), make_faces(3))
 
 
 def test_a_student_that_only_copies_comes_nearer_to_its_teachers_than_one_without(tmp_path, data, lesson):
@@ -234,7 +242,7 @@ def test_teachers_enter_the_key_and_the_share_without_them_does_not_matter():
 def test_votes_are_learnt_like_what_teachers_say_and_the_run_goes_on_without_the_file(data, tmp_path):
     counts = np.random.default_rng(0).integers(0, 5, (len(data), 7))
     votes = Votes(counts, np.zeros(len(data), np.int64), data.faces.labels, data.splits)
-    lesson = count_votes(votes)
+    lesson = count_votes(votes, data.split(Split.TRAINING))
     recipe = replace(RECIPE, votes=lesson.teachers[0])
     *_, finished = train(recipe, data, tmp_path / "whole", workers=0, lesson=lesson)
     *_, stopped = train(recipe, data, tmp_path / "parted", workers=0, lesson=lesson, max_minutes=0)
