@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.terminal import as_option
+from ferkit.cli.terminal import as_option, beside
 
 if TYPE_CHECKING:
     from ferkit.inference.weights import ModelCard
@@ -49,7 +49,7 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
         "made": f"{card.created}, ferkit {card.ferkit}",
     }
     for name, value in rows.items():
-        typer.echo(f"{name:9} {value}")
+        typer.echo(beside(f"{name:9} ", value) if name == "recipe" else f"{name:9} {value}")
     typer.echo(f"\n{'measured on':32} {'faces':>6} {'accuracy':>9} {'95 % interval':>17} {'calibration':>11}")
     for split, how, found in card.measured():
         typer.echo(_measured(_SHORT.get(how, f"  {how}") if how else split, found))
