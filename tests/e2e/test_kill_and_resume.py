@@ -84,7 +84,6 @@ def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_does(tmp_path, csv, unb
     out = tmp_path / "out"
     settings = (*SETTINGS, "--workers", "1")
     for send, number, code in (
-        (os.kill, signal.SIGINT, 130),
         (os.kill, signal.SIGTERM, 143),
         (os.killpg, signal.SIGINT, 130),  # Ctrl-C reaches the helpers too
         (os.killpg, signal.SIGTERM, 143),  # so does the SIGTERM of timeout and of schedulers

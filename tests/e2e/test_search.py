@@ -68,10 +68,9 @@ def numbers(text):
 
 
 @pytest.mark.slow
-def test_killed_and_interrupted_a_search_goes_on_with_the_trial_at_hand_and_counts_it_once(place, tmp_path):
-    whole = start(command(place, tmp_path / "whole", 3, "--json"))
-    unbroken, errors = whole.communicate(timeout=600)
-    assert whole.returncode == 0, errors
+def test_killed_and_interrupted_a_search_goes_on_with_the_trial_at_hand_and_counts_it_once(ferkit, place, tmp_path):
+    code, unbroken, errors = ferkit(*command(place, tmp_path / "whole", 3, "--json"))
+    assert code == 0, errors
 
     out = tmp_path / "out"
     killed = start(command(place, out, 3, "--json"))
