@@ -2,6 +2,9 @@
 
 import os
 
+MOST_THREADS = 1024
+"""That anything may be asked to use: beyond what any machine gains from, and below what brings one down."""
+
 
 def usable_processors() -> int:
     """Return the processors this process may run on, which a container or a scheduler may have made fewer."""

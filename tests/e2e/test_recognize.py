@@ -266,8 +266,18 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
     code, out, err = recognize(tmp_path / "in", "--detector", "none")
     assert code == 1
     assert "happy" in out
+    assert err.count("left out") == 1
     assert f"left out: 1 video, to be read one by one, as {tmp_path / 'in' / 'c.mp4'}\n" in err
     assert f"{tmp_path / 'in' / 'b.HEIC'}: HEIC cannot be read; convert it to JPEG" in err
+
+
+def test_a_folder_that_cannot_be_searched_is_told_and_taken_for_no_video(recognize, tmp_path, monkeypatch):
+    found = [photo(tmp_path / "in" / "a.png"), tmp_path / "in" / "closed"]
+    found[1].mkdir()  # os.walk tells what it cannot search; root searches everything
+    monkeypatch.setattr("ferkit.inference.images.find_images", lambda *_: found)
+    code, out, err = recognize(tmp_path / "in", "--detector", "none")
+    assert (code, "happy" in out, "left out" in err) == (1, True, False)
+    assert f"{found[1]}: cannot be read" in err
 
 
 def test_a_picture_that_fits_no_copy_does_not_stop_the_others(recognize, tmp_path):

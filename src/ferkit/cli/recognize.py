@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferkit.cli.readings import Done, Job, printer, shown
+from ferkit.processors import MOST_THREADS
 
 if TYPE_CHECKING:
     from ferkit.inference.recognizer import Recognizer
@@ -63,7 +64,8 @@ def recognize(
         int | None, typer.Option("--max-pixels", min=1, help="Refuse larger pictures; 200 million if left out.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, max=1024, help="Processor threads; OpenCV chooses if left out.")
+        int | None,
+        typer.Option("--threads", min=1, max=MOST_THREADS, help="Processor threads; OpenCV chooses if left out."),
     ] = None,
     views: Annotated[
         str,
@@ -101,7 +103,6 @@ def recognize(
     if videos and save is not None and is_video(str(save)):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
-    _tell_of_videos(sources or [], save)
     from ferkit.inference.quiet import silent_libraries
 
     with silent_libraries():
@@ -123,28 +124,20 @@ def is_video(source: str) -> bool:
     return Path(source).suffix.lower() in VIDEO_ENDINGS and not os.path.isdir(source)  # noqa: PTH112
 
 
-def _tell_of_videos(sources: Iterable[str], save: Path | None) -> None:
-    """Say that videos in folders are not read."""
-    from ferkit.inference.images import find_images
-
-    folders = [Path(source) for source in sources if os.path.isdir(source)]  # noqa: PTH112
-    videos = [video for folder in folders for video in find_images(folder, save, VIDEO_ENDINGS)]
-    if videos:
-        number = "1 video" if len(videos) == 1 else f"{len(videos)} videos"
-        typer.echo(f"left out: {number}, to be read one by one, as {shown(str(videos[0]))}", err=True)
-
-
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
     """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
+
+    Says on stderr that videos in folders are not read.
 
     Raises:
         ImageError: A copy would take the place of a picture that is read, or ``save`` cannot be what it names.
     """
     from ferkit.errors import ImageError
-    from ferkit.inference.images import find_images
+    from ferkit.inference.images import ENDINGS, find_images
 
     jobs: list[Job] = []
     failed: list[str] = []
+    videos: list[Path] = []
     for source in sources:
         path = Path(source)
         if not source:
@@ -154,12 +147,17 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
                 raise ImageError("standard input holds one picture; expected - only once")
             jobs.append(Job("standard input", None, Path("stdin.png")))
         elif os.path.isdir(path):  # noqa: PTH112 - which raises nothing where it is out of reach
-            found = find_images(path, save)
+            known = find_images(path, save, ENDINGS | VIDEO_ENDINGS)
+            found = [each for each in known if not is_video(str(each))]
+            videos += [each for each in known if is_video(str(each))]
             if not found:
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
             jobs += [Job(str(each), each, each.relative_to(path)) for each in found]
         else:
             jobs.append(Job(source, path, Path(path.name)))
+    if videos:
+        number = "1 video" if len(videos) == 1 else f"{len(videos)} videos"
+        typer.echo(f"left out: {number}, to be read one by one, as {shown(str(videos[0]))}", err=True)
     return (jobs if save is None else _with_copies(jobs, save)), failed
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.processors import usable_processors
+from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
     import socket
@@ -43,11 +43,13 @@ def serve(
         float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
     ] = 0.0,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=1024, help="Processes; one that dies is replaced.")
+        int, typer.Option("--workers", min=1, max=MOST_THREADS, help="Processes; one that dies is replaced.")
     ] = 1,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, max=1024, help="Pictures a process reads at once; by default all cores."),
+        typer.Option(
+            "--threads", min=1, max=MOST_THREADS, help="Pictures a process reads at once; by default all cores."
+        ),
     ] = None,
     api_key_file: Annotated[
         Path | None, typer.Option("--api-key-file", help="A key a line; requests need one of them.")

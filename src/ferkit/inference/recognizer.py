@@ -81,7 +81,8 @@ class Recognizer:
                 both; see :data:`ferkit.inference.views.VIEWS`. Two, five or ten times its time.
 
         Raises:
-            ModelError: The network's file is missing, damaged or not exported by ferkit.
+            ModelError: The network's file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to
+                1,024.
             ImageError: The detector's file is missing or wrong, or ``min_confidence`` is not in 0 to 1.
             UnknownNameError: There is no such detector or view.
         """

@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ModelError
 from ferkit.inference.weights import CARD_KEY, DEFAULT, ModelCard, card_from_json
+from ferkit.processors import MOST_THREADS
 
 SIDE = 48
 """Pixels a side of a face, as the networks take it."""
 
 BATCH = 64
 """Faces a call of the network; a matter of memory and speed, not of results."""
-
-THREADS = 1024
-"""Processor threads at most: beyond what any machine gains from, and below what brings one down."""
 
 _ERRORS_ONLY = 3
 
@@ -44,8 +42,8 @@ class Session:
             ModelError: The file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to 1,024.
         """
         self.file = DEFAULT if file is None else file
-        if not 1 <= threads <= THREADS:
-            raise ModelError(f"threads must be from 1 to {THREADS}, got {threads}")
+        if not 1 <= threads <= MOST_THREADS:
+            raise ModelError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
         if not self.file.is_file():
             found = "a folder" if self.file.is_dir() else "nothing"
             raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")

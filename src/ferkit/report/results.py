@@ -13,7 +13,7 @@ from ferkit.errors import RecipeError, RunError, UnknownNameError
 from ferkit.files import replacing
 from ferkit.report.table import Row, Table
 from ferkit.training.folder import RunFolder
-from ferkit.training.recipe import WEIGHTS_DIGITS, make_recipe
+from ferkit.training.recipe import WEIGHTS_DIGITS, make_recipe, others_in
 from ferkit.training.result import PAGES, load_result
 
 OTHER = "other"
@@ -138,8 +138,5 @@ def run_label(recipe: Mapping[str, Any]) -> str:
     parts = [f"{recipe['model']}{f' ({options})' if options else ''}"]
     parts += [f"{recipe['epochs']} epoch{'s' * (recipe['epochs'] > 1)}", f"batch {recipe['batch_size']}"]
     parts += [f"{name.replace('_', ' ')} {recipe[name]:g}" for name in ("label_smoothing", "mixup") if recipe.get(name)]
-    if recipe.get("teachers"):
-        parts.append(f"taught by {', '.join(name[:8] for name in recipe['teachers'])}")
-    if recipe.get("votes"):
-        parts.append(f"FER+ votes {recipe['votes'][:8]}")
+    parts += others_in(recipe)
     return ", ".join(parts)

@@ -532,7 +532,7 @@ def _told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except UntrainableError as error:
-        raise UntrainableError(f"{error}; {_saved(folder)}") from None
+        raise UntrainableError(f"{error}; {_let_go(folder)}") from None
     except OSError as error:
         raise TrainingError(f"{folder.path}: {error.strerror or error}; the last checkpoint is intact") from None
     except (MemoryError, RuntimeError) as error:
@@ -541,12 +541,12 @@ def _told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
             raise
         raise UntrainableError(
             f"out of memory with batches of {recipe.batch_size} faces; try --set batch_size="
-            f"{max(2, recipe.batch_size // 2)}, or a smaller network; {_saved(folder)}"
+            f"{max(2, recipe.batch_size // 2)}, or a smaller network; {_let_go(folder)}"
         ) from None
 
 
-def _saved(folder: RunFolder) -> str:
-    """Return what is left of a run that cannot go on as it is; of one that saved nothing the folder is free again."""
+def _let_go(folder: RunFolder) -> str:
+    """Free the folder of a run that failed before it had saved anything; return what is left of the run, in words."""
     if folder.last.exists():
         return "the last checkpoint is intact"
     folder.forget()
