@@ -23,9 +23,10 @@ STEMS: dict[str, Stem] = {"strided": ((5, 2, 32),), "full": ((3, 1, 24), (3, 2, 
 WIDTHS = (32, 64, 128, 256)
 
 
-def block(c_in: int, c_out: int, *, halve: bool) -> Block:
-    """Return a block of two convolutions."""
-    body = nn.Sequential(*conv_norm(c_in, c_out, 3, 2 if halve else 1), nn.ReLU(), *conv_norm(c_out, c_out, 3, 1))
+def block(c_in: int, c_out: int, *, halve: bool, bottleneck: float) -> Block:
+    """Return a block of two convolutions, with ``bottleneck`` times ``c_out`` channels between them."""
+    (inner,) = widened((c_out,), bottleneck)
+    body = nn.Sequential(*conv_norm(c_in, inner, 3, 2 if halve else 1), nn.ReLU(), *conv_norm(inner, c_out, 3, 1))
     return Block(body, shortcut(c_in, c_out, halve=halve))
 
 
@@ -34,6 +35,7 @@ def compact(
     *,
     width: Annotated[float, Field(gt=0, le=8)] = 1.0,
     depths: Depths = (1, 2, 2, 1),
+    bottleneck: Annotated[float, Field(gt=0, le=1)] = 1.0,
     stem: Literal["strided", "full"] = "strided",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
@@ -46,6 +48,6 @@ def compact(
         c_in = c_out
     for stage, (c_out, depth) in enumerate(zip(widened(WIDTHS, width), depths, strict=True)):
         for number in range(depth):
-            layers.append(block(c_in, c_out, halve=stage > 0 and number == 0))
+            layers.append(block(c_in, c_out, halve=stage > 0 and number == 0, bottleneck=bottleneck))
             c_in = c_out
     return OnePlane(layers, c_in, dropout)

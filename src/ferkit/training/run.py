@@ -23,7 +23,7 @@ from ferkit.data.audit import copies_of_tests, copies_of_training, faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_json
-from ferkit.models import build_model
+from ferkit.models import build_model, pruned
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
 from ferkit.training.compiled import Compiled, check_choice, choose_compile
@@ -156,7 +156,8 @@ def train(
         save_seconds: Time between two checkpoints inside an epoch.
         lesson: What the recipe's teachers or votes say of Training; kept in ``out``, so that a run goes on without.
         teachers: Run folders of the recipe's teachers, where they are asked about every batch; kept in ``out`` too.
-        weights: Of the network that the recipe's ``init`` names; kept in the run's first checkpoint.
+        weights: Of the network that the recipe's ``init`` names, pruned where its blocks are wider inside; kept in the
+            run's first checkpoint.
         stop: Asked in place of one of the run's own and ``max_minutes``; the caller has entered it.
         peak: Floating-point operations a second of the device in the run's precision, where the run shares it with
             others and so cannot measure it at its end.
@@ -185,7 +186,7 @@ def train(
             raise RunError(f"{out}: the run is finished, with other faces than those of {data.source}")
         yield Finished(result=result)
         return
-    _check_beginning(recipe, folder, lesson, teachers, weights)
+    weights = _beginning(recipe, folder, lesson, teachers, weights)
     own = _own_faces(recipe, data, devices)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
@@ -445,14 +446,18 @@ def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:
     return synchronised
 
 
-def _check_beginning(
+def _beginning(
     recipe: Recipe,
     folder: RunFolder,
     lesson: Lesson | None,
     teachers: Sequence[Path],
     weights: Mapping[str, Tensor] | None,
-) -> None:
-    """Raise a RunError where what the recipe names is missing or does not fit, before anything is written."""
+) -> Mapping[str, Tensor] | None:
+    """Return ``weights`` as the recipe's network takes them; None where the run has begun or draws its own.
+
+    Raises:
+        RunError: What the recipe names is missing or does not fit; nothing has been written.
+    """
     if recipe.follows:
         if teacher_names(teachers) != recipe.teachers:
             check_teachers(folder, recipe.teachers)
@@ -462,15 +467,18 @@ def _check_beginning(
     elif recipe.advisers and lesson is None:
         check_lesson(folder, recipe.advisers)
     if not recipe.init or folder.last.exists():
-        return
+        return None
     if weights is None:
         raise RunError(f"{folder.path}: these settings begin with {recipe.init}; name its run with --init")
     with torch.device("meta"):
-        expected = build_model(recipe.model, **recipe.options).state_dict()
-    for name in {**expected, **weights}:
-        ours, theirs = (str(tuple(found[name].shape)) if name in found else "none" for found in (expected, weights))
+        model = build_model(recipe.model, **recipe.options)
+    expected = model.state_dict()
+    kept = pruned(weights, model)
+    for name in {**expected, **kept}:
+        ours, theirs = (str(tuple(found[name].shape)) if name in found else "none" for found in (expected, kept))
         if ours != theirs:
             raise RunError(f"expected initial weights of {recipe.model}, got others: {name} is {theirs}, not {ours}")
+    return kept
 
 
 def _own_faces(recipe: Recipe, data: Fer2013, processes: int) -> NDArray[np.bool_]:
