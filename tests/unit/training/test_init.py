@@ -7,6 +7,7 @@ import torch
 
 from conftest import make_data, small_recipe
 from ferkit.errors import RunError
+from ferkit.models import build_model, pruned
 from ferkit.training import checkpoint
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.run import Finished, Stopped, train
@@ -74,3 +75,16 @@ def test_weights_of_another_network_are_refused(tuned, weights, data, tmp_path):
         list(train(wider, data, tmp_path / "run", workers=0, weights=weights))
     assert str(caught.value).startswith("expected initial weights of layers, got others: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_narrower_network_begins_with_the_strongest_channels(data, tmp_path):
+    torch.manual_seed(0)
+    wide = build_model("compact", width=0.25).state_dict()
+    narrow = small_recipe(model="compact", options={"width": 0.25, "bottleneck": 0.5}, init="0123456789abcdef")
+    events = train(narrow, data, tmp_path / "run", workers=0, weights=wide)
+    next(events)
+    held = checkpoint.load(RunFolder(tmp_path / "run").last)
+    events.close()
+    expected = pruned(wide, build_model("compact", **narrow.options))
+    for name, value in expected.items():
+        torch.testing.assert_close(held["model"][name], value, rtol=0, atol=0)
