@@ -78,6 +78,14 @@ def test_save_leaves_three_files_and_names_them(tmp_path, capsys):
     assert f"saved: {names[0]}, {names[1]}, {names[2]}" in capsys.readouterr().out
 
 
+def test_frames_above_the_limit_are_refused_with_the_name_of_the_video(tmp_path):
+    film, network = write_film(tmp_path / "clip.mp4", one_face(3)), write_network(tmp_path / "model.onnx")
+    command = [sys.executable, "-m", "ferkit", "recognize", film, "--model", network, "--max-pixels", "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"error: {film}: expected at most 1,000 pixels, got 320 x 240"
+
+
 def test_a_folder_that_cannot_be_written_to_gives_one_line(tmp_path):
     film = write_film(tmp_path / "clip.mp4", one_face(3))
     with pytest.raises(ImageError, match="cannot be written to"):

@@ -118,7 +118,10 @@ def read_video(
         for shot in opened:
             look = shot.number >= due
             picture = shot.picture() if look or draw is not None else None
-            readings = stream.recognize(picture, shot.seconds) if look else ()
+            try:
+                readings = stream.recognize(picture, shot.seconds) if look else ()
+            except ImageError as error:
+                raise ImageError(f"{opened.name}: {error}") from None
             if draw is not None and picture is not None:
                 draw(picture, shot.seconds, stream.between(shot.seconds))
             if look:
