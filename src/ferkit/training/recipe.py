@@ -105,7 +105,7 @@ class Recipe:
         str,
         Field(
             description="network whose weights the run begins with: the first digits of their SHA-256; "
-            "`ferkit train --init RUN` writes them; drawn from the seed if left out"
+            "`ferkit train --init RUN` writes them, and prunes what is wider inside; drawn from the seed if left out"
         ),
     ] = ""
 
