@@ -134,6 +134,7 @@ def time_calls(read: Callable[[Any], object], inputs: list[Any], seconds: float)
 
 def time_product(file: Path, threads: int, seconds: float) -> dict[str, Any]:
     """Time a matrix product that ``recognition_peak.py`` wrote, as the contenders are timed."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which begins it
     import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]
 
     options = ort.SessionOptions()

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ def load(monkeypatch):
     return importlib.import_module
 
 
-def probe(*asked):
+def probe(*asked, **variables):
     command = [sys.executable, BENCHMARKS / "recognition_probe.py", *map(str, asked)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    return done.stdout.splitlines()
 
 
 def test_operations_of_a_product_are_counted_as_they_are_written(load, tmp_path):
@@ -29,6 +32,15 @@ def test_operations_of_a_product_are_counted_as_they_are_written(load, tmp_path)
     assert operations == 2 * 64**3
     took = json.loads(probe("product", "--file", tmp_path / "product.onnx", "--seconds", "0.01")[-1])
     assert 0 < took["shortest"] <= took["median"]
+
+
+def test_the_runtime_of_a_product_writes_no_id_and_so_sends_none(load, tmp_path):
+    load("recognition_peak").write_product(tmp_path / "product.onnx", 64, int8=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    variables = {"HOME": str(home), "XDG_CACHE_HOME": "", "ORT_DISABLE_TELEMETRY": ""}
+    probe("product", "--file", tmp_path / "product.onnx", "--seconds", "0.01", **variables)
+    assert not list(home.iterdir())
 
 
 def test_operations_of_a_convolution_are_its_multiplications_and_additions(load, tmp_path):
