@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -27,6 +27,7 @@ import numpy as np
 import skimage
 from numpy.typing import NDArray
 
+from command_line import count, plainly
 from ferkit.data import Split, read_fer2013
 from ferkit.inference.detect import Box, Detector, Haar, YuNet
 from ferkit.inference.images import RGB, read_image
@@ -69,11 +70,15 @@ GROUPS = {
 
 def old_haar(picture: RGB) -> list[Box]:
     """Detect as many tutorials do: the default cascade on equalised grey levels, six neighbours."""
-    file = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"
     grey = cv2.equalizeHist(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
     smallest = max(30, round(0.05 * min(grey.shape)))
-    found = cv2.CascadeClassifier(str(file)).detectMultiScale(grey, 1.1, 6, minSize=(smallest, smallest))
+    found = _old_cascade().detectMultiScale(grey, 1.1, 6, minSize=(smallest, smallest))
     return [Box(int(x), int(y), int(w)) for x, y, w, _ in found]
+
+
+@cache
+def _old_cascade() -> cv2.CascadeClassifier:
+    return cv2.CascadeClassifier(str(Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"))
 
 
 def main() -> None:
@@ -221,10 +226,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
     parser.add_argument("--yunet", type=Path, help="file of the YuNet detector")
-    parser.add_argument("--scenes", type=int, default=40, help="pictures a group")
+    parser.add_argument("--scenes", type=count, default=40, help="pictures a group")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     return parser
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from command_line import count, plainly
 from ferkit.data import Faces
 from ferkit.models import build_model
 from ferkit.training.augment import build_augmentation
@@ -255,10 +256,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", choices=["auto", "cuda", "cpu"], default="auto", help="where to train")
     parser.add_argument("--model", choices=RECIPES, action="append", help="a recipe; may be repeated")
-    parser.add_argument("--batches", type=int, default=200, help="batches to time")
+    parser.add_argument("--batches", type=count, default=200, help="batches to time")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     return parser
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -7,8 +7,11 @@ PyTorch's default layout. Network, augmentations and settings are ferkit's own, 
 Letters: B batch, H height, W width, K classes.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import would ask the package index for a newer release
 
 import albumentations as A  # noqa: N812
 import numpy as np

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from command_line import count, plainly
 from ferkit.data import Split, read_fer2013
 from ferkit.data.audit import copies_of_training
 from ferkit.evaluation.calibration import calibration_error
@@ -31,7 +32,7 @@ from ferkit.inference.images import read_image
 from ferkit.inference.session import Session
 from ferkit.labels import EXPRESSIONS
 from ferkit.training.environment import describe
-from others import cpu_seconds_of_others
+from others import Others
 from recognition_environments import Environment, InstallError, fer_environment, ferkit_environment
 from recognition_peak import SIDES, operations_per_face, write_product
 from recognition_probe import CONTENDERS
@@ -54,6 +55,7 @@ def main() -> None:
     asked = _parser().parse_args()
     if THEIRS != EXPRESSIONS:
         raise RuntimeError("recognition_probe.py names the classes in another order than ferkit")
+    read_fer2013(asked.data)  # before anything is installed, so that a wrong name costs nothing
     asked.work.mkdir(parents=True, exist_ok=True)
     environments: dict[str, Environment] = {"ferkit": ferkit_environment(asked.work)}
     missing = None
@@ -77,14 +79,14 @@ def main() -> None:
         found["environment"]["versions"][package] = numbers
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        began, others = time.perf_counter(), cpu_seconds_of_others()
+        others = Others()
         found |= measure_faces(asked.data, contenders, folder)
         files = [folder / f"{side}.onnx" for side in SIDES]
         products = {f: write_product(f, side, session.card.int8) for f, side in zip(files, SIDES, strict=True)}
         found["times"], best = measure_times(contenders, folder, products, asked.rounds, asked.seconds)
         found["peak"] = shares_of_peak(session, found["times"], best)
         found["cold"] = measure_cold_start(contenders, folder, asked.rounds)
-        found["others"] = round((cpu_seconds_of_others() - others) / (time.perf_counter() - began), 2)
+        found["others"] = others.cores()
     found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     detectors = max((file.name for file in asked.out.glob("detectors-*.md")), default=None)
     text = to_markdown(found, detectors)
@@ -275,7 +277,7 @@ def _cores() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
-    parser.add_argument("--rounds", type=int, default=5, help="processes of each contender and setting")
+    parser.add_argument("--rounds", type=count, default=5, help="processes of each contender and setting")
     parser.add_argument("--seconds", type=float, default=2.0, help="a process is timed")
     usual = Path(tempfile.gettempdir()) / "ferkit-recognition"
     parser.add_argument("--work", type=Path, default=usual, help="folder of the two environments, which are kept")
@@ -284,4 +286,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -151,7 +152,8 @@ def peak_memory() -> int:
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 

@@ -22,8 +22,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from command_line import plainly
 from ferkit import Recognizer
 from ferkit.data import Split, read_fer2013
+from ferkit.errors import ModelError
+from ferkit.inference.weights import DEFAULT, file_sha256
 from ferkit.labels import EXPRESSIONS
 from report_files import day_of, write_report
 
@@ -87,15 +90,18 @@ CHANGES: dict[str, Change] = {
 def main() -> None:
     """Measure and write the report."""
     asked = _parser().parse_args()
-    networks = {"shipped": Recognizer()}
+    files = {"shipped": DEFAULT}
     for given in asked.model:
         name, _, file = given.partition("=")
-        networks[name] = Recognizer(model=Path(file))
+        if not name or not file:
+            raise ModelError(f"--model {given}: expected NAME=FILE")
+        files[name] = Path(file)
+    networks = {name: Recognizer(file) for name, file in files.items()}
     faces = read_fer2013(asked.data).split(Split.PUBLIC_TEST)
     found: dict[str, Any] = {
         "schema": SCHEMA,
         "faces": len(faces),
-        "networks": {name: network.card.weights_sha256 for name, network in networks.items()},
+        "networks": {name: file_sha256(file) for name, file in files.items()},
         "accuracy": {},
         "versions": {name: version(name) for name in ("numpy", "onnxruntime", "opencv-python-headless")},
     }
@@ -131,7 +137,7 @@ def to_markdown(found: dict[str, Any]) -> str:
             for change, each in found["accuracy"].items()
         ),
         "",
-        "Networks, by the SHA-256 of their weights: "
+        "Networks, by the SHA-256 of their files: "
         + ", ".join(f"{name} {sha[:12]}" for name, sha in found["networks"].items())
         + ".",
         "Versions: " + ", ".join(f"{name} {number}" for name, number in found["versions"].items()) + ".",
@@ -149,4 +155,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

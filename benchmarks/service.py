@@ -29,13 +29,14 @@ import cv2
 import numpy as np
 import skimage
 
+from command_line import plainly
 from ferkit import Recognizer
 from ferkit.inference.session import Session
 from ferkit.web import Settings
 from report_files import write_report
 
 CONNECTIONS = (1, 8, 64)
-CORES = len(os.sched_getaffinity(0))
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/reports"), help="folder of the report")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     parser.add_argument("--seconds", type=float, default=15, help="of each load")
     return parser.parse_args()
 
@@ -197,16 +198,17 @@ def _text(report: dict[str, Any]) -> str:
         "*Of bare*: served requests by the photos of the faster of the two bare loops. *Network*: its own time by the "
         "median time of a request.",
         "",
-        "| faces | connections | asked for /s | served /s | of bare | 503 /s | p50 ms | p95 ms | p99 ms | network "
+        "| faces | connections | offered /s | served /s | of bare | 503 /s | p50 ms | p95 ms | p99 ms | network "
         "| generator, cores |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for load in report["loads"]:
         best = max(report["bare"][load["faces"]].values())
         share = 1000 * report["network"][load["faces"]] / load["p50"]
-        asked = f"{load['rate']:.0f}" if load["rate"] else "all they can"
+        offered = f"{load['served'] + load['refused']:.0f}" if load["rate"] else "all they can"
         lines.append(
-            f"| {load['faces']} | {load['connections']} | {asked} | {load['served']:.1f} | {load['served'] / best:.0%} "
+            f"| {load['faces']} | {load['connections']} | {offered} "
+            f"| {load['served']:.1f} | {load['served'] / best:.0%} "
             f"| {load['refused']:.1f} | {load['p50']:.0f} | {load['p95']:.0f} | {load['p99']:.0f} | {share:.1%} "
             f"| {load['generator']:.2f} |"
         )
@@ -214,4 +216,4 @@ def _text(report: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

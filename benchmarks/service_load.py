@@ -9,7 +9,7 @@ import random
 import time
 from pathlib import Path
 
-from locust import HttpUser, between, constant, task
+from locust import HttpUser, constant, constant_pacing, task
 
 PHOTO = Path(os.environ["LOAD_PHOTO"]).read_bytes()
 RATE = float(os.environ["LOAD_RATE"])
@@ -18,7 +18,9 @@ RATE = float(os.environ["LOAD_RATE"])
 class Client(HttpUser):
     """Sends one photo again and again."""
 
-    wait_time = between(0, 2 / RATE) if RATE else constant(0)
+    wait_time = (
+        constant_pacing(1 / RATE) if RATE else constant(0)
+    )  # from request to request, not from answer to request
 
     def on_start(self) -> None:
         """Begin at a moment of its own."""

@@ -24,10 +24,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from command_line import count, plainly
 from ferkit.errors import DataError
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import get_recipe
-from others import cpu_seconds_of_others
+from others import Others, in_words
 from report_files import day_of, write_report
 
 TARGET = 2.5
@@ -135,13 +136,13 @@ def compare(model: str, data: Path, plan: Plan) -> dict[str, Any]:
     rounds: list[dict[str, Any]] = []
     how: dict[str, str] = {}
     for number in range(1, plan.rounds + 1):
-        began, others = time.perf_counter(), cpu_seconds_of_others()
+        others = Others()
         values: dict[str, Any] = {}
         for side in SIDES:
             found = _in_fresh_process(side, model, data, plan)
             values[side], how[side] = round(found["faces_per_second"], 2), found["how"]
         values["ratio"] = round(values["ferkit"] / values["plain"], 3)
-        values["others"] = round((cpu_seconds_of_others() - others) / (time.perf_counter() - began), 2)
+        values["others"] = others.cores()
         rounds.append(values)
         print(f"{model} round {number}:", *(f"{name} {value}" for name, value in values.items()), flush=True)
     return {
@@ -204,7 +205,7 @@ def _section(model: str, found: dict[str, Any]) -> list[str]:
         "| round | plain, faces/s | ferkit, faces/s | ratio | cores used by others |",
         "| ---: | ---: | ---: | ---: | ---: |",
         *(
-            f"| {number} | {row['plain']:.4g} | {row['ferkit']:.4g} | {row['ratio']:.2f} | {row['others']:.2f} |"
+            f"| {number} | {row['plain']:.4g} | {row['ferkit']:.4g} | {row['ratio']:.2f} | {in_words(row['others'])} |"
             for number, row in enumerate(found["rounds"], start=1)
         ),
         "",
@@ -234,12 +235,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
     parser.add_argument("--model", choices=PLANS, help="only this recipe")
-    parser.add_argument("--rounds", type=int, help="pairs of processes, instead of the plan's")
-    parser.add_argument("--batches", type=int, help="batches to time, instead of the plan's")
+    parser.add_argument("--rounds", type=count, help="pairs of processes, instead of the plan's")
+    parser.add_argument("--batches", type=count, help="batches to time, instead of the plan's")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     return parser
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -26,7 +26,7 @@ def main() -> None:
     asked = parser.parse_args()
     photos = copy_portraits(asked.out)
     if not photos:
-        sys.exit("error: expected scikit-image or Matplotlib; run: pip install 'ferkit[demo]'")
+        sys.exit("error: expected scikit-image or Matplotlib; run: pip install '.[demo]'")
     command = ["recognize", *map(str, photos), "--save", str(asked.out / "annotated")]
     command += [] if asked.model is None else ["--model", asked.model]
     print("$ ferkit", *command, flush=True)

@@ -86,17 +86,19 @@ def pack(work: Path, out: Path, limits: Limits) -> str:
 
     Args:
         work: With ``results`` and ``runs``.
-        out: Emptied of what an earlier call left there.
+        out: What an earlier call left there is replaced, file by file, and what the index no longer names goes last:
+            killed at any moment, it still holds all that an index names, where the limits are those of that call.
         limits: Weights that do not fit any more are left out; the index names them.
+
+    Raises:
+        RunError: The results alone do not fit into one file; nothing was written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for old in [out / INDEX, out / RESULTS, *out.glob("*.tar.part-*")]:
-        old.unlink(missing_ok=True)
     results = _tar((path, path.relative_to(work)) for path in sorted((work / "results").rglob("*.json")))
     if len(results) > limits.bytes:
         raise RunError(f"{work / 'results'}: {len(results)} bytes of results, more than {limits.bytes} in one file")
     write_bytes(out / RESULTS, results)
-    room, packed, left = limits.files - 2, {}, []
+    room, packed, left, named = limits.files - 2, {}, [], set()
     for folder in _wanted(work):
         files = RunFolder(folder).network_files
         whole = _tar(((file, Path("runs", folder.name, file.name)) for file in files), packed=False)
@@ -106,9 +108,12 @@ def pack(work: Path, out: Path, limits: Limits) -> str:
             continue
         room -= len(pieces)
         for number, piece in enumerate(pieces):
-            write_bytes(out / f"{folder.name}.tar.part-{number}", piece)
+            named.add(part := out / f"{folder.name}.tar.part-{number}")
+            write_bytes(part, piece)
         packed[folder.name] = {"pieces": len(pieces), "sha256": hashlib.sha256(whole).hexdigest()}
     write_text(out / INDEX, json.dumps({"runs": packed, "left": left}, indent=1) + "\n")
+    for old in set(out.glob("*.tar.part-*")) - named:
+        old.unlink()
     number = len(list((work / "results").rglob("seed-*.json")))
     return f"{out}: {number} results, weights of {len(packed)} runs, {len(left)} left"
 

@@ -13,6 +13,7 @@ evaluate`, `export` and `explain` read it; it has no page and no place in a tabl
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from ferkit.data import Split, read_fer2013
+from ferkit.errors import FerkitError
 from ferkit.evaluation import network_input
 from ferkit.files import write_json
 from ferkit.inference.session import Session
@@ -144,4 +146,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FerkitError as error:
+        sys.exit(f"error: {error}")

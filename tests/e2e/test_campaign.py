@@ -1,6 +1,7 @@
 """The script for a lent GPU: stops in time, packs within its limits, and goes on elsewhere with what it packed."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from conftest import make_data, small_recipe, write_csv
 from ferkit.errors import RunError
 from ferkit.experiments import TABLES
+from ferkit.files import write_bytes
 from ferkit.report.results import Run, add_run
 from ferkit.report.runs import State, plan, run_name
 from ferkit.training.folder import load_run
@@ -98,6 +100,25 @@ def test_a_second_call_leaves_nothing_of_the_first(campaign, work, tmp_path):
     campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
     campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_call_that_fails_or_is_killed_leaves_what_an_earlier_one_packed(campaign, work, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    campaign.pack(work, out, campaign.Limits(files=12, bytes=1_000_000))
+    with pytest.raises(RunError, match="bytes of results, more than 10 in one file"):
+        campaign.pack(work, out, campaign.Limits(files=12, bytes=10))
+    assert campaign.unpack(out, tmp_path / "first") == "3 runs with their weights"
+    calls = itertools.count()
+
+    def killed(path, content):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        write_bytes(path, content)
+
+    monkeypatch.setattr(campaign, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        campaign.pack(work, out, campaign.Limits(files=12, bytes=1_000_000))
+    assert campaign.unpack(out, tmp_path / "second") == "3 runs with their weights"
 
 
 def test_a_damaged_piece_is_named(campaign, work, tmp_path):

@@ -87,5 +87,10 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
 
 def _recipe(card: ModelCard) -> list[str]:
     lines = ["## Recipe", "", "| setting | value |", "| --- | --- |"]
-    lines += [f"| {name} | {value} |" for name, value in card.recipe.items() if value not in ({}, 0.0)]
+    lines += [f"| {name} | {value} |" for name, value in card.recipe.items() if _says_something(value)]
     return [*lines, *(f"\n{remark}" for remark in card.remarks)]
+
+
+def _says_something(value: Any) -> bool:
+    """Return whether a setting is in use; a whole number, as a seed is, always is."""
+    return value is not False and value not in ({}, [], "") and not (isinstance(value, float) and value == 0)

@@ -4,6 +4,7 @@ import copy
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from ferkit.training.augment import build_augmentation
 from ferkit.training.augment_report import REPORT, SeededPipeline
 
 WHITE_AT = 200
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
 def some_images(n=40):
@@ -203,8 +206,9 @@ def test_no_augmentation_changes_nothing():
     np.testing.assert_array_equal(augmented(images, pipeline=build_augmentation("none", 0)), images)
 
 
-def test_albumentations_is_told_not_to_look_for_updates_before_it_is_imported():
-    code = """
+@pytest.mark.parametrize("module", ["ferkit.training.augment_report", "plain"])
+def test_albumentations_is_told_not_to_look_for_updates_before_it_is_imported(module):
+    code = f"""
 import importlib.abc, os, sys
 
 class Watch(importlib.abc.MetaPathFinder):
@@ -215,7 +219,8 @@ class Watch(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Watch())
 os.environ.pop("NO_ALBUMENTATIONS_UPDATE", None)
-import ferkit.training.augment_report
+sys.path.append({str(BENCHMARKS)!r})
+import {module}
 """
     result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("NO_ALBUMENTATIONS_UPDATE is 1\n", "")
