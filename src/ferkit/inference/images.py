@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ ENDINGS = frozenset(
 """Endings of the names of picture files, for finding them in a folder; the content decides, not the name.
 
 Those of HEIC, which OpenCV cannot read, are among them, so that an iPhone's pictures are not passed over in silence."""
+
+_ORIENTATION = 0x0112
+"""Tag of EXIF."""
+
+_EXTRA_SAMPLES = 338
+"""Tag of TIFF: what the fourth channel is; 1: alpha that colours are multiplied with, 2: alpha, 0: anything else."""
+
+_BAND = 256
+"""Rows of a transparent picture that are laid over grey together, for the memory's sake."""
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
@@ -146,9 +155,10 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
 
 def from_array(array: NDArray[Any]) -> RGB:
     """Return an array as RGB; see :func:`read_image` for what it may be."""
+    array = np.asarray(array)  # no matrix, which keeps two dimensions
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
         raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either order of bytes
         levels = (array >> 8).astype(np.uint8)
     elif array.dtype == np.bool_:
         levels = array.astype(np.uint8) * 255
@@ -166,12 +176,10 @@ def from_array(array: NDArray[Any]) -> RGB:
 
 
 def _from_pil(image: Any, max_pixels: int) -> RGB:
-    from PIL import ImageOps
-
     if image.width * image.height > max_pixels:
         raise ImageError(f"picture: expected at most {max_pixels:,} pixels, got {image.width} x {image.height}")
     try:
-        upright = ImageOps.exif_transpose(image)
+        upright = _upright(image)
         if upright.mode == "F":
             return from_array(np.asarray(upright))
         if upright.mode.startswith("I"):
@@ -179,10 +187,27 @@ def _from_pil(image: Any, max_pixels: int) -> RGB:
             if levels.min() < 0 or levels.max() > 65535:
                 raise ImageError(f"expected levels of 16 bits, got {levels.min()} to {levels.max()}")
             return from_array(levels.astype(np.uint8 if upright.mode == "I" and levels.max() < 256 else np.uint16))
-        mode = "RGBA" if "A" in upright.getbands() or "transparency" in upright.info else "RGB"
-        return from_array(np.asarray(upright.convert(mode)))
+        transparent = "transparency" in upright.info or (upright.mode != "LAB" and {"A", "a"} & set(upright.getbands()))
+        return from_array(np.asarray(upright.convert("RGBA" if transparent else "RGB")))
     except (OSError, SyntaxError, ValueError) as error:  # PIL has no class of its own for a picture it cannot read
         raise ImageError(f"picture: cannot be decoded ({error})") from None
+
+
+def _upright(image: Any) -> Any:
+    """Return a PIL image turned as its EXIF says; PIL's own function fails where other parts of it are odd."""
+    from PIL.Image import Transpose
+
+    ways = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    way = ways.get(image.getexif().get(_ORIENTATION))
+    return image if way is None else image.transpose(way)
 
 
 def for_opencv(path: Path) -> str:
@@ -205,16 +230,18 @@ def _check_heif(content: bytes, name: str) -> None:
         return
     if content[8:12] in _HEIC or (content[8:12] in {b"mif1", b"msf1"} and b"avif" not in content[8:64]):
         raise ImageError(f"{name}: HEIC cannot be read; convert it to JPEG")
-    head = content[: content.find(b"mdat")]
+    head = content.partition(b"mdat")[0]
     for kind in (b"irot", b"imir"):
         at = head.find(b"\0\0\0\x09" + kind)
-        if at >= 0 and (kind == b"imir" or head[at + 8] & 3):
+        if at >= 0 and (kind == b"imir" or int.from_bytes(head[at + 8 : at + 9]) & 3):
             raise ImageError(f"{name}: AVIF that is turned or mirrored when shown cannot be read; convert it to JPEG")
 
 
 def _size(content: bytes) -> tuple[int, int]:
     import imagesize
 
+    if content.startswith(b"BM") and content[14:18] == b"\x0c\0\0\0":  # of OS/2, with a size of 16 bits
+        return int.from_bytes(content[18:20], "little"), int.from_bytes(content[20:22], "little")
     try:
         width, height = imagesize.get(io.BytesIO(content))
     except (ValueError, OverflowError, ArithmeticError, LookupError, OSError):
@@ -252,31 +279,73 @@ def _decode(content: bytes) -> RGB | None:
     try:
         with quiet_opencv():
             picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
-            raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if _may_be_transparent(content) else None
+            if picture is None or not _may_be_transparent(content):
+                return None if picture is None else np.asarray(picture, np.uint8)
+            raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
-    if picture is None or raw is None or raw.ndim != 3 or raw.shape[2] != 4:
-        return None if picture is None else np.asarray(picture, np.uint8)
-    levels = np.asarray(raw // 256 if raw.dtype == np.uint16 else raw, np.uint8)
-    return _over_grey(_turned_like(np.asarray(picture, np.uint8), levels[..., [2, 1, 0, 3]]))
+    rgb = np.asarray(picture, np.uint8)
+    if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and (upright := _turned_like(rgb, raw)) is not None:
+        _lay_over_grey(rgb, upright, multiplied=_is_multiplied(content, raw.dtype.itemsize))
+    return rgb
 
 
 def _may_be_transparent(content: bytes) -> bool:
     if content.startswith(b"\x89PNG"):
         return bool(content[25] & 4) or b"tRNS" in content  # colour type, or a transparent colour
-    return not content.startswith(b"\xff\xd8")
+    if content.startswith(b"BM"):  # with a mask of its own for alpha, which shorter heads have no place for
+        bit_fields = int.from_bytes(content[30:34], "little") in {3, 6}
+        return bit_fields and int.from_bytes(content[14:18], "little") >= 56 and any(content[66:70])
+    return not content.startswith(b"\xff\xd8") and _extra_samples(content) != 0
 
 
-def _turned_like(picture: RGB, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ``rgba`` turned and mirrored as ``picture`` is: OpenCV heeds EXIF only where it drops transparency."""
-    ways = [np.rot90(way, turns) for way in (rgba, rgba[:, ::-1]) for turns in range(4)]
+def _is_multiplied(content: bytes, itemsize: int) -> bool:
+    """Return whether OpenCV hands out colours that are multiplied with alpha: those of some TIFF."""
+    return _extra_samples(content) in ({1, 2} if itemsize == 1 else {1})
+
+
+def _extra_samples(content: bytes) -> int | None:
+    """Return what a TIFF says of its fourth channel, see :data:`_EXTRA_SAMPLES`; None if nothing, or for no TIFF."""
+    if content[:4] not in {b"II*\0", b"MM\0*"}:
+        return None
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], order)
+
+    first = number(4, 4)
+    entries = range(first + 2, first + 2 + 12 * number(first, 2), 12)
+    return next((number(at + 8, 2) for at in entries if number(at, 2) == _EXTRA_SAMPLES), None)
+
+
+def _turned_like(picture: RGB, raw: NDArray[Any]) -> NDArray[Any] | None:
+    """Return ``raw``, BGRA, turned and mirrored as ``picture`` is: OpenCV heeds EXIF only without transparency.
+
+    None where no way has the size of ``picture``.
+    """
+    ways = [np.rot90(way, turns) for way in (raw, raw[:, ::-1]) for turns in range(4)]
     step = max(1, max(picture.shape) // 512)
     seen = picture[::step, ::step].astype(np.int16)
 
-    def difference(way: NDArray[np.uint8]) -> int:
-        return int(np.abs(way[::step, ::step, :3] - seen).sum())
+    def difference(way: NDArray[Any]) -> int:
+        return int(np.abs(_levels(way[::step, ::step])[..., 2::-1] - seen).sum())
 
-    return min((way for way in ways if way.shape[:2] == picture.shape[:2]), key=difference, default=rgba)
+    return min((way for way in ways if way.shape[:2] == picture.shape[:2]), key=difference, default=None)
+
+
+def _levels(raw: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(raw >> 8 if raw.dtype.itemsize == 2 else raw, np.uint8)
+
+
+def _lay_over_grey(picture: RGB, raw: NDArray[Any], *, multiplied: bool) -> None:
+    """Write the colours of ``raw``, BGRA of the same size, over grey into ``picture``."""
+    for start in range(0, len(picture), _BAND):
+        band = _levels(raw[start : start + _BAND])[..., [2, 1, 0, 3]]
+        if multiplied:
+            backdrop = (BACKDROP * (255 - band[..., 3:].astype(np.uint16)) + 127) // 255
+            picture[start : start + _BAND] = np.minimum(band[..., :3] + backdrop, 255)
+        else:
+            picture[start : start + _BAND] = _over_grey(band)
 
 
 _quiet = threading.Lock()

@@ -373,3 +373,85 @@ def test_folders_are_searched_in_order_without_what_is_hidden(tmp_path):
     (tmp_path / "sub" / "loop").symlink_to(tmp_path)
     found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path, tmp_path / "out")]
     assert found == ["a.jpg", "b.PNG", "gone.png", "sub/c.webp"]
+
+
+def over_grey(alpha, colours=SCENE):
+    return (colours.astype(int) * alpha + BACKDROP * (255 - alpha) + 127) // 255
+
+
+def bitmap(header_size, mask):
+    """Return SCENE as a BMP of 32 bits whose fourth byte is 0, with masks of colours and, where it fits, of alpha."""
+    rows = np.dstack([SCENE[::-1, :, ::-1], np.zeros(SCENE.shape[:2], np.uint8)]).tobytes()
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, mask)[: 12 if header_size == 40 else 16]
+    rest = bytes(max(0, header_size - 40 - len(masks)))
+    start = 14 + 40 + len(masks) + len(rest)
+    head = struct.pack("<IiiHHIIiiII", header_size, 60, 40, 1, 32, 3, len(rows), 2835, 2835, 0, 0)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + head + masks + rest + rows
+
+
+def test_a_bitmap_whose_fourth_byte_is_not_alpha_is_opaque():
+    np.testing.assert_array_equal(read_image(bitmap(40, 0)), SCENE)
+    np.testing.assert_array_equal(read_image(bitmap(108, 0)), SCENE)
+    assert (read_image(bitmap(108, 0xFF000000)) == BACKDROP).all()
+
+
+def test_a_bitmap_of_os2_has_sizes_of_16_bits():
+    rows = b"".join(row[:, ::-1].tobytes() for row in SCENE[::-1])  # 180 bytes, a multiple of 4
+    content = b"BM" + struct.pack("<IHHI", 26 + len(rows), 0, 0, 26) + struct.pack("<IHHHH", 12, 60, 40, 1, 24) + rows
+    np.testing.assert_array_equal(read_image(content), SCENE)
+
+
+def tiff(samples, extra):
+    """Return an uncompressed TIFF of four samples a pixel; ``extra`` says what the fourth is."""
+    bits = 8 * samples.dtype.itemsize
+    data, height, width = samples.tobytes(), *samples.shape[:2]
+    entries = [
+        (256, 3, 1, width), (257, 3, 1, height), (258, 3, 4, 8), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 16), (277, 3, 1, 4), (278, 3, 1, height), (279, 4, 1, len(data)), (338, 3, 1, extra),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 16 + len(data)) + struct.pack("<4H", *[bits] * 4) + data + directory
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_the_fourth_sample_of_a_tiff_is_what_the_file_says(extra, kind):
+    alpha = np.full((40, 60, 1), 64)
+    alpha[:, :20] = 255
+    colours = (
+        (SCENE * alpha + 127) // 255 if extra == 1 else SCENE
+    )  # multiplied with alpha by the program that wrote it
+    samples = np.dstack([colours, alpha]).astype(kind) * (257 if kind is np.uint16 else 1)
+    expected = SCENE if extra == 0 else over_grey(alpha)
+    assert np.abs(read_image(tiff(samples, extra)).astype(int) - expected).max() <= 2
+
+
+def test_transparency_is_the_same_in_every_kind_of_file():
+    content = [packed(rgba(64), kind) for kind in ("PNG", "TIFF")] + [packed(rgba(64), "WEBP", lossless=True)]
+    for picture in map(read_image, [*content, rgba(64), np.asarray(rgba(64))]):
+        assert np.abs(picture.astype(int) - over_grey(64)).max() <= 2
+
+
+def test_the_letter_a_of_lab_is_no_alpha():
+    lab = scene().convert("LAB")
+    np.testing.assert_array_equal(read_image(lab), np.asarray(lab.convert("RGB")))
+
+
+def test_odd_parts_of_exif_do_not_keep_a_pil_image_from_being_turned():
+    stored, exif = turned(scene(), 6)
+    exif[0x010F], exif[0x0132] = "maker", "2020"
+    content = packed(stored, "JPEG", quality=98, subsampling=0, exif=exif)
+    odd = content.replace(b"\x01\x0f\0\x02", b"\x01\0\0\x02")  # a width that is a text
+    picture = read_image(Image.open(io.BytesIO(odd)))
+    assert np.abs(picture.astype(int) - SCENE).max() <= 6
+
+
+def test_arrays_of_either_order_of_bytes_and_matrices_are_read():
+    grey_levels = np.asarray(scene("L"))
+    np.testing.assert_array_equal(read_image(grey_levels.astype(">u2") * 257), grey())
+    np.testing.assert_array_equal(read_image(grey_levels.view(np.matrix)), grey())
+
+
+def test_an_avif_that_is_cut_off_is_refused_in_one_line():
+    with pytest.raises(ImageError):
+        read_image(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1\0\0\0\x09irot\x01")
