@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,29 @@ def test_a_client_that_sends_a_byte_a_second_holds_nobody_up(network):
                 answers.append(answer.read())
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers), answers[0]
     assert b"within 2 seconds" in answers[0]
+
+
+def test_a_head_has_an_end_in_bytes_and_in_time(network):
+    line = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    with serving("--model", network, "--upload-seconds", "1") as service:
+        address = ("127.0.0.1", service.port)
+        silent, slow, long = [socket.create_connection(address, timeout=20) for _ in range(3)]
+        with silent, slow, long:
+            slow.sendall(line)
+            with suppress(OSError):  # it stops reading
+                long.sendall(line + b"x: y\r\n" * 1_000_000)
+            with suppress(ConnectionResetError):
+                assert long.recv(8) in {b"HTTP/1.1", b""}
+            assert (slow.recv(1), silent.recv(1)) == (b"", b"")
+        kept = http.client.HTTPConnection(*address, timeout=20)
+        for _ in range(3):  # each head of a connection that is kept has a second of its own
+            kept.request("GET", "/health")
+            assert kept.getresponse().read() == b'{"status":"ok"}'
+            time.sleep(0.6)
+        kept.sock.sendall(b"\r\n")
+        assert kept.sock.recv(1) == b""
+        kept.close()
+        assert service.get("/health")
 
 
 def test_a_frame_that_is_too_large_ends_its_stream_before_it_is_held(network):
@@ -255,6 +279,8 @@ def test_what_no_service_can_start_with_is_wrong_usage(ferkit, option, value, wo
     [
         ("127.0.0.1", [], {"localhost", "127.0.0.1", "[::1]"}),
         ("127.0.0.2", [], {"localhost", "127.0.0.1", "[::1]", "127.0.0.2"}),
+        ("127.1", [], {"localhost", "127.0.0.1", "[::1]", "127.1"}),
+        ("2130706434", [], {"localhost", "127.0.0.1", "[::1]", "2130706434", "127.0.0.2"}),
         ("::1", ["Camera.local"], {"localhost", "127.0.0.1", "[::1]", "camera.local"}),
         ("0.0.0.0", ["10.0.0.1"], {"localhost", "127.0.0.1", "[::1]", "10.0.0.1"}),
         ("0.0.0.0", [], set()),

@@ -119,8 +119,12 @@ def _settings(**given: Any) -> "Settings":
     """Return the settings; what Typer cannot check, as infinity, is refused in its way."""
     from pydantic import ValidationError
 
+    from ferkit.errors import ServiceError
     from ferkit.web.settings import Settings
 
+    for value in given.values():
+        if isinstance(value, Path) and not _is_utf8(value):
+            raise ServiceError(f"{value}: expected a name in UTF-8; rename it")
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -129,11 +133,20 @@ def _settings(**given: Any) -> "Settings":
         raise typer.BadParameter(first["msg"].removeprefix("Value error, "), param_hint=f"'--{option}'") from None
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _hosts(host: str, allowed: list[str]) -> tuple[str, ...]:
     """Return the names to answer to: those of this machine and those asked for; any where it listens outside."""
-    if _is_loopback(host) or allowed:
-        return tuple(dict.fromkeys(map(_as_named, (*LOOPBACK, *([host] if _is_loopback(host) else []), *allowed))))
-    return ()
+    bound = _loopback(host)
+    if bound is None and not allowed:
+        return ()
+    return tuple(dict.fromkeys(map(_as_named, (*LOOPBACK, *([] if bound is None else [host, bound]), *allowed))))
 
 
 def _host_name(name: str) -> str:
@@ -150,11 +163,15 @@ def _host_name(name: str) -> str:
     return bare
 
 
-def _is_loopback(host: str) -> bool:
+def _loopback(host: str) -> str | None:
+    """Return the address that ``host`` stands for where this machine alone can reach it, however it is written."""
+    import socket
+
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+        address = str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError):  # listening there will say why
+        return None
+    return address if ipaddress.ip_address(address.partition("%")[0]).is_loopback else None
 
 
 def _as_named(host: str) -> str:
@@ -195,6 +212,7 @@ def _listen(host: str, port: int) -> "socket.socket":
 def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None:
     import uvicorn
 
+    from ferkit.web.protocol import LimitedHttp
     from ferkit.web.settings import to_environment
 
     to_environment(settings)
@@ -202,6 +220,7 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
     config = uvicorn.Config(
         "ferkit.web.app:create_app",
         factory=True,
+        http=LimitedHttp,
         workers=workers,
         log_config=_log_config(),
         access_log=False,

@@ -111,8 +111,8 @@ class Guard:
         headers = Headers(scope=scope)
         self._check_place(headers)
         if scope["path"].startswith(PROTECTED) and scope["method"] != "OPTIONS":
+            self._check_rate(scope, headers)  # first, as it counts wrong keys, too
             self.keys.check(given_key(headers))
-            self._check_rate(scope, headers)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.settings.body_bytes:
             raise self.too_large()

@@ -59,4 +59,6 @@ def _read(file: Path) -> tuple[bytes, ...]:
     for number, key in keys.items():
         if len(key) < SHORTEST:
             raise ServiceError(f"{file}:{number}: expected a key of at least {SHORTEST} characters")
+        if not key.isascii():  # there is no telling how a client would send it
+            raise ServiceError(f"{file}:{number}: expected a key of ASCII characters alone")
     return tuple(keys.values())

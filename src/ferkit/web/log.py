@@ -5,6 +5,7 @@ import logging
 import os
 import queue
 import time
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 
 LINES = 1000
@@ -36,8 +37,9 @@ class _Writer(logging.Handler):
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
-        os.write(self._descriptor, f"{self.format(record)}\n".encode(errors="backslashreplace"))
+        """Write a line, unless it cannot be: an error would end the thread, and with it the log."""
+        with suppress(OSError):
+            os.write(self._descriptor, f"{self.format(record)}\n".encode(errors="backslashreplace"))
 
 
 def log_handler() -> logging.Handler:

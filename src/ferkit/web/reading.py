@@ -13,15 +13,15 @@ from ferkit.inference.annotate import annotate
 from ferkit.inference.images import RGB, decode, quiet_opencv
 from ferkit.inference.recognizer import UNCERTAIN, Face, Recognizer
 from ferkit.web.meters import Meters
-from ferkit.web.refusals import BAD_PICTURE, Refusal
+from ferkit.web.refusals import BAD_PICTURE, TOO_SLOW, Refusal
 from ferkit.web.uploads import Upload
 
 
 class Reader:
     """Reads uploads; several threads share it."""
 
-    def __init__(self, recognizer: Recognizer, sha256: str, pixels: int, meters: Meters) -> None:
-        self.recognizer, self._pixels, self._meters = recognizer, pixels, meters
+    def __init__(self, recognizer: Recognizer, sha256: str, pixels: int, seconds: float, meters: Meters) -> None:
+        self.recognizer, self._pixels, self._seconds, self._meters = recognizer, pixels, seconds, meters
         self._model = {"name": recognizer.card.name, "sha256": sha256}
 
     def answer(self, uploads: Sequence[Upload], least: float, began: float) -> dict[str, Any]:
@@ -33,11 +33,11 @@ class Reader:
             began: When the request was whole, by ``time.perf_counter``.
 
         Raises:
-            Refusal: A picture is damaged or too large.
+            Refusal: A picture is damaged or too large, or there is no time left for all of them.
         """
         sizes: list[tuple[int, int]] = []
         with self._meters.reading.time():
-            found = self.recognizer.recognize_batch(self._decoded(uploads, sizes))
+            found = self.recognizer.recognize_batch(self._decoded(uploads, sizes, began))
         self._count(found)
         images = [
             {
@@ -55,7 +55,7 @@ class Reader:
         """Return a PNG of the picture with its faces.
 
         Raises:
-            Refusal: The picture is damaged or too large.
+            Refusal: The picture is damaged or too large, or does not go into a PNG.
         """
         with self._meters.reading.time():
             picture = self._picture(upload)
@@ -63,7 +63,8 @@ class Reader:
             canvas = annotate(picture, [_doubtful(face, least) for face in faces])
             with quiet_opencv():
                 done, content = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
-        assert done  # every picture that fits into memory fits into a PNG
+        if not done:
+            raise Refusal(BAD_PICTURE, f"{upload.name}: too wide or too high for a PNG.")
         self._count([faces])
         return bytes(content.tobytes())
 
@@ -84,8 +85,10 @@ class Reader:
         self.recognizer.recognize(np.full((96, 96, 3), 128, np.uint8))
         self.recognizer.recognize_crops(np.full((1, 48, 48), 128, np.uint8))
 
-    def _decoded(self, uploads: Sequence[Upload], sizes: list[tuple[int, int]]) -> Iterator[RGB]:
+    def _decoded(self, uploads: Sequence[Upload], sizes: list[tuple[int, int]], began: float) -> Iterator[RGB]:
         for upload in uploads:
+            if time.perf_counter() - began > self._seconds:  # nobody waits for the answer any more
+                raise Refusal(TOO_SLOW, f"Reading took longer than {self._seconds:g} seconds.", 1)
             picture = self._picture(upload)
             sizes.append((picture.shape[1], picture.shape[0]))
             yield picture

@@ -32,7 +32,7 @@ class Service:
             views=settings.views,
         )
         sha256 = file_sha256(settings.model or DEFAULT)
-        self.reader = Reader(recognizer, sha256, settings.pixels, meters)
+        self.reader = Reader(recognizer, sha256, settings.pixels, settings.seconds, meters)
         self.desk = Desk(settings.threads, settings.waiting, settings.seconds, meters.taken)
         self.streams = Streams(self.reader, self.desk, keys, settings.streams, meters)
         limits = {name: getattr(settings, name) for name in ("body_bytes", "frame_bytes", "pixels", "images")}

@@ -89,7 +89,7 @@ class Streams:
         try:
             content = json.loads(await asyncio.wait_for(socket.receive_text(), KEY_SECONDS))
             return str(content["api_key"])
-        except (ValueError, KeyError, TypeError, TimeoutError):
+        except (ValueError, KeyError, TypeError, TimeoutError, RecursionError):
             return ""
         finally:
             self._unknown -= 1

@@ -1,8 +1,11 @@
 """The log of a service."""
 
+import logging
 import os
 import subprocess
 import sys
+
+from ferkit.web.log import _Writer
 
 START = """
 import logging, os, sys
@@ -20,6 +23,20 @@ def run(code, **how):
 def test_the_last_lines_are_written_before_the_process_ends_though_stderr_leads_nowhere():
     done = run("os.write(2, b'a library'); log.error('one'); log.error('two')", capture_output=True, text=True)
     assert done.stderr == "one\ntwo\n"
+
+
+def test_a_line_that_cannot_be_written_does_not_end_the_log():
+    descriptor = os.open(os.devnull, os.O_RDONLY)  # as good as a disk that is full
+    reader, writer = os.pipe()
+    try:
+        handler = _Writer(descriptor)
+        handler.handle(logging.makeLogRecord({"msg": "lost"}))
+        os.dup2(writer, descriptor)
+        handler.handle(logging.makeLogRecord({"msg": "kept"}))
+        assert os.read(reader, 100) == b"kept\n"
+    finally:
+        for number in (descriptor, reader, writer):
+            os.close(number)
 
 
 def test_a_log_that_nobody_reads_holds_nobody_up():

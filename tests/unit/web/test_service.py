@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -320,6 +321,29 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(network):
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
 
 
+def test_wrong_keys_are_counted_like_other_requests(network, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(KEY)
+    with serving(network, per_minute=3, api_key_file=file) as client:
+        answers = [client.get("/v1/model", headers={"X-API-Key": f"guess {n}"}).status_code for n in range(8)]
+    assert (answers[0], answers[-1]) == (401, 429)
+
+
+def test_pictures_nobody_waits_for_any_more_are_not_read(network, monkeypatch):
+    read = []
+
+    def slow(_, name, __):
+        read.append(name)
+        time.sleep(0.15)
+        return np.zeros((48, 48, 3), np.uint8)
+
+    monkeypatch.setattr("ferkit.web.reading.decode", slow)
+    with serving(network, seconds=0.2) as client:
+        answer = client.post("/v1/recognize", files=upload(*[picture()] * 8))
+    assert refusal(answer)[:2] == (503, "too_slow")
+    assert len(read) < 4
+
+
 # ------------------------------------------------------------------------------------------------------ who may ask
 
 
@@ -355,6 +379,11 @@ def test_page_health_and_documentation_need_no_key(keyed, address):
         pytest.param(None, "cannot be read", id="missing"),
         pytest.param("# nothing\n", "got none", id="empty"),
         pytest.param("long enough for a key\nshort\n", ":2: expected a key of at least 16", id="short"),
+        pytest.param(
+            "schl\N{LATIN SMALL LETTER U WITH DIAERESIS}ssel, long enough\n",
+            ":1: expected a key of ASCII",
+            id="not ASCII",
+        ),
     ],
 )
 def test_a_file_without_good_keys_ends_the_service_before_it_starts(tmp_path, content, words):

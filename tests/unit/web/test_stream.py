@@ -162,6 +162,14 @@ def test_a_key_of_strange_letters_is_wrong_and_no_fault(serve, tmp_path, key):
         assert socket.receive_json()["code"] == "unauthorized"
 
 
+def test_a_message_nested_without_end_is_a_wrong_key_and_no_fault(serve, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text(KEY)
+    with serve(api_key_file=keys).websocket_connect("/v1/stream") as socket:
+        socket.send_text("[" * 200_000)
+        assert socket.receive_json()["code"] == "unauthorized"
+
+
 def test_who_opens_streams_too_often_gets_no_more(serve):
     client = serve(per_minute=2)
     for _ in range(2):
