@@ -18,6 +18,7 @@ the web service translate them; nothing in between swallows one.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Self
 
 
 class FerkitError(Exception):
@@ -60,7 +61,12 @@ class MissingExtraError(FerkitError, ImportError):
     """An optional part of ferkit is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
+        self._given = package, extra
         super().__init__(f"this command needs {package}, which is not installed; run: pip install 'ferkit[{extra}]'")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """Be made anew from what it was made of, on its way from another process."""
+        return type(self), self._given
 
 
 class UnknownNameError(FerkitError, KeyError):
@@ -68,10 +74,15 @@ class UnknownNameError(FerkitError, KeyError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(map(str, known))
+        self._given = kind, name, known
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         self.message = f"unknown {kind} {name!r}; {hint}"
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, list[str]]]:
+        """Be made anew from what it was made of, on its way from another process."""
+        return type(self), self._given
 
     def __str__(self) -> str:
         return self.message  # KeyError would print the repr

@@ -53,3 +53,11 @@ def test_a_missing_extra_names_the_command_that_installs_it():
 def test_a_data_error_survives_the_way_from_another_process():
     error = pickle.loads(pickle.dumps(DataError("fer2013.csv:2: wrong")))
     assert (type(error), str(error)) == (DataError, "fer2013.csv:2: wrong")
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownNameError("detector", "harr", ["haar", "yunet"]), MissingExtraError("ray", "ray")]
+)
+def test_errors_made_of_several_words_come_whole_from_another_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))

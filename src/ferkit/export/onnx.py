@@ -126,6 +126,7 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
         )
         _write_card(part, card)
         digest = file_sha256(part)
+        out.with_suffix(".json").unlink(missing_ok=True)  # it would call the new file damaged until it is replaced
     write_text(out.with_suffix(".json"), json.dumps({"sha256": digest, **json.loads(card.to_json())}, indent=1) + "\n")
     return Exported(out, card)
 

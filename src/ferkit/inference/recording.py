@@ -67,7 +67,7 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
                 their times.
         """
         self._path = path
-        self._fps = min(fps, _FASTEST)
+        self._fps = max(0.01, round(min(fps, _FASTEST), 2))  # MPEG-4 counts time in at most 65,535 parts of a second
         self._stack = ExitStack()
         self._writer: Any = None
         self._written = 0
@@ -181,6 +181,9 @@ class Recording(AbstractContextManager["Recording"]):
                 )
         with ExitStack() as stack:
             part = stack.enter_context(replacing(self.csv))
+            for target in (self.timeline, self.video):
+                with suppress(FileNotFoundError):
+                    target.lstat()  # a name that is too long is told before the video is read, not after
             file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
             self._lines = ReadingsCsv(file, self._history.classes)
             self._video = stack.enter_context(AnnotatedVideo(self.video, self._fps))

@@ -147,3 +147,5 @@ def _check_file(path: Path) -> None:
                 raise ImageError(f"{path}: expected a video, got an empty file")
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:  # of a name with a null character
+        raise ImageError(f"{str(path)!r}: cannot be read ({error})") from None

@@ -102,13 +102,15 @@ def card_from_json(text: str, where: str) -> ModelCard:
         known = {f.name for f in fields(ModelCard)}
         values = {name: value for name, value in content.items() if name in known}
         values["classes"] = tuple(values["classes"])
+        "".join(values["classes"])  # a TypeError where one is no text
+        values["recipe"] = {**values["recipe"]}
         values["remarks"] = tuple(values.get("remarks", ()))
         values["temperature"], values["parameters"] = float(values["temperature"]), int(values["parameters"])
         card = ModelCard(**values)
         for _, _, part in card.measured():
             low, high = part["interval"]
             float(part["faces"] + part["accuracy"] + part["calibration_error"] + low + high)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ModelError(f"{where}: expected the card of a network exported by ferkit, got something else") from None
     return card
 

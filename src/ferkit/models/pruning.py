@@ -43,7 +43,8 @@ def _narrowed(weights: Mapping[str, Tensor], name: str, body: nn.Module) -> dict
     width = cast("nn.Conv2d", layers[first]).out_channels
     if not needed <= weights.keys() or len(weights[f"{first}.weight"]) <= width:
         return {}
-    brought = _mean_square(weights[f"{norm}.weight"], weights[f"{norm}.bias"]) * _read(weights, second, after)
+    eps = cast("nn.BatchNorm2d", layers[after]).eps
+    brought = _mean_square(weights[f"{norm}.weight"], weights[f"{norm}.bias"]) * _read(weights, second, after, eps)
     best = brought.topk(width).indices.sort().values
     narrowed = {key: weights[key][best] for key in needed if key.startswith((f"{first}.", f"{norm}."))}
     return {**narrowed, f"{second}.weight": weights[f"{second}.weight"][:, best]}
@@ -58,8 +59,8 @@ def _mean_square(scale: Tensor, shift: Tensor) -> Tensor:
     return square
 
 
-def _read(weights: Mapping[str, Tensor], convolution: str, norm: str) -> Tensor:
+def _read(weights: Mapping[str, Tensor], convolution: str, norm: str, eps: float) -> Tensor:
     """Return the sum of squares of the weights that read each channel, after the norm behind them, ``(C,)``."""
-    gain = weights[f"{norm}.weight"].double() / weights[f"{norm}.running_var"].double().sqrt()
+    gain = weights[f"{norm}.weight"].double() / (weights[f"{norm}.running_var"].double() + eps).sqrt()
     read = weights[f"{convolution}.weight"].double() * gain[:, None, None, None]
     return read.square().sum((0, 2, 3))

@@ -162,6 +162,9 @@ def test_a_network_that_is_not_what_its_card_says_is_refused(tmp_path):
     "changed",
     [
         {"temperature": "warm"},
+        {"parameters": float("inf")},
+        {"recipe": []},
+        {"classes": [1, 2, 3, 4, 5, 6, 7]},
         {"metrics": {"PublicTest": {"faces": 1, "accuracy": 0.5, "calibration_error": 0.1}}},
         {"metrics": {"PublicTest": {"faces": 1, "accuracy": "x", "calibration_error": 0.1, "interval": [0, 1]}}},
     ],

@@ -94,6 +94,21 @@ def test_pictures_of_any_size_can_be_written(tmp_path, size):
     assert len(pictures_of(tmp_path / "a.mp4")[1]) == 3
 
 
+@pytest.mark.parametrize("fps", [119.947, 66.6666, 0.001])
+def test_any_frame_rate_can_be_written(tmp_path, fps):
+    with AnnotatedVideo(tmp_path / "out.mp4", fps) as video:
+        for number in range(2):
+            video.add(np.zeros((64, 64, 3), np.uint8), number / fps if fps > 1 else number, [], EXPRESSIONS)
+    assert (tmp_path / "out.mp4").stat().st_size > 0
+
+
+def test_a_name_that_is_too_long_is_told_before_the_video_is_read(tmp_path):
+    with VideoFile(write_film(tmp_path / "clip.avi", one_face(3), code="MJPG")) as source:
+        with pytest.raises(OSError, match="too long"):
+            Recording(tmp_path / "out", "a" * 246, source, History(EXPRESSIONS)).__enter__()
+        assert not list((tmp_path / "out").glob("*"))
+
+
 def test_pictures_that_change_their_size_are_fitted(tmp_path):
     with AnnotatedVideo(tmp_path / "a.mp4", 25) as video:
         for k, size in enumerate([(320, 240), (160, 120), (640, 480)]):

@@ -111,6 +111,11 @@ def test_an_annotated_picture_is_a_png_with_the_face_marked(client):
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 10
 
 
+def test_a_picture_that_no_png_can_hold_is_refused_and_no_fault(client, monkeypatch):
+    monkeypatch.setattr("ferkit.web.reading.cv2.imencode", lambda *_: (False, None))
+    assert refusal(client.post("/v1/recognize/annotated", files=upload(picture())))[:2] == (422, "bad_picture")
+
+
 def test_exif_rotation_is_applied(client):
     content = io.BytesIO()
     exif = Image.Exif()
