@@ -38,7 +38,7 @@ def main() -> None:
     asked = _parser().parse_args()
     if not asked.cold_cache:
         read_fer2013(asked.data)
-    name = f"speedrun-{datetime.now(UTC):%Y-%m-%d}"
+    name = f"speedrun-{datetime.now(UTC):%Y-%m-%d}{'-cold' if asked.cold_cache else ''}"
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "settings": asked.settings,

@@ -10,7 +10,17 @@ Unclear:  see TABLE.unclear.
 from dataclasses import replace
 
 from ferkit.report.table import Ensemble, Published, Row, Table
-from ferkit.training.recipes import CHAMPION, COMPACT, COMPACT_2, COMPACT_3, COMPACT_4, ENSEMBLE, SPEEDRUN, TEACHER
+from ferkit.training.recipes import (
+    CHAMPION,
+    COMPACT,
+    COMPACT_2,
+    COMPACT_3,
+    COMPACT_4,
+    COMPACT_5,
+    ENSEMBLE,
+    SPEEDRUN,
+    TEACHER,
+)
 
 FER_PLUS = "ac0a2e6fa4f416b0"
 """How a recipe names the votes of ``fer2013new.csv``."""
@@ -85,6 +95,13 @@ TABLE = Table(
             recipe=COMPACT_4,
             taught_by=("cpu-teacher", "cpu-compact-3"),
             begun_by="cpu-compact-3",
+        ),
+        Row(
+            slug="cpu-compact-5",
+            label="compact, narrower, two cores",
+            recipe=COMPACT_5,
+            taught_by=("cpu-compact-3", "cpu-compact-4"),
+            begun_by="cpu-compact-4",
         ),
     ),
     ensembles=(

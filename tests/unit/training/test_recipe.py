@@ -20,7 +20,7 @@ MODEL1 = Recipe(model="model1")
 
 SHIPPED = [pytest.param(recipe, id=name) for name, (_, recipe) in RECIPES.items()]
 
-OURS = ["compact", "compact-2", "compact-3", "compact-4", "teacher", "champion", "ensemble", "speedrun"]
+OURS = ["compact", "compact-2", "compact-3", "compact-4", "compact-5", "teacher", "champion", "ensemble", "speedrun"]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ OURS = ["compact", "compact-2", "compact-3", "compact-4", "teacher", "champion",
         pytest.param("compact-2", 1_597_543, id="the same once more"),
         pytest.param("compact-3", 1_597_543, id="and a third time"),
         pytest.param("compact-4", 1_597_543, id="and on poor pictures"),
+        pytest.param("compact-5", 822_727, id="narrower"),
         pytest.param("teacher", 1_603_919, id="the one before it"),
         pytest.param("champion", 11_347_511, id="with everything"),
         pytest.param("ensemble", 17_725_507, id="wider"),
