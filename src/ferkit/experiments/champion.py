@@ -17,6 +17,7 @@ from ferkit.training.recipes import (
     COMPACT_3,
     COMPACT_4,
     COMPACT_5,
+    COMPACT_6,
     ENSEMBLE,
     SPEEDRUN,
     TEACHER,
@@ -102,6 +103,13 @@ TABLE = Table(
             recipe=COMPACT_5,
             taught_by=("cpu-compact-3", "cpu-compact-4"),
             begun_by="cpu-compact-4",
+        ),
+        Row(
+            slug="cpu-compact-6",
+            label="compact, narrower, taught by one, two cores",
+            recipe=COMPACT_6,
+            taught_by=("cpu-compact-4",),
+            begun_by="cpu-compact-5",
         ),
     ),
     ensembles=(

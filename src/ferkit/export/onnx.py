@@ -42,7 +42,7 @@ CHECKED = 64
 TOLERANCE = 1e-4
 """Largest difference of a probability between the two."""
 
-CALIBRATED = 512
+CALIBRATED = 2048
 """Training faces whose activations set the ranges of int8."""
 
 _OPSET = 18
