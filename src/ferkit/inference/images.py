@@ -93,6 +93,8 @@ def read_file(path: Path) -> bytes:
             return read_stream(file, str(path))
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ImageError:
+        raise
     except ValueError as error:  # of a name with a null character
         raise ImageError(f"{str(path)!r}: cannot be read ({error})") from None
 

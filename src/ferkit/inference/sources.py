@@ -143,9 +143,10 @@ def _check_file(path: Path) -> None:
     """Raise the error that says why ``path`` cannot be opened; FFmpeg would only say that it cannot."""
     try:
         with path.open("rb") as file:
-            if not file.read(1):
-                raise ImageError(f"{path}: expected a video, got an empty file")
+            empty = not file.read(1)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:  # of a name with a null character
         raise ImageError(f"{str(path)!r}: cannot be read ({error})") from None
+    if empty:
+        raise ImageError(f"{path}: expected a video, got an empty file")

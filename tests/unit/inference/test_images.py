@@ -455,3 +455,11 @@ def test_arrays_of_either_order_of_bytes_and_matrices_are_read():
 def test_an_avif_that_is_cut_off_is_refused_in_one_line():
     with pytest.raises(ImageError):
         read_image(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1\0\0\0\x09irot\x01")
+
+
+def test_a_file_that_is_too_large_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.inference.images.MAX_BYTES", 1000)
+    (tmp_path / "a.png").write_bytes(bytes(2000))
+    with pytest.raises(ImageError) as caught:
+        read_file(tmp_path / "a.png")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.png'}: expected a picture of at most ")

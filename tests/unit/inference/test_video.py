@@ -114,6 +114,11 @@ def _is_block(content, at):
     return content[data] == 0x81 and data + size <= len(content) and content[data + 3] in (0x00, 0x80) and size > 8
 
 
+def test_a_name_with_a_null_character_is_no_video(reads):
+    with pytest.raises(ImageError, match="cannot be read"):
+        list(read_video("a\0.mp4", reads))
+
+
 def test_what_is_no_video_gives_one_line_that_names_it(tmp_path, reads):
     text, empty, folder = tmp_path / "text.mp4", tmp_path / "empty.mp4", tmp_path / "folder.mp4"
     text.write_text("this is a text\n" * 100)
