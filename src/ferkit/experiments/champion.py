@@ -1,7 +1,7 @@
 """The best networks: one, an ensemble, a small one taught by it, and the quickest to train.
 
 Run:      ferkit reproduce champion --data CSV --seeds 3
-Costs:    unknown on a GPU, for which the rows are meant; the variations, which are not, took 77 to 122 minutes on two
+Costs:    unknown on a GPU, for which the rows are meant; the variations, which are not, took 13 to 122 minutes on two
           cores.
 Expected: aims, no results: 75 % with one network, 77 % with the ensemble, 74 % with the small one, 72 % with the quick.
 Unclear:  see TABLE.unclear.

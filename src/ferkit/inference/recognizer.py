@@ -174,7 +174,7 @@ class Recognizer:
         return faces
 
     def _probabilities(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if not self._views:  # NumPy's mean of one view takes 25 microseconds
+        if not self._views:  # a mean of one takes its time, too
             return self._session(faces)
         seen = list(views_of(faces, self._views))
         together = self._session(np.concatenate(seen))
