@@ -1,6 +1,6 @@
 """Whether training on a GPU waits for its data, and what share of the GPU's peak it gets out of it.
 
-Run:      python benchmarks/gpu.py [--model model3] [--batches N] [--out FOLDER]
+Run:      python benchmarks/gpu.py [--model model3] [--way batched] [--batches N] [--out FOLDER]
 Costs:    about five minutes on one GPU with 16 cores beside it, most of them compiling; nothing else should use it.
 Expected: recipe ``final``, Model 3 with doubled widths, at 40 % of the peak in bf16 measured there, on one H200.
 Dry run:  python benchmarks/gpu.py --device cpu --model layers --batches 3 --out /tmp   does it run?
@@ -16,7 +16,7 @@ import argparse
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +83,7 @@ def main() -> None:
     content["device"] = device
     report = f"{'gpu' if device == 'cuda' else 'cpu'}-{datetime.now(UTC):%Y-%m-%d}"
     for name in asked.model or ["model3", "final"]:
-        for found in measure_recipe(name, device, asked.batches):
+        for found in measure_recipe(name, device, asked.batches, asked.way or list(WAYS)):
             content["models"][name] = found
             content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             # each time, so that what cuts it short leaves the rest
@@ -91,14 +91,15 @@ def main() -> None:
     print("written:", written, flush=True)
 
 
-def measure_recipe(name: str, device: str, batches: int) -> Iterator[dict[str, Any]]:
+def measure_recipe(name: str, device: str, batches: int, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield what each way to train a recipe reaches, as plain values, after one way more each time; prints each."""
     where: Any = device
     recipe = replace(get_recipe(name), device=where)
     precision, reason = choose_precision(recipe, device)
     flops = flops_per_face(recipe.model, recipe.options)
     ways: dict[str, Any] = {}
-    for label, way in WAYS.items():
+    for label in labels:
+        way = WAYS[label]
         if device == "cpu" and way.compile_mode:
             continue
         try:
@@ -256,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", choices=["auto", "cuda", "cpu"], default="auto", help="where to train")
     parser.add_argument("--model", choices=RECIPES, action="append", help="a recipe; may be repeated")
+    parser.add_argument("--way", choices=WAYS, action="append", help="a way to train; may be repeated; all if left out")
     parser.add_argument("--batches", type=count, default=200, help="batches to time")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     return parser

@@ -48,7 +48,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(asked.runs):
-            content["runs"].append(_timed(asked, Path(folder), seed))
+            content["runs"].append(_timed(asked, asked.keep or Path(folder), seed))
             content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             # after every run, so that what cuts the last one short leaves the others
             written = write_report(asked.out, name, content, _page(content))
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _timed(asked: argparse.Namespace, folder: Path, seed: int) -> dict[str, Any]:
-    run = folder / f"seed-{seed}"
+    run = folder / f"speedrun-seed-{seed}"
     command = [sys.executable, "-m", "ferkit", "train", "--data", str(asked.data), "--recipe", "speedrun"]
     for setting in (*asked.settings, f"seed={seed}"):
         command += ["--set", setting]
@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=count, default=3, help="seeds 0, 1, ...")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--cold-cache", action="store_true", help="parse the CSV in every run")
+    parser.add_argument("--keep", type=Path, help="folder to keep the run folders in; they must not be there yet")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     return parser
 

@@ -26,6 +26,17 @@ from ferkit.training.recipes import (
 FER_PLUS = "ac0a2e6fa4f416b0"
 """How a recipe names the votes of ``fer2013new.csv``."""
 
+TAUGHT = replace(
+    COMPACT,
+    epochs=120,
+    augmentation="camera",
+    drop_copies=True,
+    mixup=0.2,
+    lessons="every_batch",
+    distill=0.8,
+    keep="last",
+)
+
 _VGG = "Pramerdorfer and Kampel, 2016, https://arxiv.org/abs/1612.02903"
 _RMN = "Pham et al., 2020, https://github.com/phamquiluan/ResidualMaskingNetwork"
 
@@ -49,16 +60,11 @@ TABLE = Table(
             recipe=ENSEMBLE,
             taught_by=("champion",),
         ),
+        Row(slug="compact", label="compact, taught by champion", recipe=TAUGHT, taught_by=("champion",)),
         Row(
-            slug="compact",
-            label="compact, distilled",
-            recipe=replace(COMPACT, epochs=200, drop_copies=True),
-            taught_by=("champion", "member"),
-        ),
-        Row(
-            slug="compact-every-batch",
-            label="compact, teachers asked about every batch",
-            recipe=replace(COMPACT, epochs=150, drop_copies=True, lessons="every_batch", mixup=0.2, distill=0.8),
+            slug="compact-narrow",
+            label="compact, narrower, taught by champion",
+            recipe=replace(TAUGHT, options={"bottleneck": 0.5}),
             taught_by=("champion",),
         ),
         Row(
@@ -113,6 +119,8 @@ TABLE = Table(
         ),
     ),
     ensembles=(
+        Ensemble(slug="champions", label="all champions", members=("champion",)),
+        Ensemble(slug="champions-mirror", label="all champions, two views", members=("champion",), views=("mirror",)),
         Ensemble(slug="ensemble", label="ensemble", members=("champion", "member")),
         Ensemble(
             slug="ensemble-mirror", label="ensemble, two views", members=("champion", "member"), views=("mirror",)

@@ -50,7 +50,8 @@ CHAMPION = replace(
     model="residual",
     options={"squeeze": True, "blur": True, "drop_path": 0.1},
     average=0.999,
-    epochs=150,
+    epochs=60,
+    augmentation="camera",
     drop_copies=True,
 )
 ENSEMBLE = replace(CHAMPION, options={**CHAMPION.options, "width": 1.25}, label_smoothing=0.0, mixup=0.0)
@@ -59,7 +60,8 @@ SPEEDRUN = replace(
     options={"depths": (1, 1, 1, 1), "squeeze": False, "blur": False, "drop_path": 0.0},
     lr=0.2,
     batch_size=256,
-    epochs=40,
+    epochs=50,
+    augmentation="faces",
     mixup=0.0,
     average=0.99,
 )
