@@ -6,10 +6,11 @@ Expected: recipe ``final``, Model 3 with doubled widths, at 40 % of the peak in 
 Dry run:  python benchmarks/gpu.py --device cpu --model layers --batches 3 --out /tmp   does it run?
 
 Trains each recipe for some batches in several ways: batches prepared by Albumentations in processes, or by the batched
-augmentation on the device; the network as it is, compiled by torch.compile, or compiled with CUDA graphs; laid out
-channels last or not. The faces are random pictures, which take as long as others. The first batches are not timed: they
-use up what the loader's processes prepared before, choose algorithms and compile. Beside that both forms of the
-augmentation alone, the best of some rounds, with one thread of the processor and, if there is one, on the GPU.
+augmentation on the device; a batch launched as a whole, from a CUDA graph, or kernel by kernel; the network as it is,
+compiled by torch.compile, or compiled with CUDA graphs of its own; laid out channels last or not. The faces are random
+pictures, which take as long as others. The first batches are not timed: they use up what the loader's processes
+prepared before, choose algorithms and compile. Beside that both forms of the augmentation alone, the best of some
+rounds, with one thread of the processor and, if there is one, on the GPU.
 """
 
 import argparse
@@ -57,16 +58,20 @@ class Way:
     augment_backend: str
     compile_mode: str = ""
     channels_last: bool = True
+    graphs: bool = True
+    """Record a batch and launch it as a whole."""
 
 
 WAYS = {
     "albumentations": Way("albumentations"),
     "batched": Way("batched"),
+    "batched, kernel by kernel": Way("batched", graphs=False),
     "batched, default layout": Way("batched", channels_last=False),
     "batched, compiled": Way("batched", "default"),
     "batched, compiled with CUDA graphs": Way("batched", "reduce-overhead"),
 }
-"""What is compared; on a CPU only those that do not compile, which would take minutes to say nothing of a GPU."""
+"""What is compared; on a CPU, where nothing is recorded, only those that do not compile: that would take minutes to say
+nothing of a GPU."""
 
 
 def main() -> None:
@@ -100,7 +105,7 @@ def measure_recipe(name: str, device: str, batches: int, labels: Sequence[str]) 
     ways: dict[str, Any] = {}
     for label in labels:
         way = WAYS[label]
-        if device == "cpu" and way.compile_mode:
+        if device == "cpu" and (way.compile_mode or not way.graphs):
             continue
         try:
             found = measure(recipe, way, precision, batches)
@@ -137,7 +142,7 @@ def measure(recipe: Recipe, way: Way, precision: str, batches: int) -> dict[str,
         model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         model.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     state = new_state(recipe, steps_per_epoch(len(train), recipe.batch_size), fabric.device, model)
-    events = fit(fabric, state, recipe, train, valid, workers, way.compile_mode)
+    events = fit(fabric, state, recipe, train, valid, workers, way.compile_mode, graphs=way.graphs)
     found: dict[str, Any] = {}
     if way.compile_mode:
         compiled = next(events)

@@ -72,7 +72,11 @@ def train(
     ] = None,
     compiling: Annotated[
         str,
-        typer.Option("--compile", metavar="WHEN", help="Use torch.compile: on, off, or auto, in long runs on a GPU."),
+        typer.Option(
+            "--compile",
+            metavar="WHEN",
+            help="Use torch.compile: on; auto, in long runs on a GPU; off, and no CUDA graph of a batch either.",
+        ),
     ] = "auto",
 ) -> None:
     """Train a network, evaluate it and write its report page.

@@ -26,15 +26,17 @@ PAYS_FROM = 2e17
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The network was compiled, or could not be."""
+    """The network was compiled, or could not be; or its batches could not be recorded."""
 
     seconds: float
     problem: str = ""
     """Why it could not be; empty if it was."""
+    by: str = "torch.compile"
+    """What did it, or failed."""
 
     def __str__(self) -> str:
         if self.problem:
-            return f"torch.compile failed, training goes on uncompiled: {self.problem}"
+            return f"{self.by} failed, training goes on without it: {self.problem}"
         return f"compiled in {self.seconds:.1f} s"
 
 

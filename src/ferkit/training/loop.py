@@ -8,7 +8,7 @@ Shape letters: B batch, H height, W width, K classes.
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,10 +24,11 @@ from ferkit.evaluation.metrics import Metrics
 from ferkit.evaluation.score import BATCH, network_input
 from ferkit.training.batches import Batch, TrainingBatches, load_batches, resident_batches
 from ferkit.training.compiled import Compiled, SteadyBatches
+from ferkit.training.descent import Descent
 from ferkit.training.environment import choose_augment_backend
-from ferkit.training.mixing import Mix, draw_mix
+from ferkit.training.mixing import draw_mix
 from ferkit.training.recipe import Recipe
-from ferkit.training.schedule import build_criterion, soft_cross_entropy, steps_each_batch
+from ferkit.training.schedule import steps_each_batch
 from ferkit.training.sharpness import Sharpness
 from ferkit.training.state import Counts, Epoch, TrainState
 
@@ -62,6 +63,7 @@ def fit(
     compile_mode: str = "",
     taught: NDArray[np.float32] | None = None,
     teachers: nn.Module | None = None,
+    graphs: bool = True,
 ) -> Iterator[Compiled | Step | Epoch]:
     """Train ``state`` in place from wherever it stands, pausing after every batch and every epoch.
 
@@ -75,25 +77,26 @@ def fit(
         compile_mode: Of torch.compile, such as ``reduce-overhead``, which records CUDA graphs; empty not to compile.
         taught: ``(N, K)`` probabilities of the Training faces that are learnt beside their labels, if any.
         teachers: Returns such probabilities, ``(B, K)``, of what the network sees; asked about every batch.
+        graphs: Where a GPU trains alone, record a batch and launch it as a whole; not what is compiled, cut into each
+            other, or taken up the gradient first.
 
     Yields:
-        A :class:`Compiled` first where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a pass; stop
-        iterating to stop early.
+        A :class:`Compiled` first where asked to compile, or where a batch could not be recorded, a :class:`Step` a
+        batch and an :class:`Epoch` a pass; stop iterating to stop early.
 
     Raises:
         UntrainableError: The loss is not finite; the message says where.
     """
     dataset = TrainingBatches(train, recipe, fabric.global_rank, fabric.world_size, taught)
     start = state.epoch * dataset.steps + state.step
-    if choose_augment_backend(recipe, fabric.device.type) == "batched":
-        batches = resident_batches(dataset, start, fabric.device)
-    else:
-        batches = load_batches(dataset, start, workers, fabric.device)
+    batches = _batches(dataset, start, workers, fabric.device)
     steady = SteadyBatches(state.model, dataset.share, compile_mode) if compile_mode else None
     model, optimizer = fabric.setup(steady or state.model, state.optimizer)
     if steady:
         yield steady.warm_up(fabric, model)
-    criterion = build_criterion(recipe)
+    recorded = graphs and not steady and _recordable(fabric, recipe)
+    descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0)
+    follow = _follow(state, recorded=recorded)
     sharpness = Sharpness(state.model, recipe.sam) if recipe.sam > 0 else None
     seen = _on_device(fabric, valid)
     watch = _LossWatch(fabric.device)
@@ -104,16 +107,15 @@ def fit(
             batch = next(batches)
             position = recipe.seed, state.epoch, state.step, fabric.global_rank
             mix = draw_mix(recipe.mixup, recipe.cutmix, batch.images.shape[1], _seed(*position, "mixup"))
-            given = model, criterion, recipe, batch, mix, _input(fabric, batch, mix, teachers), _seed(*position)
-            loss, log_probs_BK = _descend(fabric, *given)
+            loss, log_probs_BK = descend(batch, mix, _seed(*position))
+            if problem := descend.new_problem():
+                yield Compiled(0.0, problem, "a CUDA graph of a batch")
             if sharpness:
                 sharpness.climb()
-                _descend(fabric, *given)
+                descend(batch, mix, _seed(*position))
                 sharpness.descend()
             optimizer.step()
-            optimizer.zero_grad()
-            if state.average:
-                state.average.update_parameters(state.model)
+            follow()
             state.lr = state.optimizer.param_groups[0]["lr"]
             if state.scheduler and steps_each_batch(recipe):
                 state.scheduler.step()
@@ -149,49 +151,36 @@ def reduced(fabric: Fabric, counts: Counts) -> Counts:
     return total
 
 
-@torch.no_grad()
-def _input(fabric: Fabric, batch: Batch, mix: Mix, teachers: nn.Module | None) -> tuple[Tensor, Tensor | None]:
-    """Return what the network sees of a batch, and what teachers, if any, say of that: probabilities ``(B, K)``."""
-    x_B3HW = mix.faces(network_input(batch.images))
-    if teachers is None:
-        return x_B3HW, None
-    with fabric.autocast():
-        return x_B3HW, teachers(x_B3HW)
+def _batches(dataset: TrainingBatches, start: int, workers: int, device: torch.device) -> Iterator[Batch]:
+    if choose_augment_backend(dataset.recipe, device.type) == "batched":
+        return resident_batches(dataset, start, device)
+    return load_batches(dataset, start, workers, device)
 
 
-def _descend(
-    fabric: Fabric,
-    model: nn.Module,
-    criterion: nn.Module,
-    recipe: Recipe,
-    batch: Batch,
-    mix: Mix,
-    seen: tuple[Tensor, Tensor | None],
-    seed: int,
-) -> tuple[Tensor, Tensor]:
-    """Add the gradients of ``batch`` to those of the network; return its loss and log-probabilities ``(B, K)``.
+def _recordable(fabric: Fabric, recipe: Recipe) -> bool:
+    """Return whether every batch of the usual size is the same work, on one GPU."""
+    alone = fabric.device.type == "cuda" and fabric.world_size == 1
+    return alone and recipe.cutmix == 0 and recipe.sam == 0
 
-    Args:
-        fabric: The run's.
-        model: The network.
-        criterion: Its loss on labels.
-        recipe: The run's settings.
-        batch: Faces with their labels, and what teachers said of them before the run.
-        mix: How they were mixed.
-        seen: Of :func:`_input`.
-        seed: Of the network's own randomness.
-    """
-    x_B3HW, said_BK = seen
-    torch.manual_seed(seed)
-    log_probs_BK = model(x_B3HW)
-    loss = mix.loss(criterion, log_probs_BK, batch.labels)
-    if said_BK is not None:
-        loss = loss.lerp(soft_cross_entropy(log_probs_BK, said_BK), recipe.distill)
-    if batch.taught is not None:
-        loss = loss.lerp(mix.loss(soft_cross_entropy, log_probs_BK, batch.taught), recipe.distill)
-    # Processes average their gradients; this weight makes it the mean over the faces of the whole batch.
-    fabric.backward(loss * (len(batch.labels) * fabric.world_size / batch.total))
-    return loss, log_probs_BK
+
+def _follow(state: TrainState, *, recorded: bool) -> Callable[[], None]:
+    """Return what moves the average of the weights, where there is one, after each update of them."""
+    average, model = state.average, state.model
+    if average is None:
+        return lambda: None
+    if not recorded:
+        return lambda: average.update_parameters(model)
+    from ferkit.training.recorded import Recorded
+
+    update = Recorded(lambda: average.update_parameters(model))
+
+    def follow() -> None:
+        counted = update.ready  # what is recorded is the work of the GPU; that it was done, the processor counts
+        update()
+        if counted:
+            average.n_averaged += 1
+
+    return follow
 
 
 def _on_device(fabric: Fabric, faces: Faces) -> tuple[Tensor, Tensor]:
@@ -230,7 +219,7 @@ class _LossWatch:
         self.losses: list[tuple[int, float, Tensor]] = []
 
     def look(self, loss: Tensor, state: TrainState, *, last: bool) -> None:
-        self.losses.append((state.step, state.lr, loss.detach()))
+        self.losses.append((state.step, state.lr, loss))
         if len(self.losses) < self.every and not last:
             return
         values = torch.stack([value for _, _, value in self.losses]).tolist()

@@ -16,16 +16,21 @@ from torch import Tensor
 class Mix:
     """How a batch is mixed: each face with the one before it, which in a shuffled batch is any other."""
 
-    share: float
-    """Of the face itself, 0 to 1."""
+    share: float | Tensor
+    """Of the face itself, 0 to 1; a scalar on the device of the faces where a GPU is told what to do before it is."""
 
     box: tuple[float, float, float, float] | None = None
     """Top, left, bottom, right of the rectangle that comes from the other face, as shares of the side, where it is cut
     in; ``None`` where the two are laid over each other."""
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is mixed."""
+        return isinstance(self.share, float) and self.share == 1
+
     def faces(self, x_B3HW: Tensor) -> Tensor:
         """Return the mixed batch."""
-        if self.share == 1:
+        if self.none:
             return x_B3HW
         other_B3HW = x_B3HW.roll(1, 0)
         if self.box is None:
@@ -47,7 +52,7 @@ class Mix:
     def loss(self, criterion: Callable[[Tensor, Tensor], Tensor], log_probs_BK: Tensor, labels_B: Tensor) -> Tensor:
         """Return the loss of the mixed labels; instead of labels it takes probabilities ``(B, K)`` too."""
         loss = criterion(log_probs_BK, labels_B)
-        if self.share == 1:
+        if self.none:
             return loss
         other = criterion(log_probs_BK, labels_B.roll(1, 0))
         return loss.lerp(other, 1 - self.share)

@@ -291,8 +291,8 @@ class _Run:
         )
         saved = time.monotonic()
         mode = "default" if compile_it else ""
-        faces = self.train, self.valid
-        for event in fit(self.fabric, self.state, self.recipe, *faces, workers, mode, self.taught, self.teachers):
+        given = self.train, self.valid, workers, mode, self.taught, self.teachers
+        for event in fit(self.fabric, self.state, self.recipe, *given, graphs=compiling != "off"):
             yield event
             if isinstance(event, Compiled):
                 self.compiled = not event.problem
