@@ -28,7 +28,7 @@ FER_PLUS = "ac0a2e6fa4f416b0"
 
 TAUGHT = replace(
     COMPACT,
-    epochs=120,
+    epochs=80,
     augmentation="camera",
     drop_copies=True,
     mixup=0.2,

@@ -96,7 +96,7 @@ def fit(
         yield steady.warm_up(fabric, model)
     recorded = graphs and not steady and _recordable(fabric, recipe)
     descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0)
-    follow = _follow(state, recorded=recorded)
+    follow = _follow(state, recipe.average, recorded=recorded)
     sharpness = Sharpness(state.model, recipe.sam) if recipe.sam > 0 else None
     seen = _on_device(fabric, valid)
     watch = _LossWatch(fabric.device)
@@ -163,7 +163,7 @@ def _recordable(fabric: Fabric, recipe: Recipe) -> bool:
     return alone and recipe.cutmix == 0 and recipe.sam == 0
 
 
-def _follow(state: TrainState, *, recorded: bool) -> Callable[[], None]:
+def _follow(state: TrainState, decay: float, *, recorded: bool) -> Callable[[], None]:
     """Return what moves the average of the weights, where there is one, after each update of them."""
     average, model = state.average, state.model
     if average is None:
@@ -172,12 +172,22 @@ def _follow(state: TrainState, *, recorded: bool) -> Callable[[], None]:
         return lambda: average.update_parameters(model)
     from ferkit.training.recorded import Recorded
 
-    update = Recorded(lambda: average.update_parameters(model))
+    pairs = list(zip(average.module.state_dict().values(), model.state_dict().values(), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    whole = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    def move() -> None:
+        torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - decay)
+        for ours, theirs in whole:
+            ours.copy_(theirs)
+
+    again = Recorded(move)
 
     def follow() -> None:
-        counted = update.ready  # what is recorded is the work of the GPU; that it was done, the processor counts
-        update()
-        if counted:
+        if average.n_averaged == 0:  # the first time it copies; and it asks the processor each time, which no graph can
+            average.update_parameters(model)
+        else:
+            again()
             average.n_averaged += 1
 
     return follow

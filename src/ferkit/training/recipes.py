@@ -50,7 +50,7 @@ CHAMPION = replace(
     model="residual",
     options={"squeeze": True, "blur": True, "drop_path": 0.1},
     average=0.999,
-    epochs=60,
+    epochs=40,
     augmentation="camera",
     drop_copies=True,
 )
@@ -60,7 +60,7 @@ SPEEDRUN = replace(
     options={"depths": (1, 1, 1, 1), "squeeze": False, "blur": False, "drop_path": 0.0},
     lr=0.2,
     batch_size=256,
-    epochs=50,
+    epochs=30,
     augmentation="faces",
     mixup=0.0,
     average=0.99,

@@ -14,7 +14,9 @@ from ferkit.models import build_model
 from ferkit.training import recorded as recording
 from ferkit.training.batches import Batch
 from ferkit.training.descent import Descent
+from ferkit.training.loop import _follow
 from ferkit.training.mixing import draw_mix
+from ferkit.training.state import new_state
 from ferkit.training.teaching import Teachers
 
 FACES = 8
@@ -26,14 +28,13 @@ class Stream:
 
 
 class Graph:
-    """Does what a recorded graph does, into the memory of the recorded call."""
+    """Does what a recorded graph does."""
 
-    def __init__(self, work, kept):
-        self.work, self.kept = work, kept
+    def __init__(self, recorded):
+        self.recorded = recorded
 
     def replay(self):
-        for old, new in zip(self.kept, self.work(), strict=True):
-            old.copy_(new)
+        self.recorded.done = self.recorded.work()
 
 
 @pytest.fixture
@@ -41,8 +42,7 @@ def on_processor(monkeypatch):
     """Let what is recorded run on the processor: the recorded call's gradients and results are filled anew."""
 
     def record(self):
-        self.done = tuple(part.clone() for part in self.work())
-        self._graph = Graph(self.work, self.done)
+        self._graph = Graph(self)
 
     monkeypatch.setattr(recording.torch.cuda, "Stream", Stream)
     monkeypatch.setattr(recording.torch.cuda, "current_stream", Stream)
@@ -81,6 +81,24 @@ def test_a_recorded_batch_gives_the_same_numbers(on_processor, mixup, taught, fo
             assert (one.grad - other.grad).norm() <= 0.01 * one.grad.norm()  # the share has fewer digits on the device
     assert recorded._recorded.ready
     assert np.isfinite(float(loss))
+
+
+def test_the_average_of_the_weights_moves_as_torchs_does(on_processor):
+    recipe = small_recipe(model="compact", average=0.9)
+    states = [new_state(recipe, 20, torch.device("cpu")) for _ in range(2)]
+    follows = [_follow(state, 0.9, recorded=recorded) for state, recorded in zip(states, (False, True), strict=True)]
+    for number in range(8):
+        for state, follow in zip(states, follows, strict=True):
+            torch.manual_seed(number)
+            with torch.no_grad():
+                for value in state.model.state_dict().values():
+                    value.add_(torch.ones_like(value) if not value.is_floating_point() else torch.randn_like(value))
+            follow()
+    one, other = (state.average.state_dict() for state in states)
+    floats = [name for name in one if one[name].is_floating_point()]
+    assert len(floats) > 50
+    torch.testing.assert_close({n: one[n] for n in floats}, {n: other[n] for n in floats}, rtol=1e-4, atol=1e-5)
+    assert one["n_averaged"] == other["n_averaged"] == 8
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
