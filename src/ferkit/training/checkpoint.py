@@ -82,6 +82,15 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
+def augmentation_backend(path: Path) -> str:
+    """Return what augmented the faces of the run so far, ``albumentations`` or ``batched``.
+
+    Raises:
+        RunError: As of :func:`load`.
+    """
+    return str({**_SINCE_0_1, **load(path)["identity"]}["augmentation backend"])
+
+
 def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int = 0) -> None:
     """Put the content of a checkpoint into ``state``.
 

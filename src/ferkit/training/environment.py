@@ -52,16 +52,12 @@ def choose_precision(recipe: Recipe, device: str) -> tuple[str, str]:
     return "float32", "this processor has no bf16 instructions"
 
 
-def choose_augment_backend(recipe: Recipe, device: str) -> str:
-    """Return ``albumentations`` or ``batched``; the rule of ``auto``: batched on a GPU.
+def choose_augment_backend(recipe: Recipe) -> str:
+    """Return ``albumentations`` or ``batched``; the rule of ``auto``: batched.
 
-    A GPU would wait for what processes beside it prepare; a CPU's runs stay those that were published.
+    A GPU would wait for what processes beside it prepare, and a CPU would give up to them what training could use.
     """
-    if recipe.augmentation in {"faces", "camera"}:
-        return "batched"
-    if recipe.augment_backend != "auto":
-        return recipe.augment_backend
-    return "batched" if device == "cuda" else "albumentations"
+    return "batched" if recipe.augment_backend == "auto" else recipe.augment_backend
 
 
 def tune_gpu() -> None:

@@ -152,7 +152,7 @@ def reduced(fabric: Fabric, counts: Counts) -> Counts:
 
 
 def _batches(dataset: TrainingBatches, start: int, workers: int, device: torch.device) -> Iterator[Batch]:
-    if choose_augment_backend(dataset.recipe, device.type) == "batched":
+    if choose_augment_backend(dataset.recipe) == "batched":
         return resident_batches(dataset, start, device)
     return load_batches(dataset, start, workers, device)
 

@@ -184,7 +184,7 @@ class Recipe:
         Literal["auto", "albumentations", "batched"],
         Field(
             description="what makes those changes, drawn alike: Albumentations, face by face, or torch, many at once "
-            "on the device; auto: batched on a CUDA device and for faces and camera, else albumentations"
+            "on the device; auto: batched; faces and camera know no other"
         ),
     ] = "auto"
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -217,6 +217,7 @@ def train(
                         add(event)
                     if first:
                         yield event
+            _part(fabric)
 
 
 class _Run:
@@ -237,7 +238,9 @@ class _Run:
     ) -> None:
         self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
         self.device, self.precision, self.peak = device, precision, peak
-        self.backend = choose_augment_backend(recipe, device)
+        self.backend = choose_augment_backend(recipe)
+        if recipe.augment_backend == "auto" and folder.last.exists():  # another release may have begun it
+            self.backend = checkpoint.augmentation_backend(folder.last)
         self.flops = flops_per_face(recipe.model, recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
         self.surroundings = describe(device)  # now: a checkout may change while a run goes on
@@ -291,8 +294,10 @@ class _Run:
         )
         saved = time.monotonic()
         mode = "default" if compile_it else ""
+        backend: Any = self.backend
+        settings = replace(self.recipe, augment_backend=backend)
         given = self.train, self.valid, workers, mode, self.taught, self.teachers
-        for event in fit(self.fabric, self.state, self.recipe, *given, graphs=compiling != "off"):
+        for event in fit(self.fabric, self.state, settings, *given, graphs=compiling != "off"):
             yield event
             if isinstance(event, Compiled):
                 self.compiled = not event.problem
@@ -434,6 +439,12 @@ def _launch(device: str, devices: int, precision: str) -> Fabric:
     fabric = Fabric(accelerator=device, devices=devices, strategy=strategy, precision=named)
     fabric.launch()
     return fabric
+
+
+def _part(fabric: Fabric) -> None:
+    """Leave the other processes, if any: threads that talk to them, left running, would end this one by abort()."""
+    if fabric.world_size > 1:
+        torch.distributed.destroy_process_group()
 
 
 def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:

@@ -21,7 +21,7 @@ from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import recipe_from_toml
 from ferkit.training.run import Finished, Started, Stopped, train
 
-RECIPE = small_recipe(epochs=3, augmentation="report")
+RECIPE = small_recipe(epochs=3, augmentation="report", augment_backend="albumentations")
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_a_run_says_at_its_start_what_augments_and_why_it_is_not_compiled(finish
 def test_resuming_with_another_augmentation_backend_is_refused(tmp_path, data):
     folder = RunFolder(tmp_path / "out")
     stop_after(train(BATCHED, data, folder.path, save_seconds=0), 2)
-    folder.recipe.write_text(RECIPE.to_toml())  # as if auto meant another one, on another machine
+    folder.recipe.write_text(RECIPE.to_toml())
     with pytest.raises(RunError, match="cannot go on: augmentation backend was 'batched', is now 'albumentations'"):
         list(train(RECIPE, data, folder.path, resume=True))
 
@@ -249,9 +249,12 @@ def test_a_checkpoint_of_before_it_said_so_much_goes_on_with_albumentations(tmp_
     for later in ("augmentation backend", "validation faces", "number of processes"):
         del content["identity"][later]
     checkpoint.save(folder.last, content)
-    folder.recipe.write_text(folder.recipe.read_text().replace('augment_backend = "auto"\n', ""))
-    got = list(train(RECIPE, data, folder.path, workers=0, resume=True))[-1].result
-    assert got["weights_sha256"] == finished[1][-1].result["weights_sha256"]
+    auto = replace(RECIPE, augment_backend="auto")
+    folder.recipe.write_text(folder.recipe.read_text().replace('augment_backend = "albumentations"\n', ""))
+    got = list(train(auto, data, folder.path, workers=0, resume=True))[-1].result
+    assert got["augment_backend"] == "albumentations"
+    ours, theirs = (load_file(path / "weights.safetensors") for path in (folder.path, finished[0]))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_compiler_that_is_missing_is_told_and_the_run_goes_on(tmp_path, data, finished, monkeypatch):
@@ -486,7 +489,7 @@ def test_a_result_that_lacks_what_its_readers_need_is_named(tmp_path, finished, 
         {"cutmix": 1.0, "mixup": 0.2},
         {"sam": 0.05},
         {"balance": 1.0},
-        {"augmentation": "faces", "mirror": "alternating"},
+        {"augmentation": "faces", "mirror": "alternating", "augment_backend": "auto"},
         {"optimizer": "muon", "scheduler": "warmup"},
         {"loss": "gce"},
     ],
