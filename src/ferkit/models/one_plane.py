@@ -83,7 +83,7 @@ class DropPath(nn.Module):
         if not self.training or self.share == 0:
             return x_BCHW
         kept_B111 = x_BCHW.new_empty(len(x_BCHW), 1, 1, 1).bernoulli_(1 - self.share)
-        return x_BCHW * kept_B111 / (1 - self.share)
+        return x_BCHW * (kept_B111 / (1 - self.share))
 
 
 class Mean(nn.Module):
