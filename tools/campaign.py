@@ -209,7 +209,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="what earlier calls brought home")
     parser.add_argument("--known", type=Path, default=KNOWN, help="folder of results not to train again")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs side by side; what is not finished does not come home"
+    )
     parser.add_argument("--files", type=int, default=8, help="files to carry home, at most")
     parser.add_argument("--mib", type=float, default=15.5, help="of one of them, at most")
     return parser
