@@ -23,7 +23,7 @@ class Descent:
     """Replaces the gradients of a network by those of a batch.
 
     On one GPU a batch of the usual size is recorded and then launched as a whole (:mod:`ferkit.training.recorded`).
-    Gradients are not to be set to ``None`` by others: a recorded batch writes where it wrote before.
+    Nobody else should drop the gradients between a call and the step of the optimizer.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Descent:
         self._recorded: Recorded[tuple[Tensor, Tensor]] | None = None
         self._gradients: list[Tensor | None] = []
         self._told = False
+        self._seen: tuple[Batch, tuple[Tensor, Tensor | None]] | None = None
 
     def __call__(self, batch: Batch, mix: Mix, seed: int) -> tuple[Tensor, Tensor]:
         """Return loss and log-probabilities ``(B, K)`` of ``batch``, whose gradients the weights have now.
@@ -72,7 +73,11 @@ class Descent:
         """Do what a call does, kernel by kernel."""
         for weight in self._weights:
             weight.grad = None
-        x_B3HW, said_BK = self._input(batch, mix)
+        if self._seen is None or self._seen[0] is not batch:
+            self._seen = batch, self._input(batch, mix)
+        x_B3HW, said_BK = self._seen[1]
+        if self.recipe.sam == 0:  # which alone asks again about the same batch
+            self._seen = None
         log_probs_BK = self.model(x_B3HW)
         loss = mix.loss(self.criterion, log_probs_BK, batch.labels)
         if said_BK is not None:
@@ -89,9 +94,8 @@ class Descent:
             from ferkit.training.recorded import Recorded
 
             taught = None if batch.taught is None else batch.taught.clone()
-            self._fixed = fixed = Batch(batch.images.clone(), batch.labels.clone(), batch.total, taught)
-            how = Mix(self._share) if self.recipe.mixup > 0 else Mix(1.0)
-            self._recorded = Recorded(lambda: self.gradients(fixed, how))
+            self._fixed = Batch(batch.images.clone(), batch.labels.clone(), batch.total, taught)
+            self._recorded = Recorded()
         assert self._recorded is not None
         self._fixed.images.copy_(batch.images)
         self._fixed.labels.copy_(batch.labels)
@@ -100,7 +104,8 @@ class Descent:
         self._share.fill_(mix.share)
         for weight, gradient in zip(self._weights, self._gradients, strict=False):
             weight.grad = gradient  # a batch of another size may have been between
-        loss, log_probs_BK = self._recorded()
+        fixed, how = self._fixed, Mix(self._share) if self.recipe.mixup > 0 else Mix(1.0)
+        loss, log_probs_BK = self._recorded(lambda: self.gradients(fixed, how))
         if self._recorded.ready and not self._gradients:
             self._gradients = [weight.grad for weight in self._weights]
         return loss.clone(), log_probs_BK  # the loss is looked at later, when it will have been written over

@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ferkit.data.faces import Faces
 from ferkit.errors import UntrainableError
@@ -94,9 +95,9 @@ def fit(
     model, optimizer = fabric.setup(steady or state.model, state.optimizer)
     if steady:
         yield steady.warm_up(fabric, model)
-    recorded = graphs and not steady and _recordable(fabric, recipe)
+    recorded = graphs and not (steady and steady.ready) and _recordable(fabric, recipe)
     descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0)
-    follow = _follow(state, recipe.average, recorded=recorded)
+    follow = _follow(state, recipe.average)
     sharpness = Sharpness(state.model, recipe.sam) if recipe.sam > 0 else None
     seen = _on_device(fabric, valid)
     watch = _LossWatch(fabric.device)
@@ -108,8 +109,6 @@ def fit(
             position = recipe.seed, state.epoch, state.step, fabric.global_rank
             mix = draw_mix(recipe.mixup, recipe.cutmix, batch.images.shape[1], _seed(*position, "mixup"))
             loss, log_probs_BK = descend(batch, mix, _seed(*position))
-            if problem := descend.new_problem():
-                yield Compiled(0.0, problem, "a CUDA graph of a batch")
             if sharpness:
                 sharpness.climb()
                 descend(batch, mix, _seed(*position))
@@ -123,6 +122,8 @@ def fit(
             state.step += 1
             state.seconds = time.perf_counter() - began
             watch.look(loss, state, last=state.step == dataset.steps)
+            if problem := descend.new_problem():
+                yield Compiled(0.0, problem, "a CUDA graph of a batch")
             yield Step(state.epoch + 1, state.step, dataset.steps)
         if state.scheduler and not steps_each_batch(recipe):
             state.scheduler.step()
@@ -163,34 +164,32 @@ def _recordable(fabric: Fabric, recipe: Recipe) -> bool:
     return alone and recipe.cutmix == 0 and recipe.sam == 0
 
 
-def _follow(state: TrainState, decay: float, *, recorded: bool) -> Callable[[], None]:
+def _follow(state: TrainState, decay: float) -> Callable[[], None]:
     """Return what moves the average of the weights, where there is one, after each update of them."""
     average, model = state.average, state.model
     if average is None:
         return lambda: None
-    if not recorded:
+    if not next(model.parameters()).is_cuda:
         return lambda: average.update_parameters(model)
-    from ferkit.training.recorded import Recorded
+    return lambda: _move(average, model, decay)
 
+
+@torch.no_grad()
+def _move(average: AveragedModel, model: nn.Module, decay: float) -> None:
+    """Do what torch's average does after its first time, in few kernels and without sending the GPU a count each time.
+
+    What batch norm counts is taken over, not averaged: no prediction depends on it.
+    """
+    if average.n_averaged == 0:
+        average.update_parameters(model)
+        return
     pairs = list(zip(average.module.state_dict().values(), model.state_dict().values(), strict=True))
     floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - decay)
     whole = [pair for pair in pairs if not pair[0].is_floating_point()]
-
-    def move() -> None:
-        torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - decay)
-        for ours, theirs in whole:
-            ours.copy_(theirs)
-
-    again = Recorded(move)
-
-    def follow() -> None:
-        if average.n_averaged == 0:  # the first time it copies; and it asks the processor each time, which no graph can
-            average.update_parameters(model)
-        else:
-            again()
-            average.n_averaged += 1
-
-    return follow
+    if whole:
+        torch._foreach_copy_([ours for ours, _ in whole], [theirs for _, theirs in whole])
+    average.n_averaged += 1
 
 
 def _on_device(fabric: Fabric, faces: Faces) -> tuple[Tensor, Tensor]:

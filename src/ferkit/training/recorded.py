@@ -18,18 +18,14 @@ WARM_UP = 3
 
 
 class Recorded(Generic[T]):
-    """Work without arguments that reads and writes the same tensors every time; recorded at its fourth call.
+    """Does the same work on the same tensors every time; records it at the fourth call.
 
-    From then on Python is not run any more, and what was returned at that call is filled anew by each. Recording does
-    what a call does. Where it fails, the work goes on being done as it is.
+    From then on Python is not run any more, and what was returned at that call is filled anew by each. Where recording
+    fails, the work goes on being done as it is.
     """
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        """Remember ``work``, which waits for no result of the GPU and draws random numbers from the default generator.
-
-        It is done on a stream of its own until it is recorded, so that no trace of it is left on the others.
-        """
-        self.work = work
+    def __init__(self) -> None:
+        """Prepare a stream of its own for the work until it is recorded: autograd must remember no other of it."""
         self.calls = 0
         self.problem = ""
         self.done: T | None = None
@@ -42,33 +38,41 @@ class Recorded(Generic[T]):
         """Whether the work is recorded."""
         return self._graph is not None
 
-    def __call__(self) -> T:
-        """Do the work; return what it returns."""
+    def __call__(self, work: Callable[[], T]) -> T:
+        """Do ``work``; return what it returns.
+
+        It waits for no result of the GPU, draws random numbers from the default generator and is the same at each call.
+        It is not kept, as it may know who keeps this.
+        """
         if self._graph is None:
             if self.calls < WARM_UP or self.problem:
                 self.calls += 1
-                return self._plain()
-            self._record()
+                return self._plain(work)
+            self._record(work)
         if self._graph is None:
-            return self._plain()
+            return self._plain(work)
         self._graph.replay()
         return cast("T", self.done)
 
-    def _plain(self) -> T:
+    def _plain(self, work: Callable[[], T]) -> T:
         self._aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._aside):
-            done = self.work()
+            done = work()
         torch.cuda.current_stream().wait_stream(self._aside)
         return done
 
-    def _record(self) -> None:
-        graph = torch.cuda.CUDAGraph()
-        self._aside.wait_stream(torch.cuda.current_stream())
+    def _record(self, work: Callable[[], T]) -> None:
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        self._aside.wait_stream(before)
         try:
-            with torch.cuda.graph(graph, stream=self._aside):
-                self.done = self.work()
+            # of this thread alone: a loader's thread that pins memory meanwhile is no part of it
+            with torch.cuda.graph(graph, stream=self._aside, capture_error_mode="thread_local"):
+                self.done = work()
         except RuntimeError as error:  # some kernel cannot be recorded: no reason to end the run
-            self.problem = str(error).strip().partition("\n")[0]
+            cause = error.__context__ or error  # the end of a broken recording fails in its turn
+            self.problem = str(cause).strip().partition("\n")[0] or type(cause).__name__
+            self.done = None
+            torch.cuda.set_stream(before)
             torch.cuda.synchronize()
             return
         self._graph = graph

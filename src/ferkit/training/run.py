@@ -161,10 +161,12 @@ def train(
         stop: Asked in place of one of the run's own and ``max_minutes``; the caller has entered it.
         peak: Floating-point operations a second of the device in the run's precision, where the run shares it with
             others and so cannot measure it at its end.
-        compiling: When to use torch.compile: auto, on or off; no setting of the recipe, as it changes only last bits.
+        compiling: When to use torch.compile: auto, on or off, which launches every kernel by itself, too; no setting of
+            the recipe, as it changes only last bits.
 
     Yields:
-        :class:`Started`, :class:`Compiled` where asked to compile, a :class:`Step` a batch and an :class:`Epoch` a
+        :class:`Started`, :class:`Compiled` where asked to compile or where a batch could not be recorded, a
+        :class:`Step` a batch and an :class:`Epoch` a
         pass, at last :class:`Finished` or :class:`Stopped`. Only the first process yields.
 
     Raises:
