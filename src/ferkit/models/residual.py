@@ -28,7 +28,7 @@ SQUEEZE = 8
 class Blur(nn.Module):
     """Every second pixel, after a small binomial filter over each plane: the mean of two pixels, twice each way.
 
-    As two means it costs a GPU little; as one convolution of each plane by itself it would be slow in half precision.
+    Not one convolution of each plane by itself, which is said to be slow on GPUs in half precision; neither was timed.
     """
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

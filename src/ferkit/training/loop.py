@@ -8,7 +8,7 @@ Shape letters: B batch, H height, W width, K classes.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -171,19 +171,19 @@ def _follow(state: TrainState, decay: float) -> Callable[[], None]:
         return lambda: None
     if not next(model.parameters()).is_cuda:
         return lambda: average.update_parameters(model)
-    return lambda: _move(average, model, decay)
+    pairs = list(zip(average.module.state_dict().values(), model.state_dict().values(), strict=True))
+    return lambda: _move(average, model, decay, pairs)
 
 
 @torch.no_grad()
-def _move(average: AveragedModel, model: nn.Module, decay: float) -> None:
+def _move(average: AveragedModel, model: nn.Module, decay: float, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
     """Do what torch's average does after its first time, in few kernels and without sending the GPU a count each time.
 
-    What batch norm counts is taken over, not averaged: no prediction depends on it.
+    What batch norm counts is taken over, not averaged: no prediction depends on it. ``pairs`` are the tensors of both.
     """
     if average.n_averaged == 0:
         average.update_parameters(model)
         return
-    pairs = list(zip(average.module.state_dict().values(), model.state_dict().values(), strict=True))
     floats = [pair for pair in pairs if pair[0].is_floating_point()]
     torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - decay)
     whole = [pair for pair in pairs if not pair[0].is_floating_point()]

@@ -93,7 +93,8 @@ def test_the_average_of_the_weights_moves_as_torchs_does():
                 for value in state.model.state_dict().values():
                     value.add_(torch.ones_like(value) if not value.is_floating_point() else torch.randn_like(value))
         states[0].average.update_parameters(states[0].model)
-        _move(states[1].average, states[1].model, 0.9)
+        average, model = states[1].average, states[1].model
+        _move(average, model, 0.9, list(zip(*(m.state_dict().values() for m in (average.module, model)), strict=True)))
     one, other = (state.average.state_dict() for state in states)
     floats = [name for name in one if one[name].is_floating_point()]
     assert len(floats) > 50
