@@ -3,6 +3,7 @@
 Shape letters: B batch, H height, W width, K classes.
 """
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from ferkit.training.batches import Batch
 from ferkit.training.mixing import Mix
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import build_criterion, soft_cross_entropy
+from ferkit.training.winograd import quick_convolutions
 
 if TYPE_CHECKING:
     from ferkit.training.recorded import Recorded
@@ -27,7 +29,14 @@ class Descent:
     """
 
     def __init__(
-        self, fabric: Fabric, model: nn.Module, recipe: Recipe, teachers: nn.Module | None, record: int = 0
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        recipe: Recipe,
+        teachers: nn.Module | None,
+        record: int = 0,
+        *,
+        quick: bool = True,
     ) -> None:
         """Remember what a batch needs.
 
@@ -37,9 +46,12 @@ class Descent:
             recipe: The run's settings.
             teachers: Asked about every batch, if any.
             record: Faces of the batches to record, on a GPU; 0 to record none.
+            quick: Compute wide convolutions as :mod:`ferkit.training.winograd` does where that is quicker; not of a
+                network that torch.compile takes apart.
         """
         self.fabric, self.model, self.recipe, self.teachers = fabric, model, recipe, teachers
         self.criterion = build_criterion(recipe)
+        self._quickly = quick_convolutions(model, fabric.device) if quick else nullcontext()
         self._weights = [weight for weight in model.parameters() if weight.requires_grad]
         self._faces = record
         self._fixed: Batch | None = None
@@ -78,7 +90,8 @@ class Descent:
         x_B3HW, said_BK = self._seen[1]
         if self.recipe.sam == 0:  # which alone asks again about the same batch
             self._seen = None
-        log_probs_BK = self.model(x_B3HW)
+        with self._quickly:
+            log_probs_BK = self.model(x_B3HW)
         loss = mix.loss(self.criterion, log_probs_BK, batch.labels)
         if said_BK is not None:
             loss = loss.lerp(soft_cross_entropy(log_probs_BK, said_BK), self.recipe.distill)

@@ -96,7 +96,7 @@ def fit(
     if steady:
         yield steady.warm_up(fabric, model)
     recorded = graphs and not (steady and steady.ready) and _recordable(fabric, recipe)
-    descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0)
+    descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0, quick=not compile_mode)
     follow = _follow(state, recipe.average)
     sharpness = Sharpness(state.model, recipe.sam) if recipe.sam > 0 else None
     seen = _on_device(fabric, valid)

@@ -61,7 +61,8 @@ def peak_flops(device: str, precision: str) -> float:
 def peak_share(flops: int, faces_per_second: float, peak: float, processes: int = 1) -> float | None:
     """Return training's share of the peak of all its devices, 0 to 1.
 
-    None where it would be more: something else kept the device busy while its peak was measured.
+    None where it would be more: something else kept the device busy while its peak was measured, or the convolutions
+    took fewer multiplications than are counted (:mod:`ferkit.training.winograd`).
 
     Args:
         flops: Of a face, from :func:`flops_per_face`.
