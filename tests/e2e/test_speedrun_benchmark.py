@@ -18,7 +18,8 @@ def test_a_dry_run_times_a_process_from_its_start(tmp_path):
     csv = write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
     settings = ("model=layers", "epochs=2", "batch_size=16", "device=cpu")
     sets = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, SCRIPT, "--data", csv, "--runs", "1", *sets, "--out", tmp_path / "out"]
+    places = ("--out", tmp_path / "out", "--keep", tmp_path / "runs")
+    command = [sys.executable, SCRIPT, "--data", csv, "--runs", "1", *sets, *places]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "out").glob("speedrun-*.json")
@@ -28,6 +29,8 @@ def test_a_dry_run_times_a_process_from_its_start(tmp_path):
     page = path.with_suffix(".md").read_text()
     assert f"| 0 | {run['to_the_weights']:.1f} | {run['epochs']:.1f} |" in page
     assert "changed: model=layers, epochs=2" in page
+    kept = json.loads((tmp_path / "runs" / "speedrun-seed-0" / "result.json").read_text())
+    assert kept["key"] == run["key"]
 
 
 def test_a_run_that_fails_leaves_the_others_in_the_report(tmp_path, monkeypatch):
