@@ -95,8 +95,9 @@ def fit(
     model, optimizer = fabric.setup(steady or state.model, state.optimizer)
     if steady:
         yield steady.warm_up(fabric, model)
-    recorded = graphs and not (steady and steady.ready) and _recordable(fabric, recipe)
-    descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0, quick=not compile_mode)
+    compiled = steady is not None and steady.ready
+    recorded = graphs and not compiled and _recordable(fabric, recipe)
+    descend = Descent(fabric, model, recipe, teachers, dataset.share if recorded else 0, quick=not compiled)
     follow = _follow(state, recipe.average)
     sharpness = Sharpness(state.model, recipe.sam) if recipe.sam > 0 else None
     seen = _on_device(fabric, valid)

@@ -34,9 +34,10 @@ def quick_convolutions(model: nn.Module, device: torch.device) -> AbstractContex
     """Return a context in which wide convolutions under bf16 autocast are computed this way, where that is quicker.
 
     It is on processors that multiply bf16 themselves without being so quick at it (AMX) that additions take the time.
+    Where PyTorch cannot say whether there is AMX, before 2.10, nothing changes.
     """
     able = cpu_capabilities()
-    quicker = device.type == "cpu" and able.get("avx512_bf16") and not able.get("amx_bf16")
+    quicker = device.type == "cpu" and able.get("avx512_bf16") and able.get("amx_bf16") is False
     return _InTiles() if quicker and any(map(_wide, model.modules())) else nullcontext()
 
 
