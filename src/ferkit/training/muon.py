@@ -52,16 +52,34 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: Tensor) -> Tensor:
     """Return the matrix with its singular values brought near 1, by Newton and Schulz's iteration.
 
+    In float32 the iteration runs on the Gram matrix, which is small where a matrix is wide, as those of convolutions
+    are; all its factors are polynomials of it and commute. The rounding errors of bf16 would not bear that.
+
     Args:
-        matrix: ``(R, C)``; on a GPU computed in bf16, which it bears.
+        matrix: ``(R, C)``; on a GPU computed in bf16.
     """
-    a, b, c = COEFFICIENTS
     x = matrix.to(torch.bfloat16) if matrix.is_cuda else matrix.float()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
-    for _ in range(STEPS):
+    if matrix.is_cuda:
+        for _ in range(STEPS):
+            x = _factor(x @ x.T) @ x
+    else:
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        product = factor = _factor(gram)
+        for _ in range(STEPS - 1):
+            gram = factor @ gram @ factor
+            factor = _factor(gram)
+            product = factor @ product
+        x = product @ x
     found: Tensor = (x.T if tall else x).to(matrix.dtype)
     return found
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """Return what a step multiplies a matrix by whose Gram matrix is ``gram``."""
+    a, b, c = COEFFICIENTS
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor

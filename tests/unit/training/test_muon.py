@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ferkit.training.muon import Muon, orthogonal
+from ferkit.training.muon import COEFFICIENTS, STEPS, Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16)])
@@ -19,6 +19,19 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
     aligned = (u.T @ found @ vh.T).diagonal()
     assert (aligned > 0.6).all()
+
+
+@pytest.mark.parametrize("decades", [0, 3, 8], ids="spectrum over {} decades".format)
+@pytest.mark.parametrize("shape", [(24, 216), (216, 24)])
+def test_it_is_the_iteration_of_the_source_whatever_the_spectrum(shape, decades):
+    u, s, vh = torch.linalg.svd(torch.randn(shape, generator=torch.Generator().manual_seed(0)), full_matrices=False)
+    matrix = (u * torch.logspace(0, -decades, len(s))) @ vh
+    a, b, c = COEFFICIENTS
+    expected = matrix.double() / matrix.double().norm()
+    for _ in range(STEPS):
+        gram = expected @ expected.T
+        expected = a * expected + (b * gram + c * gram @ gram) @ expected
+    torch.testing.assert_close(orthogonal(matrix), expected.float(), rtol=0, atol=2e-4)
 
 
 def test_a_convolution_moves_by_the_rate_whatever_the_size_of_its_gradient():
