@@ -22,6 +22,8 @@ from ferkit.training.recipes import (
     ENSEMBLE,
     SPEEDRUN,
     TEACHER,
+    TEACHER_2,
+    TEACHER_3,
 )
 
 FER_PLUS = "ac0a2e6fa4f416b0"
@@ -117,6 +119,18 @@ TABLE = Table(
             recipe=COMPACT_6,
             taught_by=("cpu-compact-4",),
             begun_by="cpu-compact-5",
+        ),
+        Row(
+            slug="cpu-teacher-2",
+            label="teacher half as wide again, two cores",
+            recipe=TEACHER_2,
+            taught_by=("cpu-compact-4",),
+        ),
+        Row(
+            slug="cpu-teacher-3",
+            label="teacher with Muon, two cores",
+            recipe=TEACHER_3,
+            taught_by=("cpu-compact-4",),
         ),
     ),
     ensembles=(

@@ -44,6 +44,17 @@ COMPACT_3 = replace(COMPACT, lr=0.04, epochs=23, distill=0.6)
 COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=10, augmentation="camera")
 COMPACT_5 = replace(COMPACT_4, options={"bottleneck": 0.5}, lr=0.05, epochs=34, distill=0.8, lessons="every_batch")
 COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first reads PublicTest best, poor pictures worst
+TEACHER_3 = replace(
+    TEACHER,
+    optimizer="muon",
+    lr=0.02,
+    label_smoothing=0.0,
+    mixup=0.0,
+    augmentation="camera",
+    lessons="every_batch",
+    epochs=42,
+)
+TEACHER_2 = replace(TEACHER_3, options={"stem": "strided", "width": 1.5}, epochs=26)
 
 CHAMPION = replace(
     TEACHER,
@@ -95,6 +106,14 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "the network that ferkit recognises with: begins with compact-5 (--init RUN), learns from compact-4 alone "
         "(--teacher RUN); a quarter of an hour on a CPU",
         COMPACT_6,
+    ),
+    "teacher-2": (
+        "half as wide again as compact, taught by compact-4 (--teacher RUN); an hour and a quarter on one core",
+        TEACHER_2,
+    ),
+    "teacher-3": (
+        "as teacher, with Muon, taught by compact-4 (--teacher RUN); an hour and a quarter on one core",
+        TEACHER_3,
     ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
     "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; for a GPU", ENSEMBLE),
