@@ -19,6 +19,7 @@ from ferkit.training.recipes import (
     COMPACT_4,
     COMPACT_5,
     COMPACT_6,
+    COMPACT_7,
     ENSEMBLE,
     SPEEDRUN,
     TEACHER,
@@ -131,6 +132,13 @@ TABLE = Table(
             label="teacher with Muon, two cores",
             recipe=TEACHER_3,
             taught_by=("cpu-compact-4",),
+        ),
+        Row(
+            slug="cpu-compact-7",
+            label="compact, narrower, taught by two, two cores",
+            recipe=COMPACT_7,
+            taught_by=("cpu-compact-4", "cpu-teacher-3"),
+            begun_by="cpu-compact-6",
         ),
     ),
     ensembles=(

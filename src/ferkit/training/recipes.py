@@ -44,6 +44,8 @@ COMPACT_3 = replace(COMPACT, lr=0.04, epochs=23, distill=0.6)
 COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=10, augmentation="camera")
 COMPACT_5 = replace(COMPACT_4, options={"bottleneck": 0.5}, lr=0.05, epochs=34, distill=0.8, lessons="every_batch")
 COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first reads PublicTest best, poor pictures worst
+COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
+
 TEACHER_3 = replace(
     TEACHER,
     optimizer="muon",
@@ -103,9 +105,14 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_5,
     ),
     "compact-6": (
-        "the network that ferkit recognises with: begins with compact-5 (--init RUN), learns from compact-4 alone "
-        "(--teacher RUN); a quarter of an hour on a CPU",
+        "begins with compact-5 (--init RUN), learns from compact-4 alone (--teacher RUN); a quarter of an hour on "
+        "a CPU",
         COMPACT_6,
+    ),
+    "compact-7": (
+        "the network that ferkit recognises with: begins with compact-6 (--init RUN), learns from compact-4 and "
+        "teacher-3 (--teacher RUN); three quarters of an hour on a CPU",
+        COMPACT_7,
     ),
     "teacher-2": (
         "half as wide again as compact, taught by compact-4 (--teacher RUN); an hour and a quarter on one core",
