@@ -53,7 +53,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """Return the matrix with its singular values brought near 1, by Newton and Schulz's iteration.
 
     In float32 the iteration runs on the Gram matrix, which is small where a matrix is wide, as those of convolutions
-    are; all its factors are polynomials of it and commute. The rounding errors of bf16 would not bear that.
+    are; all its factors are polynomials of it and commute. That does not bear the rounding of bf16.
 
     Args:
         matrix: ``(R, C)``; on a GPU computed in bf16.

@@ -46,17 +46,18 @@ COMPACT_5 = replace(COMPACT_4, options={"bottleneck": 0.5}, lr=0.05, epochs=34, 
 COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first reads PublicTest best, poor pictures worst
 COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
 
-TEACHER_3 = replace(
+TEACHER_2 = replace(
     TEACHER,
+    options={"stem": "strided", "width": 1.5},
     optimizer="muon",
     lr=0.02,
     label_smoothing=0.0,
     mixup=0.0,
     augmentation="camera",
     lessons="every_batch",
-    epochs=42,
+    epochs=26,
 )
-TEACHER_2 = replace(TEACHER_3, options={"stem": "strided", "width": 1.5}, epochs=26)
+TEACHER_3 = replace(TEACHER_2, options=TEACHER.options, epochs=42)
 
 CHAMPION = replace(
     TEACHER,
@@ -111,11 +112,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
     ),
     "compact-7": (
         "the network that ferkit recognises with: begins with compact-6 (--init RUN), learns from compact-4 and "
-        "teacher-3 (--teacher RUN); three quarters of an hour on a CPU",
+        "teacher-3 (--teacher RUN); fifty minutes on a CPU",
         COMPACT_7,
     ),
     "teacher-2": (
-        "half as wide again as compact, taught by compact-4 (--teacher RUN); an hour and a quarter on one core",
+        "half as wide again as compact, taught by compact-4 (--teacher RUN); 80 minutes on one core",
         TEACHER_2,
     ),
     "teacher-3": (
