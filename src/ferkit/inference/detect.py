@@ -29,6 +29,9 @@ SMALLEST = 0.05
 SMALLEST_PIXELS = 30
 """... and in pixels of the scaled picture."""
 
+SMALLEST_FILLING = 16
+"""Pixels of the shorter side of a picture below which no face that fills it is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -51,41 +54,69 @@ class Box:
         return common / (self.size**2 + other.size**2 - common)
 
 
+Grey = NDArray[np.uint8]
+"""Grey levels ``(H, W)``."""
+
 Detector = Callable[[RGB], list[Box]]
 """RGB ``(H, W, 3)`` uint8 to boxes, the largest first."""
 
 
 class Haar:
-    """OpenCV's Haar cascade for frontal faces: nothing to download, faces that look at the camera.
+    """OpenCV's Haar cascades: nothing to download, faces that look at the camera.
 
-    It knows upright faces only; where it finds none, it looks again in the picture turned to either side.
+    One cascade looks everywhere, and easily; its places are kept where another, looking closely, finds a face again and
+    again. Both know upright faces with something around them only. So where they find none, they look again in the
+    picture with its edges drawn out, for a face that fills it, and then in the picture turned to either side.
 
-    Source: Lienhart, Kuranov and Pisarevsky, 2003; OpenCV's ``haarcascade_frontalface_alt2.xml``, which raises fewer
-    false alarms than its ``default``. Grey levels are stretched, not equalised: equalisation makes faces out of
-    textures. ``benchmarks/detectors.py`` measures what that is worth.
+    Source: Lienhart, Kuranov and Pisarevsky, 2003; OpenCV's ``haarcascade_frontalface_alt2.xml`` and ``_alt.xml``,
+    which raise fewer false alarms than its ``default``. Grey levels are stretched, not equalised: equalisation makes
+    faces out of textures. ``benchmarks/detectors.py`` measures what that is worth.
     """
 
     WIDEN = 1 / 0.96
     """Of the cascade's square."""
-    NEIGHBOURS = 5
-    """Detections that must agree on a face; fewer finds more faces and more false alarms."""
+    STEP = 1.1
+    """From one size of faces to the next, where it looks everywhere ..."""
+    CLOSE_STEP = 1.05
+    """... and where it looks closely."""
+    CLOSE = 48
+    """Pixels of a face that is looked at closely, with half as much around it."""
+    AGREE, AGREE_FILLING, AGREE_TILTED = 10, 5, 14
+    """Detections of the second cascade that must agree on a face; fewer finds more faces and more false alarms."""
+    FILLING_SIDE, FILLING_EDGE = 128, 48
+    """Pixels of the longer side where a face is looked for that fills the picture, and of what is put around it."""
+    FILLING = 0.45
+    """Side of the smallest such face, as a share of the picture's shorter side."""
     TILTS = (-25.0, 25.0)
     """Degrees by which a picture without upright faces is turned ..."""
     TILTED_SIDE = 512
-    """... its longer side then, in pixels ..."""
-    TILTED_NEIGHBOURS = 6
-    """... and the detections that must agree."""
+    """... and its longer side then, in pixels."""
 
     def __init__(self) -> None:
         self._own = threading.local()  # a cascade serves one thread at a time
 
     def __call__(self, picture: RGB) -> list[Box]:
         """Return the faces of ``picture``."""
+        return _sorted(self._upright(picture) or self._filling(picture) or self._tilted(picture))
+
+    def _upright(self, picture: RGB) -> list[Box]:
         small, factor = _scaled(picture, MAX_SIDE)
-        upright = [
-            _square(x, y, self.WIDEN * side, factor) for x, y, side in self._look(_levels(small), self.NEIGHBOURS)
-        ]
-        return _sorted(upright or self._tilted(picture))
+        found = self._look(_levels(small), _smallest(small), self.STEP, self.AGREE)
+        return [_square(x, y, self.WIDEN * side, factor) for x, y, side in found]
+
+    def _filling(self, picture: RGB) -> list[Box]:
+        if min(picture.shape[:2]) < SMALLEST_FILLING:
+            return []
+        small, factor = _scaled(picture, self.FILLING_SIDE, enlarge=True)
+        height, width = small.shape[:2]
+        grey = np.pad(_levels(small), self.FILLING_EDGE, mode="edge")
+        smallest = max(SMALLEST_PIXELS, round(self.FILLING * min(height, width)))
+        boxes = []
+        for x, y, side in self._look(grey, smallest, self.CLOSE_STEP, self.AGREE_FILLING):
+            left, top = x - self.FILLING_EDGE, y - self.FILLING_EDGE
+            if 0 <= left < width and 0 <= top < height:
+                boxes.append(_square(left, top, self.WIDEN * side, factor))
+        return boxes
 
     def _tilted(self, picture: RGB) -> list[Box]:
         small, factor = _scaled(picture, self.TILTED_SIDE)
@@ -94,26 +125,59 @@ class Haar:
         boxes = []
         for angle in self.TILTS:
             turned, back = _turned(grey, angle)
-            for x, y, side in self._look(turned, self.TILTED_NEIGHBOURS):
+            for x, y, side in self._look(turned, _smallest(turned), self.STEP, self.AGREE_TILTED):
                 left, top = (back @ (x, y, 1)).tolist()
                 if 0 <= left < width and 0 <= top < height:
                     boxes.append(_square(left, top, self.WIDEN * side, factor, angle))
         return boxes
 
-    def _look(self, grey: NDArray[np.uint8], neighbours: int) -> list[tuple[float, float, float]]:
-        """Return middle and side of the squares the cascade finds."""
-        import cv2
-
-        if not hasattr(self._own, "cascade"):
-            file = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_alt2.xml"
-            self._own.cascade = cv2.CascadeClassifier(str(file))
-        smallest = max(SMALLEST_PIXELS, round(SMALLEST * min(grey.shape)))
+    def _look(self, grey: Grey, smallest: int, step: float, agree: int) -> list[tuple[float, float, float]]:
+        """Return middle and side of the faces of ``smallest`` pixels and more that both cascades find."""
         if min(grey.shape) < smallest:
             return []
-        found = self._own.cascade.detectMultiScale(
-            grey, scaleFactor=1.1, minNeighbors=neighbours, minSize=(smallest, smallest)
+        found = self._cascades()[0].detectMultiScale(
+            grey, scaleFactor=step, minNeighbors=1, minSize=(smallest, smallest)
         )
-        return [(x + w / 2, y + h / 2, float(w)) for x, y, w, h in found]
+        places = [(x + w / 2, y + h / 2, float(w)) for x, y, w, h in found]
+        return [place for place in places if self._look_closely(grey, *place) >= agree]
+
+    def _look_closely(self, grey: Grey, x: float, y: float, side: float) -> int:
+        """Return how often the second cascade sees a face of about ``side`` pixels around ``x``, ``y``."""
+        import cv2
+
+        rows, columns = (
+            np.arange(round(middle - side), round(middle + side)).clip(0, most - 1)
+            for middle, most in zip((y, x), grey.shape, strict=True)
+        )
+        patch = grey[np.ix_(rows, columns)]
+        shrinks = len(rows) > 2 * self.CLOSE
+        patch = cv2.resize(
+            patch, (2 * self.CLOSE, 2 * self.CLOSE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        least, most = round(0.65 * self.CLOSE), round(1.5 * self.CLOSE)
+        found, counts = self._cascades()[1].detectMultiScale2(
+            patch, scaleFactor=self.CLOSE_STEP, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
+        )
+        near = 0.3 * self.CLOSE
+        return max(
+            (
+                int(count)
+                for (left, top, w, h), count in zip(found, np.ravel(counts), strict=True)
+                if abs(left + w / 2 - self.CLOSE) < near and abs(top + h / 2 - self.CLOSE) < near
+            ),
+            default=0,
+        )
+
+    def _cascades(self) -> tuple[Any, Any]:
+        import cv2
+
+        if not hasattr(self._own, "cascades"):
+            folder = Path(cv2.__file__).with_name("data")
+            self._own.cascades = tuple(
+                cv2.CascadeClassifier(str(folder / f"haarcascade_frontalface_{name}.xml")) for name in ("alt2", "alt")
+            )
+        first, second = self._own.cascades
+        return first, second
 
 
 class YuNet:
@@ -226,26 +290,34 @@ def build_detector(name: str, file: Path | None = None) -> Detector:
     return DETECTORS[name](file)
 
 
-def _scaled(picture: RGB, most: int) -> tuple[RGB, float]:
-    """Return ``picture`` with its longer side at most ``most``, and what to multiply its pixels with to come back."""
+def _scaled(picture: RGB, most: int, *, enlarge: bool = False) -> tuple[RGB, float]:
+    """Return ``picture`` with its longer side at most ``most``, and what to multiply its pixels with to come back.
+
+    With ``enlarge`` a smaller picture gets as large.
+    """
     import cv2
 
-    longer = max(picture.shape[:2])
-    if longer <= most:
+    factor = max(picture.shape[:2]) / most
+    if factor <= 1 and not enlarge:
         return picture, 1.0
-    factor = longer / most
     size = (max(1, round(picture.shape[1] / factor)), max(1, round(picture.shape[0] / factor)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), factor
+    interpolation = cv2.INTER_AREA if factor > 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=interpolation), np.uint8), factor
 
 
-def _levels(picture: RGB) -> NDArray[np.uint8]:
+def _smallest(picture: Grey | RGB) -> int:
+    """Return the side of the smallest face that is looked for in ``picture``, in pixels."""
+    return max(SMALLEST_PIXELS, round(SMALLEST * int(min(picture.shape[:2]))))
+
+
+def _levels(picture: RGB) -> Grey:
     """Return the grey levels of ``picture``, stretched."""
     import cv2
 
     return _stretched(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
 
 
-def _turned(grey: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+def _turned(grey: Grey, angle: float) -> tuple[Grey, NDArray[np.float64]]:
     """Return ``grey`` turned by ``angle`` degrees, whole, and the affine map back to its pixels."""
     import cv2
 
@@ -257,7 +329,7 @@ def _turned(grey: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], N
     return np.asarray(turned, np.uint8), np.asarray(cv2.invertAffineTransform(there), np.float64)
 
 
-def _stretched(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _stretched(grey: Grey) -> Grey:
     """Return ``grey`` over the whole range, but for the darkest and the brightest hundredth; not more than 16 times."""
     import cv2
 

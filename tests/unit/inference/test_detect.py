@@ -58,6 +58,25 @@ def test_a_dark_face_is_found(detector):
     assert len(detector((sample("astronaut.png") * 0.15).astype(np.uint8))) == 1
 
 
+@pytest.mark.parametrize("side", [32, 48, 104, 900])
+def test_a_face_that_fills_the_picture_is_found(haar, side):
+    import cv2
+
+    face = sample("astronaut.png")[FACE.y : FACE.y + FACE.size, FACE.x : FACE.x + FACE.size]
+    (box,) = haar(np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)))
+    assert box.overlap(Box(0, 0, side)) > 0.6
+    assert box.angle == 0
+
+
+def test_what_one_cascade_takes_for_a_face_the_other_may_not(haar, monkeypatch):
+    import cv2
+
+    texture = np.asarray(cv2.resize(sample("gravel.png"), (1600, 1600), interpolation=cv2.INTER_CUBIC))
+    assert haar(texture) == []
+    monkeypatch.setattr(haar, "_look_closely", lambda *_: 99)
+    assert haar(texture) != []
+
+
 @pytest.mark.parametrize("angle", [-30, -20, 20, 30])
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_a_tilted_face_is_found_at_its_place(detector, angle, factor):
