@@ -33,7 +33,15 @@ from ferkit.inference.session import Session
 from ferkit.labels import EXPRESSIONS
 from ferkit.training.environment import describe
 from others import Others
-from recognition_environments import Environment, InstallError, fer_environment, ferkit_environment
+from recognition_environments import (
+    Environment,
+    InstallError,
+    fer_environment,
+    ferkit_environment,
+    probe,
+    probe_command,
+    variables,
+)
 from recognition_peak import SIDES, operations_per_face, write_product
 from recognition_probe import CONTENDERS
 from recognition_probe import EXPRESSIONS as THEIRS
@@ -75,7 +83,7 @@ def main() -> None:
         "size": {package: environment.size() for package, environment in environments.items()},
     }
     for package, environment in environments.items():
-        numbers = _probe(environment, "versions", "--packages", *environment.packages)
+        numbers = probe(environment, "versions", "--packages", *environment.packages)
         found["environment"]["versions"][package] = numbers
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -105,7 +113,7 @@ def measure_faces(data: Path, contenders: dict[str, Environment], folder: Path) 
     differs: dict[str, float] = {}
     for name, environment in contenders.items():
         out = folder / "probabilities.npy"
-        values = _probe(environment, "read", "--contender", name, "--file", folder / "crops.npy", "--out", out)
+        values = probe(environment, "read", "--contender", name, "--file", folder / "crops.npy", "--out", out)
         said[name], memory[name] = np.load(out), values["peak_bytes"]
         if values["differs"] is not None:
             differs[name] = round(values["differs"], 4)
@@ -177,11 +185,11 @@ def measure_times(
         for setting, (batch, threads) in SETTINGS.items():
             for name, environment in _turned(contenders, number):
                 asked = ["--contender", name, "--file", folder / "crops.npy", "--batch", batch, "--seconds", seconds]
-                took = _probe(environment, "time", *asked, threads=threads)
+                took = probe(environment, "time", *asked, threads=threads)
                 times[setting][name].append(round(took["median"] / batch, 4))
             for file, operations in products.items() if setting in best else ():
                 asked = ["--file", file, "--seconds", seconds / len(products)]
-                took = _probe(contenders[OURS], "product", *asked, threads=threads)
+                took = probe(contenders[OURS], "product", *asked, threads=threads)
                 best[setting] = max(best[setting], 1000 * operations / took["shortest"])
             print(f"round {number + 1}, {setting}:", {n: t[-1] for n, t in times[setting].items()}, flush=True)
     return times, best
@@ -222,10 +230,10 @@ def measure_cold_start(contenders: dict[str, Environment], folder: Path, rounds:
     }
     for number in range(rounds + 1):
         for name, environment in _turned({name: contenders[name] for name in cold}, number):
-            command = _command(environment, "cold", "--contender", name, "--file", photo, threads=1)
+            command = probe_command(environment, "cold", "--contender", name, "--file", photo, threads=1)
             began = time.perf_counter()
             with subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_variables(1)
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables(1)
             ) as process:
                 assert process.stdout is not None
                 expression = process.stdout.readline().strip()
@@ -247,27 +255,6 @@ def _turned(contenders: dict[str, Environment], number: int) -> list[tuple[str, 
     """Return the contenders in order, in every other round backwards."""
     order = list(contenders.items())
     return order[::-1] if number % 2 else order
-
-
-def _probe(environment: Environment, task: str, *asked: object, threads: int = 1) -> dict[str, Any]:
-    command = _command(environment, task, *asked, threads=threads)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_variables(threads))
-    if done.returncode:
-        raise RuntimeError(f"{task} {asked}: expected a measurement, got:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _command(environment: Environment, task: str, *asked: object, threads: int) -> list[str]:
-    probe = Path(__file__).with_name("recognition_probe.py")
-    return [*map(str, (environment.python, "-I", probe, task, *asked)), "--threads", str(threads)]
-
-
-def _variables(threads: int) -> dict[str, str]:
-    """Return the environment of a probe: as many threads as it may use, no GPU, no chatter."""
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    named = {**dict.fromkeys(pools, str(threads)), "TF_NUM_INTEROP_THREADS": "1"}
-    return {**os.environ, **named, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _cores() -> int:

@@ -1,12 +1,18 @@
-"""The virtual environments of ``recognition.py``: each contender alone, as its user would install it."""
+"""The virtual environments of ``recognition.py`` and ``photographs.py``, and what runs in them.
+
+Each contender is alone in one, as its user would install it.
+"""
 
 import hashlib
+import json
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +85,29 @@ def fer_environment(work: Path) -> Environment:
     )
     _build(environment, " ".join((FER, *LEAN)), [["--no-deps", FER], list(LEAN)])
     return environment
+
+
+def probe(environment: Environment, task: str, *asked: object, threads: int = 1) -> dict[str, Any]:
+    """Return what ``recognition_probe.py`` says in an environment."""
+    command = probe_command(environment, task, *asked, threads=threads)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables(threads))
+    if done.returncode:
+        raise RuntimeError(f"{task} {asked}: expected a measurement, got:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def probe_command(environment: Environment, task: str, *asked: object, threads: int) -> list[str]:
+    """Return the command of a probe."""
+    script = Path(__file__).with_name("recognition_probe.py")
+    return [*map(str, (environment.python, "-I", script, task, *asked)), "--threads", str(threads)]
+
+
+def variables(threads: int) -> dict[str, str]:
+    """Return the environment variables of a probe: as many threads as it may use, no GPU, no chatter."""
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    named = {**dict.fromkeys(pools, str(threads)), "TF_NUM_INTEROP_THREADS": "1"}
+    return {**os.environ, **named, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _build(environment: Environment, wanted: str, installs: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""What one contender of ``recognition.py`` does, in a process and an environment of its own.
+"""What one contender of ``recognition.py`` and ``photographs.py`` does, in a process and an environment of its own.
 
 Needs NumPy and the contender, nothing else of this checkout. Prints one line of JSON; with ``cold`` it prints the first
 expression, as soon as it is known.
@@ -107,16 +107,53 @@ def differs_from_public(contender: str, read: Reader, crops: Crops) -> float | N
     return float(np.abs(rounded - read(crops)).max())
 
 
-def first_expression(contender: str, photo: Path) -> str:
-    """Return what the largest face of a photograph expresses, with the contender's own detector."""
+def photograph_reader(contender: str, threads: int = 1) -> Callable[[Path], str | None]:
+    """Return a function that says what the largest face of a photograph expresses, with the contender's own detector.
+
+    It returns ``None`` where there is no face, or where the contender fails.
+    """
     if contender.startswith("ferkit"):
         from ferkit import Recognizer
+        from ferkit.errors import FerkitError
 
-        return Recognizer().recognize(photo)[0].likeliest
-    recognizer: Any = importlib.import_module("fer.fer").FER(use_tflite=contender == "fer (TFLite)")
-    faces = recognizer.detect_emotions(str(photo))
-    emotions = max(faces, key=lambda face: int(face["box"][2]))["emotions"]
-    return str(max(emotions, key=emotions.__getitem__))
+        ours = Recognizer(threads=threads, views=("mirror",) if "mirror" in contender else ())
+
+        def read(photo: Path) -> str | None:
+            try:
+                faces = ours.recognize(photo)
+            except FerkitError as error:
+                print(error, file=sys.stderr)
+                return None
+            return faces[0].likeliest if faces else None
+
+        return read
+    theirs: Any = importlib.import_module("fer.fer").FER(use_tflite=contender == "fer (TFLite)")
+
+    def read_theirs(photo: Path) -> str | None:
+        try:
+            faces = theirs.detect_emotions(str(photo))
+        except Exception as error:  # whatever it is, there is no answer
+            print(photo, repr(error), file=sys.stderr)
+            return None
+        emotions = max(faces, key=lambda face: int(face["box"][2]))["emotions"] if faces else {}
+        return str(max(emotions, key=emotions.__getitem__)) if emotions else None
+
+    return read_theirs
+
+
+def read_photographs(contender: str, threads: int, photos: Sequence[Path]) -> dict[str, Any]:
+    """Return the expression of each photograph, ``None`` where no face is found, and the milliseconds of a photograph.
+
+    Those are processor time, the median.
+    """
+    read = photograph_reader(contender, threads)
+    said: list[str | None] = []
+    took: list[float] = []
+    for photo in photos:
+        began = time.process_time()
+        said.append(read(photo))
+        took.append(1000 * (time.process_time() - began))
+    return {"said": said, "milliseconds": float(np.median(took))}
 
 
 def time_calls(read: Callable[[Any], object], inputs: list[Any], seconds: float) -> dict[str, Any]:
@@ -160,9 +197,9 @@ def peak_memory() -> int:
 def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=("read", "time", "product", "cold", "versions"))
+    parser.add_argument("task", choices=("read", "time", "photographs", "product", "cold", "versions"))
     parser.add_argument("--contender", choices=CONTENDERS)
-    parser.add_argument("--file", type=Path, help="crops as .npy, a photograph, or a matrix product")
+    parser.add_argument("--file", type=Path, help="crops as .npy, a photograph, a list of some, or a matrix product")
     parser.add_argument("--out", type=Path, help="for the probabilities")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
@@ -174,8 +211,11 @@ def main() -> None:
     if asked.task == "versions":
         print(json.dumps({name: version(name) for name in asked.packages}))
     elif asked.task == "cold":
-        print(first_expression(asked.contender, asked.file), flush=True)
+        print(photograph_reader(asked.contender)(asked.file), flush=True)
         print(json.dumps({"peak_bytes": peak_memory()}))
+    elif asked.task == "photographs":
+        names = asked.file.read_text(encoding="utf-8").splitlines()
+        print(json.dumps(read_photographs(asked.contender, asked.threads, [Path(name) for name in names])))
     elif asked.task == "product":
         print(json.dumps(time_product(asked.file, asked.threads, asked.seconds)))
     else:

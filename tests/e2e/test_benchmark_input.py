@@ -37,6 +37,8 @@ def test_a_data_set_that_is_missing_is_one_line(said, name, tmp_path):
     ("name", "arguments", "told"),
     [
         ("detectors", ["--data", "x", "--scenes", "0"], "expected at least 1, got 0"),
+        ("photographs", ["--photos", ".", "--labels", "nothing.csv"], "error: nothing.csv: expected a CSV file, got "),
+        ("photographs", ["--photos", ".", "--labels", __file__], "expected the columns image and emotion, got "),
         ("speedrun", ["--data", "x", "--runs", "-1"], "expected at least 1, got -1"),
         ("detectors", ["--data", "x", "--yunet", "nothing.onnx"], "error: nothing.onnx: "),
         ("detectors", ["--data", "x", "--photos", "x"], "error: --photos needs --yunet FILE"),

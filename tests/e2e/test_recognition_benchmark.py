@@ -1,4 +1,4 @@
-"""What the benchmark beside fer computes of its own, without fer."""
+"""What the benchmarks beside fer compute of their own, without fer."""
 
 import importlib
 import json
@@ -83,6 +83,39 @@ def test_the_probe_hands_back_ferkits_probabilities(tmp_path):
     assert np.load(out) == pytest.approx(Session()(crops), abs=1e-6)
 
 
+def test_the_probe_says_what_photographs_express(tmp_path):
+    import skimage
+
+    samples = Path(skimage.__file__).parent / "data"
+    listed = tmp_path / "photos.txt"
+    listed.write_text(f"{samples / 'astronaut.png'}\n{samples / 'brick.png'}\n{tmp_path / 'nothing.png'}", "utf-8")
+    values = json.loads(probe("photographs", "--contender", "ferkit", "--file", listed)[-1])
+    assert values["said"] == ["happy", None, None]
+    assert values["milliseconds"] > 0
+
+
+def test_photographs_are_drawn_by_class_the_same_each_time(load, tmp_path):
+    rows = [f"{number}.png,{('Anger', 'happiness', 'contempt')[number % 3]}" for number in range(30)]
+    for number in range(27):  # the last three are missing
+        (tmp_path / f"{number}.png").touch()
+    (tmp_path / "legend.csv").write_text("\n".join(["image,emotion", *rows]), "utf-8")
+    draw = load("photographs").draw
+    drawn = draw(tmp_path, tmp_path / "legend.csv", 4)
+    assert sorted(drawn.values()) == ["angry"] * 4 + ["happy"] * 4
+    assert {int(path.stem) % 3 for path, name in drawn.items() if name == "happy"} == {1}
+    assert draw(tmp_path, tmp_path / "legend.csv", 4) == drawn
+    assert len(draw(tmp_path, tmp_path / "legend.csv", 100)) == 18
+
+
+def test_a_photograph_without_a_face_is_read_wrongly(load):
+    said = {"ferkit": ["happy", None, "sad", "sad"], "fer (TFLite)": ["happy", "happy", None, "angry"]}
+    found = load("photographs").judge(said, ["happy", "happy", "sad", "angry"])
+    assert found["contenders"]["ferkit"]["found"] == 3
+    assert found["contenders"]["ferkit"]["right"] == 2
+    assert found["contenders"]["ferkit"]["of_class"] == {"angry": 0, "happy": 0.5, "sad": 1}
+    assert found["paired"]["fer (TFLite)"] == {"only_ours": 1, "only_theirs": 2, "p": 1.0}
+
+
 def test_the_report_names_what_is_missing_and_warns_of_a_busy_machine(load):
     newest = max(BENCHMARKS.glob("reports/recognition-*.json"))
     found = json.loads(newest.read_text(encoding="utf-8"))
@@ -92,8 +125,9 @@ def test_the_report_names_what_is_missing_and_warns_of_a_busy_machine(load):
     assert "Other processes used 0.50 cores" in page
 
 
-def test_the_committed_report_is_the_one_its_numbers_make(load):
-    newest = max(BENCHMARKS.glob("reports/recognition-*.json"))
+@pytest.mark.parametrize(("report", "module"), [("recognition", "recognition_report"), ("photographs", "photographs")])
+def test_the_committed_report_is_the_one_its_numbers_make(load, report, module):
+    newest = max(BENCHMARKS.glob(f"reports/{report}-*.json"))
     page = newest.with_suffix(".md").read_text(encoding="utf-8")
-    made = load("recognition_report").to_markdown(json.loads(newest.read_text(encoding="utf-8")))
+    made = load(module).to_markdown(json.loads(newest.read_text(encoding="utf-8")))
     assert page.startswith(made.rstrip("\n"))
