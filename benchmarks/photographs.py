@@ -26,7 +26,7 @@ from ferkit.evaluation.metrics import wilson_interval
 from ferkit.inference.session import Session
 from ferkit.labels import EXPRESSIONS
 from recognition import mcnemar
-from recognition_environments import fer_environment, ferkit_environment, probe
+from recognition_environments import add_work, fer_environment, ferkit_environment, probe
 from report_files import day_of, write_report
 
 SCHEMA = 1
@@ -151,8 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, required=True, help="folder of the pictures")
     parser.add_argument("--labels", type=Path, required=True, help="CSV file with the columns image and emotion")
     parser.add_argument("--most", type=count, default=300, help="pictures of a class")
-    usual = Path(tempfile.gettempdir()) / "ferkit-recognition"
-    parser.add_argument("--work", type=Path, default=usual, help="folder of the two environments, which are kept")
+    add_work(parser)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     return parser
 

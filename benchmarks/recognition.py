@@ -36,6 +36,7 @@ from others import Others
 from recognition_environments import (
     Environment,
     InstallError,
+    add_work,
     fer_environment,
     ferkit_environment,
     probe,
@@ -266,8 +267,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
     parser.add_argument("--rounds", type=count, default=5, help="processes of each contender and setting")
     parser.add_argument("--seconds", type=float, default=2.0, help="a process is timed")
-    usual = Path(tempfile.gettempdir()) / "ferkit-recognition"
-    parser.add_argument("--work", type=Path, default=usual, help="folder of the two environments, which are kept")
+    add_work(parser)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "reports", help="folder of the report")
     return parser
 

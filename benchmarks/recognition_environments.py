@@ -3,6 +3,7 @@
 Each contender is alone in one, as its user would install it.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,12 @@ class Environment:
         tops = [top for top in site.iterdir() if not top.name.startswith(left_out)]
         files = [file for top in tops for file in ([top] if top.is_file() else top.rglob("*"))]
         return sum(file.stat().st_size for file in files if file.is_file() and not file.is_symlink())
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """Let a benchmark's user name the folder of the environments."""
+    usual = Path(tempfile.gettempdir()) / "ferkit-recognition"
+    parser.add_argument("--work", type=Path, default=usual, help="folder of the two environments, which are kept")
 
 
 def ferkit_environment(work: Path) -> Environment:
