@@ -66,7 +66,8 @@ class Haar:
 
     One cascade looks everywhere, and easily; its places are kept where another, looking closely, finds a face again and
     again. Both know upright faces with something around them only. So where they find none, they look again in the
-    picture with its edges drawn out, for a face that fills it, and then in the picture turned to either side.
+    picture with its edges drawn out, for a face that fills it; and, but for portraits, in the picture turned to either
+    side, for large faces.
 
     Source: Lienhart, Kuranov and Pisarevsky, 2003; OpenCV's ``haarcascade_frontalface_alt2.xml`` and ``_alt.xml``,
     which raise fewer false alarms than its ``default``. Grey levels are stretched, not equalised: equalisation makes
@@ -88,16 +89,28 @@ class Haar:
     FILLING = 0.45
     """Side of the smallest such face, as a share of the picture's shorter side."""
     TILTS = (-25.0, 25.0)
-    """Degrees by which a picture without upright faces is turned ..."""
-    TILTED_SIDE = 512
-    """... and its longer side then, in pixels."""
+    """Degrees by which a picture is turned ..."""
+    TILTED_SIDE, TILTED_STEP = 320, 1.2
+    """... its longer side then, in pixels, and the step from one size of faces to the next."""
+    PORTRAIT = 0.4
+    """Side of an upright face, as a share of the picture's shorter side, beside which no tilted ones are looked for."""
+    TILTED = 0.12
+    """Side of the smallest face that is looked for there, as a share of the picture's shorter side."""
 
     def __init__(self) -> None:
         self._own = threading.local()  # a cascade serves one thread at a time
 
     def __call__(self, picture: RGB) -> list[Box]:
         """Return the faces of ``picture``."""
-        return _sorted(self._upright(picture) or self._filling(picture) or self._tilted(picture))
+        upright = self._upright(picture) or self._filling(picture)
+        if any(box.size >= self.PORTRAIT * min(picture.shape[:2]) for box in upright):
+            return _sorted(upright)
+        tilted = [
+            box
+            for box in self._tilted(picture)
+            if not any(_inside(box, other) or box.overlap(other) >= 0.2 for other in upright)
+        ]
+        return _sorted(upright + tilted)
 
     def _upright(self, picture: RGB) -> list[Box]:
         small, factor = _scaled(picture, MAX_SIDE)
@@ -122,10 +135,11 @@ class Haar:
         small, factor = _scaled(picture, self.TILTED_SIDE)
         grey = _levels(small)
         height, width = grey.shape
+        smallest = max(SMALLEST_PIXELS, round(self.TILTED * min(height, width)))
         boxes = []
         for angle in self.TILTS:
             turned, back = _turned(grey, angle)
-            for x, y, side in self._look(turned, _smallest(turned), self.STEP, self.AGREE_TILTED):
+            for x, y, side in self._look(turned, smallest, self.TILTED_STEP, self.AGREE_TILTED):
                 left, top = (back @ (x, y, 1)).tolist()
                 if 0 <= left < width and 0 <= top < height:
                     boxes.append(_square(left, top, self.WIDEN * side, factor, angle))

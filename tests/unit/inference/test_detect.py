@@ -98,6 +98,16 @@ def test_which_way_a_face_is_tilted_is_told(haar):
     assert [box.angle for box in haar(sample("astronaut.png"))] == [0]
 
 
+def test_a_tilted_face_is_found_beside_an_upright_one(haar):
+    import cv2
+
+    astronaut = sample("astronaut.png")
+    there = cv2.getRotationMatrix2D((FACE.x + FACE.size / 2, FACE.y + FACE.size / 2), 28, 1)
+    tilted = cv2.warpAffine(astronaut, there, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    boxes = haar(np.ascontiguousarray(np.hstack([astronaut[:300, 60:360], tilted[:300, 60:360]])))
+    assert [box.angle for box in sorted(boxes, key=lambda box: box.x)] == [0, -25]
+
+
 def test_the_largest_face_comes_first(detector):
     astronaut = sample("astronaut.png")
     picture = np.full((700, 900, 3), 128, np.uint8)
