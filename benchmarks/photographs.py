@@ -77,7 +77,7 @@ def draw(folder: Path, labels: Path, most: int) -> dict[Path, str]:
     """
     try:
         with labels.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, restval=""))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{labels}: expected a CSV file, got {error}") from None
     if not rows or not {"image", "emotion"} <= rows[0].keys():

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ferkit.errors import FerkitError
+
 ROOT = Path(__file__).parents[1]
 
 FER = "fer==25.10.3"
@@ -26,7 +28,7 @@ TOOLS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-pre
 """What a virtual environment brings, by the start of the names in site-packages."""
 
 
-class InstallError(Exception):
+class InstallError(FerkitError):
     """pip failed; the message is its last line of errors."""
 
 
