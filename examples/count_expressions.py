@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from ferkit import Recognizer
+from ferkit.errors import ImageError
 from ferkit.inference.images import find_images
 
 if len(sys.argv) not in (2, 3):
@@ -16,7 +17,10 @@ folder, *network = sys.argv[1:]
 
 recognizer = Recognizer(*network)
 counts: Counter[str] = Counter()
-for faces in recognizer.recognize_batch(find_images(Path(folder))):
-    counts.update(face.expression for face in faces)
+for path in find_images(Path(folder)):
+    try:
+        counts.update(face.expression for face in recognizer.recognize(path))
+    except ImageError as error:  # one line that names the file; the others go on
+        print(error, file=sys.stderr)
 for expression, count in counts.most_common():
     print(f"{expression:9} {count}")

@@ -1,6 +1,17 @@
-"""``python -m ferkit``: the same program as ``ferkit``."""
+"""``ferkit`` and ``python -m ferkit``: the program, loaded where Ctrl-C already ends it without a word."""
 
-from ferkit.cli.main import main
+import sys
+
+
+def main() -> None:
+    """Run the program; see :mod:`ferkit.cli.main`."""
+    try:
+        from ferkit.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -40,7 +40,7 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the process's umask
     try:
         yield part
-        with part.open("rb") as written:
+        with part.open("r+b") as written:  # Windows flushes only what is open for writing
             os.fsync(written.fileno())
         part.replace(path)
     except BaseException:

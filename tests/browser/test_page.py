@@ -236,7 +236,7 @@ def test_csv_and_annotated_png_hold_what_was_read(visit, portrait, tmp_path):
     content = Path(csv_file.value.path()).read_bytes().decode()
     assert content.endswith("\r\n")
     (row,) = csv.DictReader(io.StringIO(content, newline=""))
-    assert list(row) == ["file", "x", "y", "size", "expression", "confidence", *CLASSES]
+    assert list(row) == ["file", "x", "y", "size", "angle", "expression", "confidence", *CLASSES]
     assert row["file"] == "'" + tricky.name  # a spreadsheet shows it and does not compute it
     assert row["expression"] == "happy"
     assert float(row["happy"]) == float(row["confidence"])
@@ -272,7 +272,7 @@ def test_the_camera_is_read_live_and_let_go(visit):
     with page.expect_download() as file:
         page.click("#camera-csv")
     rows = list(csv.DictReader(io.StringIO(Path(file.value.path()).read_bytes().decode(), newline="")))
-    assert list(rows[0]) == ["seconds", "track", "x", "y", "size", "expression", "confidence", *CLASSES]
+    assert list(rows[0]) == ["seconds", "track", "x", "y", "size", "angle", "expression", "confidence", *CLASSES]
     seconds = [float(row["seconds"]) for row in rows]
     assert len(rows) >= 3
     assert seconds == sorted(seconds)

@@ -1,5 +1,7 @@
 """``ferkit explain``: what it writes, and what it says to bad input."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -105,3 +107,14 @@ def test_another_kind_of_picture_is_refused_before_any_work(ferkit, trained, tmp
     code, _, err = ferkit("explain", *arguments_of([*command, "--out", "out.gif"], trained, tmp_path))
     assert code == 1
     assert "out.gif: expected a name that ends in .png or .svg" in err
+
+
+@pytest.mark.parametrize("command", ["features", "gradcam", "occlusion"])
+def test_the_picture_that_is_read_is_not_written_over(ferkit, trained, tmp_path, command):
+    picture, link = tmp_path / "me.png", tmp_path / "link.png"
+    shutil.copy(trained["ME"], picture)
+    link.symlink_to(picture)
+    before = picture.read_bytes()
+    code, _, err = ferkit("explain", command, trained["RUN"], picture, "--out", link)
+    assert (code, err) == (1, f"error: --out {link}: it would take the place of what is read; choose another name\n")
+    assert picture.read_bytes() == before

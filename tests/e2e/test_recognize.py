@@ -139,7 +139,7 @@ def test_json_has_a_line_for_every_picture(recognize, album):
     ]
     face = found[-1]["faces"][0]
     assert (found[-1]["width"], found[-1]["height"]) == (80, 60)
-    assert face["box"] == {"x": 10, "y": 0, "size": 60}
+    assert face["box"] == {"x": 10, "y": 0, "size": 60, "angle": 0.0}
     assert face["expression"] == "angry"
     assert face["confidence"] == face["probabilities"]["angry"]
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
@@ -155,7 +155,7 @@ def test_csv_has_a_line_for_every_face(recognize, tmp_path):
         ('a, "b".png', "fear"),
         ("c.png", "sad"),
     ]
-    assert list(rows[0]) == ["picture", "face", "x", "y", "size", "expression", "confidence", *EXPRESSIONS]
+    assert list(rows[0]) == ["picture", "face", "x", "y", "size", "angle", "expression", "confidence", *EXPRESSIONS]
     assert float(rows[0]["fear"]) == float(rows[0]["confidence"]) > 0.9
 
 
@@ -303,7 +303,7 @@ def test_every_name_is_one_field_of_csv(recognize, tmp_path):
         photo(tmp_path / name)
     out = recognize(*(tmp_path / name for name in names), "--detector", "none", "--csv")[1]
     rows = list(csv.reader(io.StringIO(out, newline="")))
-    assert {len(row) for row in rows} == {14}
+    assert {len(row) for row in rows} == {15}
     assert [Path(row[0]).name for row in rows[1:]] == names
 
 
@@ -574,6 +574,7 @@ def test_the_examples_run(network, tmp_path):
     assert (tmp_path / "copy.png").exists()
     assert len(example("own_detector.py", ASTRONAUT, network).splitlines()) == 7
     shutil.copy(ASTRONAUT, tmp_path / "twice.png")
+    (tmp_path / "damaged.jpg").write_bytes(b"\xff\xd8")
     assert sum(int(line.split()[1]) for line in example("count_expressions.py", tmp_path, network).splitlines()) >= 1
 
 

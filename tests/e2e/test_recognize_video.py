@@ -34,7 +34,7 @@ def test_a_video_is_summed_up_track_by_track(tmp_path, capsys):
     run(film, recognizer(tmp_path), smoothing=0)
     out, err = capsys.readouterr()
     assert f"{film}: 1 track in 4.0 s" in out
-    assert "track 1: 00:00.0 to 00:03.9, seen for 4.0 s" in out
+    assert "track 1: 00:00.0 to 00:04.0, seen for 4.0 s" in out
     assert "  happy       75%  ██████████████████\n  angry       25%  ██████\n" in out
     assert err == f"{film}: 320 x 240, 25 frames/s, 00:04; looking at every frame\n"
 

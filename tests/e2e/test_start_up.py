@@ -36,3 +36,18 @@ main()
     assert done.returncode == 1
     assert "run: pip install 'ferkit[train]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_the_program_is_loaded_ends_it_without_a_traceback():
+    code = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "ferkit.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from ferkit.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

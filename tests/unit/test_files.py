@@ -54,6 +54,14 @@ def test_a_part_that_the_block_removed_is_an_error_and_not_an_empty_file(tmp_pat
     assert names(tmp_path) == []
 
 
+def test_what_is_flushed_is_open_for_writing_as_windows_needs_it(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda handle: modes.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE))
+    write_text(tmp_path / "a.txt", "new")
+    assert modes == [os.O_RDWR]
+
+
 def test_missing_folders_are_made(tmp_path):
     write_text(tmp_path / "b" / "c" / "a.txt", "new")
     assert (tmp_path / "b" / "c" / "a.txt").read_text() == "new"

@@ -58,7 +58,7 @@ def features(
     from ferkit.labels import EXPRESSIONS
     from ferkit.report.explain import features_figure, save
 
-    _check_choice(image, data, face)
+    _check_choice(image, data, face, out)
     recipe, model = _load(run, out)
     pictures = _pictures(recipe, model, image, data, face)
     for picture in pictures:
@@ -143,7 +143,7 @@ def _saliency(
 ) -> None:
     from ferkit.report.explain import expression_named, saliency_figure, save
 
-    _check_choice(image, data, face)
+    _check_choice(image, data, face, out)
     if target is not None:
         expression_named(target)
     recipe, model = _load(run, out)
@@ -166,8 +166,12 @@ def _check_ending(out: Path) -> None:
         raise DataError(f"{out}: expected a name that ends in {' or '.join(FORMATS)}")
 
 
-def _check_choice(image: Path | None, data: Path | None, face: str | None) -> None:
+def _check_choice(image: Path | None, data: Path | None, face: str | None, out: Path) -> None:
     from ferkit.errors import DataError
+
+    for source in (image, data):
+        if source is not None and out.exists() and source.exists() and out.samefile(source):
+            raise DataError(f"--out {out}: it would take the place of what is read; choose another name")
 
     if (image is None) == (data is None):
         given = "neither" if image is None else "both"

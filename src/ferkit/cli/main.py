@@ -87,6 +87,8 @@ def main() -> None:
         _fail(str(MissingExtraError(error.name, "train")))
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError:
+        _fail("there is not enough memory")
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         _drop_output()
         sys.exit(1)

@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from ferkit.errors import ImageError
+    from ferkit.inference.detect import Box
     from ferkit.inference.images import RGB
     from ferkit.inference.recognizer import Face
 
@@ -94,10 +95,15 @@ class _Bars(Printer):
         height, width = done.picture.shape[:2]
         typer.echo(f"{shown(done.job.name)}, {width} x {height} pixels: {_count(len(done.faces))}")
         for number, face in enumerate(done.faces, start=1):
-            typer.echo(f"\nface {number}: {_answer(face)}; x {face.box.x}, y {face.box.y}, size {face.box.size}")
+            typer.echo(f"\nface {number}: {_answer(face)}; {_place(face.box)}")
             wide = max(map(len, face.probabilities))
             for name, share in face.probabilities.items():
                 typer.echo(f"  {name:{wide}} {100 * share:5.1f} %  {bar(share, 50)}".rstrip())
+
+
+def _place(box: "Box") -> str:
+    turned = f", turned {abs(box.angle):.0f} degrees {'clockwise' if box.angle > 0 else 'anticlockwise'}"
+    return f"x {box.x}, y {box.y}, size {box.size}{turned if box.angle else ''}"
 
 
 def _answer(face: "Face") -> str:
@@ -168,13 +174,13 @@ class _Csv(Printer):
         self._classes = classes
 
     def begin(self) -> None:
-        self._row(["picture", "face", "x", "y", "size", "expression", "confidence", *self._classes])
+        self._row(["picture", "face", "x", "y", "size", "angle", "expression", "confidence", *self._classes])
 
     def picture(self, done: Done) -> None:
         name = "-" if done.job.path is None else done.job.name.encode(errors="backslashreplace").decode()
         for number, face in enumerate(done.faces, start=1):
             shares = [f"{share:.{_DIGITS}f}" for share in (face.confidence, *face.probabilities.values())]
-            box = (face.box.x, face.box.y, face.box.size)
+            box = (face.box.x, face.box.y, face.box.size, f"{face.box.angle:g}")
             self._row([name, number, *box, face.expression, *shares])
 
     @staticmethod

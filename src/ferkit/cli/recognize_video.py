@@ -149,6 +149,7 @@ def print_summary(history: "History", name: str) -> None:
     """Print each track: when it was seen, and what share of that time it expressed what."""
     from ferkit.inference.history import BRIEF, without_brief
     from ferkit.inference.timeline import clock
+    from ferkit.inference.tracks import SURE
 
     tracks = history.tracks()
     if not tracks:
@@ -163,7 +164,8 @@ def print_summary(history: "History", name: str) -> None:
         for expression, share in track.shares.items():
             typer.echo(f"  {expression:<10}{share:>5.0%}  {bar(share, _BAR)}")
     if len(longer) < len(tracks):
-        typer.echo(f"\nnot shown: {len(tracks) - len(longer)} more, each seen for less than {BRIEF} s")
+        more = f"\nnot shown: {len(tracks) - len(longer)} more"
+        typer.echo(f"{more}, each seen for less than {BRIEF} s or in fewer than {SURE} looks")
 
 
 class _View(AbstractContextManager["_View"]):

@@ -6,18 +6,20 @@ on another label only if there is no free place. Pictures too small for letters 
 Letters: H height, W width.
 """
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
 from ferkit.files import write_bytes
 from ferkit.inference.colours import Colour, colour_of, ink_on
 from ferkit.inference.detect import Box
-from ferkit.inference.images import RGB, quiet_opencv
+from ferkit.inference.images import RGB, enough_memory, quiet_opencv
 from ferkit.inference.recognizer import Face
 
 SMALLEST = 240
@@ -89,16 +91,29 @@ def encode_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> bytes:
 
     if path.suffix.lower() not in WRITABLE:
         raise ImageError(f"{path}: expected a name that ends in {', '.join(WRITABLE)}")
-    drawn = cv2.cvtColor(annotate(picture, faces), cv2.COLOR_RGB2BGR)
+    height, width = picture.shape[:2]
+    with enough_memory(str(path), width, height):
+        drawn = annotate(picture, faces)
+        cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR, dst=drawn)
+        content = _encoded(path.suffix.lower(), drawn)
+        if content is None:
+            size = f"{drawn.shape[1]} x {drawn.shape[0]}"
+            raise ImageError(f"{path}: a picture of {size} pixels does not go into this format; .png takes it")
+        return bytes(content) + SIGNED
+
+
+def _encoded(ending: str, drawn: RGB) -> memoryview | None:
+    """Return the file of ``drawn``, BGR; None where it is too large for the format."""
+    import cv2
+
     try:
         with quiet_opencv():
-            done, content = cv2.imencode(path.suffix.lower(), drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    except cv2.error:
-        done = False
-    if not done:
-        size = f"{drawn.shape[1]} x {drawn.shape[0]}"
-        raise ImageError(f"{path}: a picture of {size} pixels does not go into this format; .png takes it")
-    return bytes(content) + SIGNED
+            done, content = cv2.imencode(ending, drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise
+        return None
+    return content.data if done else None
 
 
 def is_replaceable(path: Path) -> bool:
@@ -141,9 +156,9 @@ def draw(picture: RGB, marks: Sequence[Mark], *, enlarge: bool = True) -> RGB:
         canvas = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)
     line = max(1, round(min(canvas.shape[:2]) / 250))
     for each in marks:
-        corners = _corners(each.box, factor)
-        cv2.rectangle(canvas, *corners, (0, 0, 0), line + 2, cv2.LINE_AA)
-        cv2.rectangle(canvas, *corners, each.colour, line, cv2.LINE_AA)
+        square = [_square(each.box, factor)]
+        cv2.polylines(canvas, square, True, (0, 0, 0), line + 2, cv2.LINE_AA)
+        cv2.polylines(canvas, square, True, each.colour, line, cv2.LINE_AA)
     taken: list[_Area] = []
     for each in marks:  # after all squares, so that none of them crosses a label
         taken.append(_label(canvas, each, factor, taken))
@@ -165,9 +180,13 @@ class _Area:
         )
 
 
-def _corners(box: Box, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    left, top, size = box.x * factor, box.y * factor, box.size * factor
-    return (left, top), (left + size - 1, top + size - 1)
+def _square(box: Box, factor: int) -> NDArray[np.int32]:
+    """Return the corners ``(4, 2)`` of ``box``, turned as its face is."""
+    half, turn = (box.size * factor - 1) / 2, math.radians(box.angle)
+    corners = half * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    turned = corners @ [(math.cos(turn), math.sin(turn)), (-math.sin(turn), math.cos(turn))]
+    middle = (box.x * factor + half, box.y * factor + half)
+    return np.asarray(np.rint(turned + middle), np.int32)
 
 
 def _label(canvas: RGB, mark: Mark, factor: int, taken: Sequence[_Area]) -> _Area:
@@ -191,7 +210,8 @@ def _label(canvas: RGB, mark: Mark, factor: int, taken: Sequence[_Area]) -> _Are
 
 def _place(box: Box, factor: int, size: tuple[int, int], canvas: tuple[int, int], taken: Sequence[_Area]) -> _Area:
     """Return the first free place: above the square, below it, in its upper part, in its lower part."""
-    (left, top), (_, bottom) = _corners(box, factor)
+    square = _square(box, factor)
+    (left, top), bottom = square.min(axis=0).tolist(), int(square[:, 1].max())
     width, height = size
     places = []
     for upper in (top - height, bottom + 1, top, bottom + 1 - height):

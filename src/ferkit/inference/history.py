@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.inference.recognizer import UNCERTAIN
+from ferkit.inference.tracks import SURE
 from ferkit.inference.video import Frame
 
 SLICES = 3200
 """At most; a timeline has fewer columns."""
 
 BRIEF = 0.5
-"""Seconds; most tracks that are seen for less are false alarms."""
+"""Seconds; most tracks that are seen for less, or in fewer looks than :data:`~ferkit.inference.tracks.SURE`, are false
+alarms."""
 
 _FIRST = 0.02  # seconds of a slice at the beginning
 
@@ -47,7 +49,9 @@ class TrackHistory:
     first: float
     """Seconds at which it was seen first."""
     last: float
-    """Seconds at which it was seen last."""
+    """Seconds at which its last reading ends."""
+    looks: int
+    """In which it was seen."""
     seconds: float
     """For which it was seen."""
     shares: Mapping[str, float]
@@ -55,8 +59,8 @@ class TrackHistory:
 
 
 def without_brief(tracks: list[TrackHistory]) -> list[TrackHistory]:
-    """Return the tracks seen for at least :data:`BRIEF` seconds, or all if none is."""
-    return [track for track in tracks if track.seconds >= BRIEF] or tracks
+    """Return the tracks seen for at least :data:`BRIEF` seconds and in enough looks, or all if none is."""
+    return [track for track in tracks if track.seconds >= BRIEF and track.looks >= SURE] or tracks
 
 
 class History:
@@ -75,7 +79,7 @@ class History:
         """Seconds at which the last reading ends."""
         self._names = (*self.classes, UNCERTAIN)
         self._slices: dict[int, dict[int, NDArray[np.float64]]] = {}
-        self._spans: dict[int, tuple[float, float]] = {}
+        self._spans: dict[int, tuple[float, float, int]] = {}
         self._last: Frame | None = None
 
     def add(self, frame: Frame) -> None:
@@ -118,8 +122,8 @@ class History:
             self._double()
         for reading in frame.readings:
             face = reading.face
-            first, _ = self._spans.get(reading.track, (frame.seconds, 0.0))
-            self._spans[reading.track] = (first, frame.seconds)
+            first, _, looks = self._spans.get(reading.track, (frame.seconds, 0.0, 0))
+            self._spans[reading.track] = (first, until, looks + 1)
             values = np.zeros(len(self.classes) + len(self._names))
             values[: len(self.classes)] = [face.probabilities[name] for name in self.classes]
             values[: len(self.classes)] /= values[: len(self.classes)].sum()

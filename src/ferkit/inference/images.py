@@ -149,7 +149,8 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
         raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
     if _is_cut_off(content):
         raise ImageError(f"{name}: the file is cut off")
-    picture = _decode(content)
+    with enough_memory(name, width, height):
+        picture = _decode(content)
     if picture is None:
         raise ImageError(f"{name}: the picture is damaged or of a kind OpenCV cannot read")
     return picture
@@ -284,7 +285,9 @@ def _decode(content: bytes) -> RGB | None:
             if picture is None or not _may_be_transparent(content):
                 return None if picture is None else np.asarray(picture, np.uint8)
             raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise
         return None
     rgb = np.asarray(picture, np.uint8)
     if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and (upright := _turned_like(rgb, raw)) is not None:
@@ -370,6 +373,28 @@ def quiet_opencv() -> Iterator[None]:
             level = _silenced.pop()
             if not _silenced:
                 logging.setLogLevel(level)
+
+
+@contextmanager
+def enough_memory(name: str, width: int, height: int) -> Iterator[None]:
+    """Make one error of what OpenCV and NumPy raise where there is no memory for a picture.
+
+    Args:
+        name: Of the picture or the file.
+        width: In pixels.
+        height: In pixels.
+
+    Raises:
+        ImageError: There is none.
+    """
+    import cv2
+
+    try:
+        yield
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        raise ImageError(f"{name}: there is not enough memory for {width} x {height} pixels") from None
 
 
 def _over_grey(rgba: NDArray[np.uint8]) -> RGB:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
-from ferkit.inference.detect import Box, Detector, build_detector
+from ferkit.inference.detect import Box, Detector, build_detector, middle_square
 from ferkit.inference.images import MAX_PIXELS, RGB, read_image
 from ferkit.inference.session import SIDE, Session
 from ferkit.inference.views import check_views, views_of
@@ -46,7 +46,12 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
-            "box": {"x": int(self.box.x), "y": int(self.box.y), "size": int(self.box.size)},
+            "box": {
+                "x": int(self.box.x),
+                "y": int(self.box.y),
+                "size": int(self.box.size),
+                "angle": float(self.box.angle),
+            },
             "expression": self.expression,
             "confidence": self.confidence,
             "probabilities": dict(self.probabilities),
@@ -147,7 +152,8 @@ class Recognizer:
         """Return what faces express that are cut out already.
 
         Args:
-            crops: ``(N, H, W)`` grey or ``(N, H, W, 3)`` RGB, uint8; or a list of such pictures of different sizes.
+            crops: ``(N, H, W)`` grey or ``(N, H, W, 3)`` RGB, uint8; or a list of such pictures of different sizes. Of
+                one that is no square the middle is read, as with the detector ``none``; ``box`` says which part.
 
         Raises:
             ImageError: They are something else, or one is too large.
@@ -159,8 +165,9 @@ class Recognizer:
         if not isinstance(crops, Iterable) or isinstance(crops, str | bytes | bytearray | memoryview):
             raise ImageError(f"expected crops (N, H, W) or a list of them, got {type(crops).__name__}")
         greys = [_grey_of(crop, self._max_pixels) for crop in crops]
-        boxes = [Box(0, 0, min(grey.shape)) for grey in greys]
-        return self._faces([_resized(grey) for grey in greys], boxes)
+        boxes = [middle_square(grey) for grey in greys]
+        squares = [grey[b.y : b.y + b.size, b.x : b.x + b.size] for grey, b in zip(greys, boxes, strict=True)]
+        return self._faces([_resized(square) for square in squares], boxes)
 
     def _faces(self, crops: list[NDArray[np.uint8]], boxes: list[Box]) -> list[Face]:
         if not crops:

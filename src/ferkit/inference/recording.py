@@ -27,7 +27,7 @@ _FASTEST = 120.0  # frames a second of an annotated video
 _LONGEST = 60.0  # seconds for which one picture is repeated
 
 
-HEAD = ("frame", "seconds", "track", "x", "y", "size", "expression", "confidence")
+HEAD = ("frame", "seconds", "track", "x", "y", "size", "angle", "expression", "confidence")
 """Names of the columns before those of the classes."""
 
 
@@ -49,7 +49,7 @@ class ReadingsCsv:
         """Write a line for each reading of ``frame``; none if there is no face."""
         for reading in frame.readings:
             face = reading.face
-            place = (face.box.x, face.box.y, face.box.size)
+            place = (face.box.x, face.box.y, face.box.size, f"{face.box.angle:g}")
             values = (f"{face.probabilities[name]:.5f}" for name in self._classes)
             start = (frame.number, f"{frame.seconds:.3f}", reading.track)
             self._lines.writerow((*start, *place, face.expression, f"{face.confidence:.5f}", *values))

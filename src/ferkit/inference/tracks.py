@@ -8,7 +8,8 @@ track that is left over waits: it ends once it has not been seen for :data:`PATI
 Numbers are never given twice. Two people who take each other's place at a cut of the film are one track.
 
 **Box.** An alpha-beta filter with the gains of Benedict and Bordner, 1962: middle and size follow the detector with a
-time constant of :data:`BOX_SECONDS`; the middle's speed is estimated too, so that a moving face's box does not lag.
+time constant of :data:`BOX_SECONDS`; the middle's speed is estimated too, so that a moving face's box does not lag. The
+angle is the last face's.
 
 **Expression.** Probabilities are smoothed exponentially in time, not in frames: after ``dt`` seconds the new ones
 weigh ``1 - exp(-dt / smoothing)``. So a face that changes its expression at once is seen at 63 % of the change after
@@ -79,6 +80,7 @@ class _Track:
         self.looks, self.misses = 1, 0
         self.probabilities = dict(face.probabilities)
         self._place = _place(face.box)
+        self._angle = face.box.angle
         self._speed = np.zeros(3)
         self._at = seconds
 
@@ -89,7 +91,7 @@ class _Track:
     def box(self, seconds: float) -> Box:
         x, y, size = self.place(seconds).tolist()
         side = max(1, round(size))
-        return Box(round(x - side / 2), round(y - side / 2), side)
+        return Box(round(x - side / 2), round(y - side / 2), side, self._angle)
 
     def add(self, face: Face, seconds: float, smoothing: float) -> None:
         weight = _weight(seconds - self.seen, smoothing)
@@ -103,6 +105,7 @@ class _Track:
         elapsed = seconds - self._at
         if elapsed <= 0:
             return
+        self._angle = box.angle
         alpha = _weight(elapsed, BOX_SECONDS)
         expected = self.place(seconds)
         error = _place(box) - expected

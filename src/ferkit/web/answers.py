@@ -21,6 +21,7 @@ class BoxAnswer(BaseModel):
     x: int = Field(description="Left edge.", examples=[172])
     y: int = Field(description="Upper edge.", examples=[64])
     size: int = Field(description="Side.", examples=[131])
+    angle: float = Field(description="Degrees by which the face is turned clockwise about the middle.", examples=[0.0])
 
 
 class FaceAnswer(BaseModel):

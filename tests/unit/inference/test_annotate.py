@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ferkit.inference.annotate import LARGEST, SMALLEST, Mark, annotate, draw, mark
+from ferkit.errors import ImageError
+from ferkit.inference.annotate import LARGEST, SMALLEST, Mark, annotate, draw, mark, write_annotated
 from ferkit.inference.colours import COLOURS
 from ferkit.inference.detect import Box
 from ferkit.inference.recognizer import Face
@@ -90,3 +91,27 @@ def test_labels_of_neighbours_do_not_cover_each_other():
     areas = [coloured(drawn, each.colour).sum() for each in marks]
     alone = [coloured(draw(np.full((400, 400, 3), 90, np.uint8), [each]), each.colour).sum() for each in marks]
     assert all(area > 0.7 * whole for area, whole in zip(areas, alone, strict=True))
+
+
+def test_the_square_of_a_turned_face_is_turned_as_the_face_is_and_the_label_lies_outside():
+    def near(drawn, x, y):
+        return (drawn[y - 2 : y + 3, x - 2 : x + 3] != 90).any()
+
+    plain = np.full((300, 300, 3), 90, np.uint8)
+    upright, turned = (draw(plain, [Mark(Box(100, 100, 100, angle), "x", YELLOW)]) for angle in (0, 30))
+    assert near(upright, 199, 199)
+    assert not near(turned, 199, 199)
+    assert near(turned, 168, 217)  # clockwise: the lower right corner has gone down and to the left
+    assert not near(upright, 168, 217)
+    label = np.argwhere(coloured(turned))
+    assert label[:, 0].max() <= 85  # the topmost corner
+
+
+def test_no_memory_for_a_copy_is_one_line(tmp_path, monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("ferkit.inference.annotate.annotate", none)
+    with pytest.raises(ImageError, match=r"a\.png: there is not enough memory for 300 x 200 pixels"):
+        write_annotated(tmp_path / "a.png", np.zeros((200, 300, 3), np.uint8), [])
+    assert not list(tmp_path.iterdir())

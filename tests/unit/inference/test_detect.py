@@ -98,6 +98,48 @@ def test_which_way_a_face_is_tilted_is_told(haar):
     assert [box.angle for box in haar(sample("astronaut.png"))] == [0]
 
 
+@pytest.mark.parametrize("angle", [-30, -20, 20, 30])
+def test_yunet_tells_it_by_the_eyes_of_a_large_face(yunet, angle):
+    import cv2
+
+    there = cv2.getRotationMatrix2D((FACE.x + FACE.size / 2, FACE.y + FACE.size / 2), -angle, 1)
+    picture = cv2.warpAffine(sample("astronaut.png"), there, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    (box,) = yunet(np.asarray(cv2.resize(picture, None, fx=2, fy=2)))
+    assert abs(box.angle - angle) < 12
+    assert [box.angle for box in yunet(sample("astronaut.png"))] == [0]
+
+
+@pytest.mark.parametrize(
+    ("eyes", "angle"), [((0, 0, 20, 4), 0), ((0, 0, 20, -4), 0), ((0, 0, 20, 20), 45), ((0, 20, 20, 0), -45)]
+)
+def test_eyes_that_are_nearly_level_turn_no_face(eyes, angle):
+    assert YuNet._angle(YuNet.__new__(YuNet), *eyes) == angle
+
+
+def test_beside_a_portrait_no_tilted_faces_are_looked_for(haar, monkeypatch):
+    asked = []
+    monkeypatch.setattr(haar, "_tilted", lambda picture: asked.append(picture) or [])
+    astronaut = sample("astronaut.png")
+    (box,) = haar(astronaut)
+    assert len(asked) == 1
+    (box,) = haar(astronaut[: 2 * box.size, box.x - box.size // 2 : box.x + 3 * box.size // 2])
+    assert box.size >= haar.PORTRAIT * 2 * box.size
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("tilted", "kept"),
+    [
+        pytest.param(Box(FACE.x + 10, FACE.y + 10, FACE.size, 25), False, id="of the same face"),
+        pytest.param(Box(FACE.x + 40, FACE.y + 40, 20, 25), False, id="in it"),
+        pytest.param(Box(FACE.x - 70, FACE.y, FACE.size, 25), True, id="beside it"),
+    ],
+)
+def test_a_tilted_face_is_no_second_one_where_an_upright_one_is(haar, monkeypatch, tilted, kept):
+    monkeypatch.setattr(haar, "_tilted", lambda _: [tilted])
+    assert (tilted in haar(sample("astronaut.png"))) == kept
+
+
 def test_a_tilted_face_is_found_beside_an_upright_one(haar):
     import cv2
 
@@ -152,6 +194,14 @@ def test_wrong_detectors_are_told(tmp_path):
         build_detector("haar", tmp_path / "no.onnx")
 
 
+def test_an_opencv_without_its_cascades_is_told(tmp_path, monkeypatch):
+    import cv2
+
+    monkeypatch.setattr(cv2, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(ImageError, match=r"haarcascade_frontalface_alt2\.xml: OpenCV lacks its cascade"):
+        build_detector("haar")
+
+
 def test_another_file_is_no_yunet(tmp_path, capfd):
     (tmp_path / "text.onnx").write_text("hello")
     for file in (tmp_path / "text.onnx", DEFAULT):
@@ -162,13 +212,16 @@ def test_another_file_is_no_yunet(tmp_path, capfd):
         build_detector("yunet", tmp_path)
 
 
+EYES = (0, 0, 9, 0)
+
+
 def test_yunet_takes_no_dots_for_faces():
     class Network:
         def setInputSize(self, size):  # noqa: N802
             pass
 
         def detect(self, picture):
-            return 1, np.array([[50, 50, 10, 10], [100, 100, 40, 40]], np.float32)
+            return 1, np.array([[50, 50, 10, 10, *EYES], [100, 100, 40, 40, *EYES]], np.float32)
 
     detector = YuNet.__new__(YuNet)
     detector._load = Network

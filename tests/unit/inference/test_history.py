@@ -31,11 +31,11 @@ def test_a_reading_holds_until_the_next_look():
         history.add(frame(number, seconds, **tracks))
     history.close(3.0)
     first, second = history.tracks()
-    assert (first.number, first.first, first.last) == (1, 0.0, 0.5)
+    assert (first.number, first.first, first.last, first.looks) == (1, 0.0, 2.0, 2)
     assert first.seconds == pytest.approx(2.0)
     assert first.shares == pytest.approx({"uncertain": 0.75, "happy": 0.25})
     assert list(first.shares) == ["uncertain", "happy"]
-    assert (second.number, second.seconds) == (2, pytest.approx(1.75))
+    assert (second.number, second.seconds, second.looks) == (2, pytest.approx(1.75), 2)
     assert second.shares == {"sad": 1.0}
     assert history.end == 3.0
 
@@ -87,3 +87,13 @@ def test_brief_tracks_are_left_out_unless_all_are():
     tracks = history.tracks()
     assert [track.number for track in without_brief(tracks)] == [1]
     assert without_brief(tracks[1:]) == tracks[1:]
+
+
+def test_what_few_looks_have_seen_is_brief_however_long_they_hold():
+    history = History(CLASSES)
+    for number in range(5):
+        history.add(frame(number, 2.0 * number, **({"t1": 1.0, "t2": 0.0} if number == 3 else {"t1": 1.0})))
+    history.close(10.0)
+    tracks = history.tracks()
+    assert (tracks[1].seconds, tracks[1].looks) == (pytest.approx(2.0), 1)
+    assert [track.number for track in without_brief(tracks)] == [1]

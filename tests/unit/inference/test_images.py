@@ -463,3 +463,18 @@ def test_a_file_that_is_too_large_is_named_once(tmp_path, monkeypatch):
     with pytest.raises(ImageError) as caught:
         read_file(tmp_path / "a.png")
     assert str(caught.value).startswith(f"{tmp_path / 'a.png'}: expected a picture of at most ")
+
+
+def test_no_memory_for_a_picture_is_told_and_not_taken_for_damage(monkeypatch):
+    import cv2
+
+    def none(*_):
+        error = cv2.error("OpenCV: Insufficient memory")
+        error.code = cv2.Error.StsNoMem
+        raise error
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(buffer, "PNG")
+    monkeypatch.setattr(cv2, "imdecode", none)
+    with pytest.raises(ImageError, match="picture: there is not enough memory for 30 x 20 pixels"):
+        read_image(buffer.getvalue())

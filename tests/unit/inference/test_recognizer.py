@@ -257,6 +257,29 @@ def test_a_tilted_face_is_turned_back_before_it_is_read(angle, size):
     assert np.abs(cut(clockwise, Box(corner, corner, size)) - upright).mean() > 10
 
 
+def test_the_corners_of_a_turned_square_are_the_pixels_that_are_there():
+    level = np.full((200, 200, 3), 10, np.uint8)
+    level[60:140, 60:140] = 200  # an upright square; the corners of a turned one reach beyond it
+    face = cut(level, Box(60, 60, 80, 45.0))
+    assert (face[:6, :6] == 10).all()
+    assert (face[20:28, 20:28] == 200).all()
+
+
+@pytest.mark.parametrize("detector", ["none", "crops"])
+@pytest.mark.parametrize("shape", [(60, 48), (48, 60)])
+def test_of_a_face_that_is_no_square_the_middle_is_read(network, detector, shape):
+    crop = np.zeros((*shape, 3), np.uint8)
+    height, width = shape
+    top, left = (height - 48) // 2, (width - 48) // 2
+    crop[top : top + 48, left : left + 48] = grey_of("happy")
+    recognizer = Recognizer(network, detector="none")
+    (face,) = recognizer.recognize(crop) if detector == "none" else recognizer.recognize_crops([crop])
+    assert face.expression == "happy"
+    assert face.box == Box(left, top, 48)
+    (square,) = recognizer.recognize_crops([crop[top : top + 48, left : left + 48]])
+    assert face.probabilities == square.probabilities
+
+
 @pytest.mark.parametrize("angle", [-30.0, 30.0, 45.0])
 @pytest.mark.parametrize("left", [-20, 0, 75, 150], ids=["over the edge", "at the edge", "in the middle", "cut by it"])
 def test_what_lies_far_from_a_tilted_face_does_not_matter(angle, left):
@@ -278,7 +301,7 @@ def test_a_hundred_megapixels_are_read_and_more_than_the_limit_refused(network):
 
 def test_a_face_becomes_plain_values(recognizer):
     content = recognizer.recognize(np.full((48, 60), 255, np.uint8))[0].to_dict()
-    assert content["box"] == {"x": 6, "y": 0, "size": 48}
+    assert content["box"] == {"x": 6, "y": 0, "size": 48, "angle": 0.0}
     assert content["expression"] == "neutral"
     assert list(content["probabilities"]) == list(EXPRESSIONS)
 

@@ -51,7 +51,18 @@ def test_three_files_are_left(tmp_path, every):
     with recording.csv.open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [int(line["frame"]) for line in lines] == list(range(0, 24, every))
-    assert list(lines[0]) == ["frame", "seconds", "track", "x", "y", "size", "expression", "confidence", *EXPRESSIONS]
+    assert list(lines[0]) == [
+        "frame",
+        "seconds",
+        "track",
+        "x",
+        "y",
+        "size",
+        "angle",
+        "expression",
+        "confidence",
+        *EXPRESSIONS,
+    ]
     assert float(lines[1]["seconds"]) == pytest.approx(every / 12, abs=1e-3)
     assert {(line["track"], line["expression"]) for line in lines} == {("1", "happy")}
     assert sum(float(lines[0][name]) for name in EXPRESSIONS) == pytest.approx(1, abs=1e-4)

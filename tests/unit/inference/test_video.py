@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ferkit.errors import ImageError
-from ferkit.inference.sources import VideoFile
+from ferkit.inference.sources import Shot, Source, VideoFile
 from ferkit.inference.video import read_video, recognize_stream, usual_every
 from films import one_face, picture, recognizer, write_film
 from networks import LEVELS
@@ -41,6 +41,20 @@ def test_every_looks_at_each_nth_frame_only(tmp_path, reads, every, numbers):
     frames = list(read_video(film, reads, every))
     assert [frame.number for frame in frames] == numbers
     assert [frame.seconds for frame in frames] == pytest.approx([n / 25 for n in numbers], abs=1e-3)
+
+
+def test_a_look_that_came_late_does_not_put_off_the_next(reads):
+    class Late(Source):
+        name, width, height, fps, live = "camera", 64, 64, 10.0, True
+
+        def __iter__(self):
+            for number in (0, 4, 6, 7, 9):
+                yield Shot(number, number / 10, lambda: np.zeros((64, 64, 3), np.uint8))
+
+        def __exit__(self, *what):
+            pass
+
+    assert [frame.number for frame in read_video(Late(), reads, every=3)] == [0, 4, 6, 9]
 
 
 def test_two_people_are_two_tracks_with_their_own_expressions(tmp_path, reads):
@@ -244,5 +258,5 @@ def test_a_frame_becomes_plain_values(reads):
     assert (plain["frame"], plain["seconds"]) == (0, 0)
     (seen,) = plain["faces"]
     assert (seen["track"], seen["looks"], seen["expression"]) == (1, 1, "happy")
-    assert seen["box"] == {"x": 100, "y": 80, "size": 64} == seen["raw"]["box"]
+    assert seen["box"] == {"x": 100, "y": 80, "size": 64, "angle": 0.0} == seen["raw"]["box"]
     assert len(LEVELS) == len(seen["probabilities"])

@@ -18,15 +18,17 @@ export function drawBoxes(layer, { width, height, faces }, least, { titles = [],
     a !== b && Math.abs(a.box.x - b.box.x) * scale < 120 && Math.abs(a.box.y - b.box.y) * scale < 30));
   faces.forEach((face, index) => {
     const element = layer.children[index] ?? layer.appendChild(make("div", { class: "box" }, make("span")));
-    const { x, y, size } = face.box;
+    const { x, y, size, angle } = face.box;
+    const turn = mirrored ? -angle : angle;
     const left = mirrored ? width - x - size : x;
     const { name, confidence } = named(face, least);
     element.style.left = `${(100 * left) / width}%`;
     element.style.top = `${(100 * y) / height}%`;
     element.style.width = `${(100 * size) / width}%`;
     element.style.height = `${(100 * size) / height}%`;
+    element.style.setProperty("--turn", `${turn}deg`);
     element.classList.toggle("low", y * scale < 30);
-    element.classList.toggle("right", left > 0.6 * width);
+    element.classList.toggle("right", left > (turn < 0 ? 0.3 : 0.6) * width);
     element.firstChild.textContent = (crowded && titles[index] ? [titles[index]] : [titles[index], name, percent(confidence)]).filter(Boolean).join(" ");
     paint(element, name, classesOf(face));
   });

@@ -11,9 +11,9 @@ function cell(value) {
 }
 
 /** The cells that every reading has, after those that say where it is from. */
-export const faceHead = (classes) => ["x", "y", "size", "expression", "confidence", ...classes];
+export const faceHead = (classes) => ["x", "y", "size", "angle", "expression", "confidence", ...classes];
 export const faceCells = (face, name, confidence, classes) => [
-  face.box.x, face.box.y, face.box.size, name, short(confidence), ...classes.map((each) => short(face.probabilities[each] ?? 0)),
+  face.box.x, face.box.y, face.box.size, face.box.angle, name, short(confidence), ...classes.map((each) => short(face.probabilities[each] ?? 0)),
 ];
 
 const short = (value) => Number(value.toFixed(6));
