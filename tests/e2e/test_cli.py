@@ -352,6 +352,16 @@ BAD = [
         "expected initial weights of compact, got others",
         id="weights of another network",
     ),
+    pytest.param(
+        ["train", "--recipe", "compact-7", "--data", "CSV", "--out", "OUT", "--teacher", "RUN"],
+        "the recipe compact-7 is made for --init RUN, as `ferkit recipes` says",
+        id="a recipe without the network it begins with",
+    ),
+    pytest.param(
+        ["train", "--recipe", "ensemble", "--data", "CSV", "--out", "OUT"],
+        "the recipe ensemble is made for --teacher RUN",
+        id="a recipe without its teachers",
+    ),
     pytest.param(["evaluate", "RUN", "RUN", "--data", "CSV", "--views", "mirrow"], "did you mean 'mirror'?", id="view"),
     pytest.param(
         ["results", "--add", "OUT", "--results", "OUT"], "expected a folder written by `ferkit train`", id="unfinished"

@@ -112,7 +112,7 @@ def _print(found: dict[str, Any], title: str, split: str) -> None:
     from ferkit.labels import EXPRESSIONS
 
     typer.echo(title)
-    typer.echo(accuracies({{"all": split, "without_copies": WITHOUT_COPIES}[name]: e for name, e in found.items()}))
+    typer.echo(accuracies([({"all": split, "without_copies": WITHOUT_COPIES}[name], e) for name, e in found.items()]))
     typer.echo("\n" + found["all"].to_text() + "\n")
     typer.echo("confusion matrix (rows true, columns predicted)")
     typer.echo(f"{'':>9}" + "".join(f"{name:>9}" for name in EXPRESSIONS))

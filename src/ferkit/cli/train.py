@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +95,8 @@ def train(
 
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
+    if not resume:
+        _check_others(recipe, chosen, teacher, init)
     faces = read_fer2013(data)
     chosen, lesson, weights = _begin_with(chosen, faces, out, teacher or [], votes, init)
     events = run(
@@ -154,9 +156,9 @@ def print_evaluation(result: dict[str, Any]) -> None:
         for name, values in result["evaluation"].items()
     }
     labels = {name: f"{name} ({result['evaluation'][name]['split']})" for name in found}
-    labels["test_without_copies"] = WITHOUT_COPIES
+    labels.update({name: WITHOUT_COPIES for name in found if name.endswith("_without_copies")})
     typer.echo(f"protocol {result['protocol']}, weights of epoch {result['kept_epoch']}")
-    typer.echo(accuracies({labels[name]: evaluation for name, evaluation in found.items()}))
+    typer.echo(accuracies([(labels[name], evaluation) for name, evaluation in found.items()]))
     if "test" in found:
         typer.echo("\n" + found["test"].to_text() + "\n")
 
@@ -168,10 +170,10 @@ def print_speed(result: dict[str, Any]) -> None:
         typer.echo(f"speed: {result['peak_share']:.1%} of {peak}")
 
 
-def accuracies(found: Mapping[str, "Evaluation"]) -> str:
+def accuracies(found: Iterable[tuple[str, "Evaluation"]]) -> str:
     """Return a table: a line for each set of faces with its name, loss, and accuracy with its interval."""
     lines = [f"{'':29}{'faces':>8}{'loss':>9}{'accuracy':>10}   95 % interval"]
-    for name, evaluation in found.items():
+    for name, evaluation in found:
         low, high = evaluation.interval
         numbers = f"{evaluation.faces:8,}{evaluation.loss:9.4f}{evaluation.accuracy:10.2%}"
         lines.append(f"{name:29}{numbers}   {100 * low:.2f} to {high:.2%}")
@@ -191,6 +193,20 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
             raise RunError(f"{out}: expected a run to go on with, found none")
         return with_settings(RunFolder(out).read_recipe(), settings)
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
+
+
+def _check_others(name: str | None, recipe: "Recipe", teachers: list[Path] | None, init: Path | None) -> None:
+    """Raise a RecipeError where a shipped recipe would train something else without the networks it is made for."""
+    from ferkit.errors import RecipeError
+    from ferkit.training.recipes import MADE_FOR
+
+    given = {"--init": init or recipe.init, "--teacher": teachers or recipe.teachers}
+    missing = [f"{option} RUN" for option in MADE_FOR.get(name or "", ()) if not given[option]]
+    if missing:
+        raise RecipeError(
+            f"the recipe {name} is made for {' and '.join(missing)}, as `ferkit recipes` says; to train it without, "
+            "write it to a file (`ferkit recipes NAME`) and name that"
+        )
 
 
 def _begin_with(

@@ -45,7 +45,7 @@ _WAYS: dict[str, tuple[str, Recipe]] = {
     "adamw": ("AdamW, rate 0.003", replace(BASE, optimizer="adamw", lr=0.003)),
     "muon": ("Muon, rate 0.02", replace(BASE, optimizer="muon", lr=0.02)),
     "warmup": ("warm-up and cosine", replace(BASE, scheduler="warmup")),
-    "drop-copies": ("without copies of the tests", replace(BASE, drop_copies=True)),
+    "drop-copies": ("without copies of PublicTest", replace(BASE, drop_copies=True)),
 }
 
 TABLE = Table(

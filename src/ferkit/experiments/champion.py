@@ -54,7 +54,9 @@ TABLE = Table(
         "the faces that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, as",
         "read at the end of training. No images and no weights from elsewhere; *with FER+ votes* learns from ten",
         "people's opinion of the same images beside the labels, and is measured by the labels like all others. Rows",
-        "that say *two cores* were trained on a processor.",
+        "that say *two cores* were trained on a processor. Some networks that these begin with or learn from",
+        "were no longer at hand and were read back from exported files of 8-bit integers (`tools/reopen.py`;",
+        "[which](../concepts/compact.md)); recipes name such a network by the digest of what had been trained.",
     ),
     rows=(
         Row(slug="champion", label="champion", recipe=CHAMPION),

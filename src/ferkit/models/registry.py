@@ -62,6 +62,8 @@ def checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of {name}", option, known)
+        if isinstance(value, bool) and not isinstance(model_options(name)[option], bool):
+            raise RecipeError(f"{name}: {option}: expected a number, got {value!r}")
         try:
             checked[option] = known[option].validate_python(value)
         except pydantic.ValidationError as error:

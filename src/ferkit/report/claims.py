@@ -78,19 +78,26 @@ class Comparison:
     verdict: Literal["better", "worse", "not decidable with these runs"]
 
 
-def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str) -> Comparison | None:
-    """Return how much higher the accuracy of ``ones`` is; ``None`` where no seed has a run of both."""
+def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str, among: int = 1) -> Comparison | None:
+    """Return how much higher the accuracy of ``ones`` is; ``None`` where no seed has a run of both.
+
+    Args:
+        ones: Runs of one row.
+        others: Runs of the row it is held against.
+        part: Of the evaluation.
+        among: How many such comparisons are made: each has its share of the level for its verdict (Bonferroni).
+    """
     other = _scores(others, part)
     differences = [score - other[seed] for seed, score in _scores(ones, part).items() if seed in other]
     if not differences:
         return None
     if len(differences) < 2:
         return Comparison(differences[0], None, "not decidable with these runs")
-    low, high = _interval(differences)
+    low, high = _interval(differences, LEVEL / among)
     verdict: Literal["better", "worse", "not decidable with these runs"] = "not decidable with these runs"
     if low > 0 or high < 0:
         verdict = "better" if low > 0 else "worse"
-    return Comparison(mean(differences), (low, high), verdict)
+    return Comparison(mean(differences), _interval(differences), verdict)
 
 
 def _scores(runs: Sequence[Scored], part: str, of_class: str = "") -> dict[int, float]:

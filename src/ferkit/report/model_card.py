@@ -31,6 +31,13 @@ labelled its training data, not what a person feels.
 """
 
 
+_OTHERS = """\
+`init` and `teachers` name networks by the digest of what had been trained. Those that were no longer at hand were read
+back from exported files of 8-bit integers, so they were nearly what the digest names:
+[which](docs/concepts/compact.md).
+"""
+
+
 def model_card_page(card_file: Path) -> str:
     """Return the page of the network whose card is ``card_file``.
 
@@ -88,6 +95,8 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
 def _recipe(card: ModelCard) -> list[str]:
     lines = ["## Recipe", "", "| setting | value |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in card.recipe.items() if _says_something(value)]
+    if card.recipe.get("init") or card.recipe.get("teachers"):
+        lines += ["", _OTHERS.rstrip()]
     return [*lines, *(f"\n{remark}" for remark in card.remarks)]
 
 

@@ -29,6 +29,8 @@ FIXED = {
     "init": "a search trains from the first batch on",
     "teachers": "a search learns from the labels alone",
     "votes": "a search learns from the labels alone",
+    "lessons": "a search learns from the labels alone",
+    "distill": "a search learns from the labels alone",
 }
 """Fields of a recipe that no search varies, and why."""
 

@@ -37,6 +37,7 @@ def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dic
         "epoch": state.epoch,
         "step": state.step,
         "seconds": state.seconds,
+        "threads": torch.get_num_threads(),
         "lr": state.lr,
         "history": [epoch.to_dict() for epoch in state.history],
         "loss_sum": counts.loss_sum,
@@ -92,7 +93,7 @@ def augmentation_backend(path: Path) -> str:
 
 
 def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int = 0) -> None:
-    """Put the content of a checkpoint into ``state``.
+    """Put the content of a checkpoint into ``state``, and set as many processor threads: sums depend on them.
 
     Args:
         path: Written by :func:`save`.
@@ -118,6 +119,8 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     state.optimizer.load_state_dict(content["optimizer"])
     if state.scheduler:
         state.scheduler.load_state_dict(content["scheduler"])
+    if state.counts.device.type == "cpu":
+        torch.set_num_threads(content.get("threads", torch.get_num_threads()))
     for name in ("epoch", "step", "seconds", "lr"):
         setattr(state, name, content[name])
     state.history = [Epoch.from_dict(values) for values in content["history"]]

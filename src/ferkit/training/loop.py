@@ -130,6 +130,7 @@ def fit(
             state.scheduler.step()
         trained = time.perf_counter() - began
         counts = reduced(fabric, state.counts)
+        _agree(fabric, state.average)
         state.epoch += 1
         epoch = Epoch(
             number=state.epoch,
@@ -191,6 +192,13 @@ def _move(average: AveragedModel, model: nn.Module, decay: float, pairs: Sequenc
     if whole:
         torch._foreach_copy_([ours for ours, _ in whole], [theirs for _, theirs in whole])
     average.n_averaged += 1
+
+
+def _agree(fabric: Fabric, average: AveragedModel | None) -> None:
+    """Give every process what the first one averaged of its batch norms: they see other faces in each; it is saved."""
+    if average is not None and fabric.world_size > 1:
+        for buffer in average.module.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def _on_device(fabric: Fabric, faces: Faces) -> tuple[Tensor, Tensor]:

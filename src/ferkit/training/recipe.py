@@ -39,12 +39,13 @@ class Recipe:
     ] = "sgd"
 
     lr: Annotated[
-        float, Field(gt=0, le=1e30, description="learning rate; the peak where the scheduler is onecycle")
+        float, Field(strict=True, gt=0, le=1e30, description="learning rate; the peak where the scheduler is onecycle")
     ] = 0.002
 
     weight_decay: Annotated[
         float | None,
         Field(
+            strict=True,
             ge=0,
             le=1e30,
             description="L2 penalty; if left out 0.0009 with sgd, 0.0005 with nesterov, 0 with adam, 0.05 with adamw, "
@@ -61,16 +62,20 @@ class Recipe:
     ] = "nll"
 
     label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of a label that is spread over all classes")
+        float, Field(strict=True, ge=0, lt=1, description="share of a label that is spread over all classes")
     ] = 0.0
 
     mixup: Annotated[
-        float, Field(ge=0, description="alpha of the Beta distribution by which pairs of faces are mixed; 0: none")
+        float,
+        Field(
+            strict=True, ge=0, description="alpha of the Beta distribution by which pairs of faces are mixed; 0: none"
+        ),
     ] = 0.0
 
     cutmix: Annotated[
         float,
         Field(
+            strict=True,
             ge=0,
             description="as mixup, but a rectangle of one face is put into the other; where both are set, each batch "
             "gets one of them at even odds; 0: none",
@@ -80,6 +85,7 @@ class Recipe:
     sam: Annotated[
         float,
         Field(
+            strict=True,
             ge=0,
             description="how far sharpness-aware minimisation climbs before each step, in the length of the gradient's "
             "direction; doubles the cost; 0: none",
@@ -89,6 +95,7 @@ class Recipe:
     balance: Annotated[
         float,
         Field(
+            strict=True,
             ge=0,
             le=1,
             description="how far rare classes are drawn more often: a face is drawn in proportion to the frequency of "
@@ -135,12 +142,18 @@ class Recipe:
 
     distill: Annotated[
         float,
-        Field(ge=0, le=1, description="weight of what teachers or votes say in the loss; the labels have the rest"),
+        Field(
+            strict=True,
+            ge=0,
+            le=1,
+            description="weight of what teachers or votes say in the loss; the labels have the rest",
+        ),
     ] = 0.5
 
     average: Annotated[
         float,
         Field(
+            strict=True,
             ge=0,
             lt=1,
             description="decay, an update, of the exponential moving average of the weights, which is then validated "

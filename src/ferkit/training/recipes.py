@@ -131,6 +131,13 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 """Name to what it is and the recipe."""
 
 
+MADE_FOR: dict[str, tuple[str, ...]] = {
+    **{f"compact-{n}": ("--init", "--teacher") for n in range(2, 8)},
+    **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher",)),
+}
+"""Name to what `ferkit train` must be given: without, the same settings train another network."""
+
+
 def get_recipe(name: str) -> Recipe:
     """Return a shipped recipe, or the one in a TOML file.
 

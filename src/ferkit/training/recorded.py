@@ -74,5 +74,15 @@ class Recorded(Generic[T]):
             self.done = None
             torch.cuda.set_stream(before)
             torch.cuda.synchronize()
+            _renew_generator()
             return
         self._graph = graph
+
+
+def _renew_generator() -> None:
+    """Give the default generator a new state of the same values.
+
+    Until PyTorch 2.12 a recording that broke off left the old one waiting for its end, and refusing to be drawn from.
+    """
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    generator.graphsafe_set_state(generator.clone_state())

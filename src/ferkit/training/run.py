@@ -270,6 +270,7 @@ class _Run:
         }
         if folder.last.exists():
             checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
+            self.surroundings["threads"] = torch.get_num_threads()
             if fabric.is_global_zero and self.just_best:
                 self.keep_best(checkpoint.load(folder.last))  # as it may have been killed before it had
         elif recipe.init:
@@ -413,8 +414,8 @@ def evaluate_splits(
 
     The first part is the evaluation of each, ready for JSON; the second the log-probabilities ``(N, K)`` of each.
 
-    The test split is read whole and once more without the faces that stand in Training; a split without faces is left
-    out.
+    Each split is read whole, and counted once more without its faces that stand in Training; a split without faces is
+    left out.
     """
     device = next(model.parameters()).device
     found: dict[str, Any] = {}
@@ -425,11 +426,10 @@ def evaluate_splits(
             continue
         predicted[name] = log_probs = predict(model, faces.images, device)
         found[name] = {"split": split.value, **evaluate_predictions(log_probs, faces.labels).to_dict()}
-        if name == "test":
-            alone = ~copies_of_training(data, split)
-            if alone.any():
-                evaluation = evaluate_predictions(log_probs[alone], faces.labels[alone])
-                found["test_without_copies"] = {"split": split.value, **evaluation.to_dict()}
+        alone = ~copies_of_training(data, split)
+        if alone.any():
+            evaluation = evaluate_predictions(log_probs[alone], faces.labels[alone])
+            found[f"{name}_without_copies"] = {"split": split.value, **evaluation.to_dict()}
     return found, predicted
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ferkit.experiments import TABLES
+from ferkit.report.claims import compare
 from ferkit.report.pages import render
 from ferkit.report.results import Run
 from ferkit.report.runs import plan
@@ -38,12 +39,17 @@ WAYS = Table(
 )
 
 
-def run(recipe, seed, accuracy, name="a", **changes):
+WITHIN = (0.60, 0.60, 0.60), (0.61, 0.62, 0.615)
+"""Three runs each, whose difference is beyond chance at a level of 5 %, not at a third of it."""
+
+
+def run(recipe, seed, accuracy, name="a", without_copies=None, **changes):
     scores = {"accuracy": accuracy, "loss": 1.0, "faces": 1000, "classes": {"macro avg": {"f1-score": accuracy - 0.1}}}
+    alone = {} if without_copies is None else {"validation_without_copies": {**scores, "accuracy": without_copies}}
     content = {
         "seed": seed,
         "recipe": replace(recipe, seed=seed).to_dict(),
-        "evaluation": {"validation": scores, "test": scores},
+        "evaluation": {"validation": scores, "test": scores, **alone},
         "epochs": [{"number": 1, "valid": {"accuracy": accuracy}}],
         "parameters": 1_500_000,
         "device": "a machine",
@@ -99,22 +105,44 @@ def test_a_student_of_other_teachers_is_no_run_of_the_row(tmp_path):
 
 
 def test_a_way_is_better_worse_or_not_decidable_by_the_runs_with_one_seed(tmp_path):
-    base = [run(BASE, seed, accuracy) for seed, accuracy in enumerate((0.600, 0.610, 0.605))]
+    base = [run(BASE, seed, 0.7, without_copies=value) for seed, value in enumerate((0.600, 0.610, 0.605))]
 
     def line(gains):
-        others = [run(OTHER, n, 0.6 + 0.005 * (n == 2) + 0.01 * (n == 1) + gain) for n, gain in enumerate(gains)]
+        reached = [0.6 + 0.005 * (n == 2) + 0.01 * (n == 1) + gain for n, gain in enumerate(gains)]
+        others = [run(OTHER, n, 0.71, without_copies=value) for n, value in enumerate(reached)]
         lines, _ = lines_of(WAYS, [*base, *others], tmp_path)
         return next(line for line in lines if line.startswith("| Other |"))
 
-    assert line((0.020, 0.021, 0.022)) == "| Other | 62.6 ± 0.6 | +2.1 | +1.9 to +2.3 | better | 52.6 ± 0.6 | 3 | 1.5 |"
+    better = "| Other | 71.0 ± 0.0 | +1.0 | 62.6 ± 0.6 | +2.1 | +1.9 to +2.3 | better | 61.0 ± 0.0 | 3 | 1.5 |"
+    assert line((0.020, 0.021, 0.022)) == better
     assert "| worse |" in line((-0.020, -0.021, -0.022))
     assert "| not decidable with these runs |" in line((0.02, -0.02, 0.01))
-    assert "| +2.0 | - | not decidable with these runs | 52.0 | 1 |" in line((0.02,))
+    assert "| +2.0 | - | not decidable with these runs | 61.0 | 1 |" in line((0.02,))
+
+
+def test_what_is_learnt_by_heart_decides_nothing(tmp_path):
+    base = [run(BASE, seed, 0.6, without_copies=0.58) for seed in range(3)]
+    by_heart = [run(OTHER, seed, 0.62 + 0.001 * seed, without_copies=0.579 + 0.001 * seed) for seed in range(3)]
+    lines, _ = lines_of(WAYS, [*base, *by_heart], tmp_path)
+    line = next(line for line in lines if line.startswith("| Other |"))
+    assert "| +2.1 | 58.0 ± 0.1 | -0.0 |" in line or "| +2.1 | 58.0 ± 0.1 | +0.0 |" in line
+    assert "| not decidable with these runs |" in line
+    older = [run(OTHER, seed, 0.62 + 0.001 * seed) for seed in range(3)]
+    lines, _ = lines_of(WAYS, [*base, *older], tmp_path)
+    line = next(line for line in lines if line.startswith("| Other |"))
+    assert "| +2.1 | - | - | - | not decidable with these runs |" in line
+
+
+def test_ways_that_are_compared_together_share_the_level():
+    base, other = ([run(BASE, n, 0, without_copies=v + n / 100) for n, v in enumerate(values)] for values in WITHIN)
+    alone, shared = (compare(other, base, "validation_without_copies", among) for among in (1, 3))
+    assert (alone.verdict, shared.verdict) == ("better", "not decidable with these runs")
+    assert alone.interval == shared.interval
 
 
 def test_a_way_without_runs_shows_dashes(tmp_path):
     lines, _ = lines_of(WAYS, [run(BASE, 0, 0.6)], tmp_path)
-    assert "| Never | - | - | - | - | - | 0 | - |" in lines
+    assert "| Never | - | - | - | - | - | - | - | 0 | - |" in lines
 
 
 def test_runs_that_choose_never_read_the_test_split_and_no_other_row_takes_them_for_its_own(tmp_path):

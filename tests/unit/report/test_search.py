@@ -83,7 +83,7 @@ def test_a_finished_trial_is_worth_what_its_run_says_of_public_test(unbroken):
     for trial in over.trials:
         if trial.state == "finished":
             evaluation = RunFolder(out / "trials" / str(trial.number)).read_result()["evaluation"]
-            assert set(evaluation) == {"validation"}
+            assert set(evaluation) == {"validation", "validation_without_copies"}
             assert evaluation["validation"]["split"] == "PublicTest"
             assert evaluation["validation"]["accuracy"] == trial.accuracy
             assert trial.epoch == RECIPE.epochs

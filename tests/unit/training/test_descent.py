@@ -120,3 +120,19 @@ def test_a_gpu_records_a_batch_and_gets_the_same_numbers():
         assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert recorded.new_problem() == ""
     assert recorded._recorded.ready
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_after_a_recording_that_failed_random_numbers_are_drawn_as_before():
+    recorded = recording.Recorded()
+
+    def work():
+        drawn = torch.rand(3, device="cuda")
+        if recorded.calls == recording.WARM_UP and not recorded.problem:
+            drawn.sum().item()  # waits for the device, which no recording may
+        return drawn
+
+    torch.manual_seed(5)
+    drawn = [recorded(work) for _ in range(6)]
+    assert recorded.problem
+    assert len({tuple(values.tolist()) for values in drawn}) == 6

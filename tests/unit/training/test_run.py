@@ -45,6 +45,7 @@ def test_a_run_folder_explains_itself(finished):
     assert result["protocol"] == "standard"
     assert {part: values["split"] for part, values in result["evaluation"].items()} == {
         "validation": "PublicTest",
+        "validation_without_copies": "PublicTest",
         "test": "PrivateTest",
         "test_without_copies": "PrivateTest",
     }
@@ -423,7 +424,7 @@ def test_without_a_test_split_the_run_finishes_and_tells_only_the_validation(tmp
     keep = data.splits != 2
     shorter = Fer2013(faces=data.faces[keep], splits=data.splits[keep], source="no PrivateTest")
     events = list(train(replace(RECIPE, epochs=1), shorter, tmp_path / "out", workers=0))
-    assert list(events[-1].result["evaluation"]) == ["validation"]
+    assert list(events[-1].result["evaluation"]) == ["validation", "validation_without_copies"]
 
 
 def test_weights_of_another_run_or_with_a_flipped_bit_are_refused(tmp_path, finished, data):
@@ -522,3 +523,28 @@ def test_without_copies_no_training_face_stands_in_a_test(tmp_path):
 def test_sharpness_aware_steps_count_twice(finished, data, tmp_path):
     *_, twice = train(replace(RECIPE, epochs=1, sam=0.05), data, tmp_path / "run", workers=0)
     assert twice.result["flops_per_face"] == 2 * finished[1][-1].result["flops_per_face"]
+
+
+def test_a_resumed_run_adds_up_with_as_many_threads_as_it_began_with(tmp_path, data):
+    recipe = replace(RECIPE, device="cpu")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        *_, stopped = train(recipe, data, tmp_path / "run", workers=0, max_minutes=0)
+        assert isinstance(stopped, Stopped)
+        torch.set_num_threads(2)
+        *_, finished = train(recipe, data, tmp_path / "run", workers=0, resume=True)
+        assert torch.get_num_threads() == finished.result["threads"] == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_both_splits_are_counted_without_copies_of_training(tmp_path):
+    data = make_data()
+    images = data.faces.images.copy()
+    images[100] = images[5]  # PublicTest 4 is Training 5
+    copied = Fer2013(faces=Faces(images, data.faces.labels), splits=data.splits, source="made by a test")
+    *_, finished = train(replace(RECIPE, epochs=1), copied, tmp_path / "run", workers=0)
+    faces = {part: sum(map(sum, found["confusion"])) for part, found in finished.result["evaluation"].items()}
+    assert faces["validation_without_copies"] == faces["validation"] - 1
+    assert faces["test_without_copies"] == faces["test"]
