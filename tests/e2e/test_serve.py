@@ -1,6 +1,7 @@
 """``ferkit serve`` as a process: starting, stopping, slow clients, killed workers, silence."""
 
 import http.client
+import io
 import json
 import os
 import signal
@@ -9,11 +10,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import skimage
+from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -137,6 +140,64 @@ def test_a_head_has_an_end_in_bytes_and_in_time(network):
         assert service.get("/health")
 
 
+@pytest.mark.parametrize("size", [100_000, 200_000])
+def test_a_head_that_comes_in_one_piece_has_the_same_end(network, size):
+    with serving("--model", network) as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * size + b"\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 400"
+        assert service.get("/health")
+
+
+def noise(side):
+    """Return the bytes of a picture that takes its time."""
+    content = io.BytesIO()
+    levels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    Image.fromarray(levels).save(content, "JPEG", quality=30)
+    return content.getvalue()
+
+
+def test_a_head_has_its_end_while_an_earlier_request_is_answered(network):
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n' + noise(1500) + b"\r\n"
+    body = 10 * part + b"--x--\r\n"
+    lines = b"".join(b"X-%d: " % number + b"y" * 1000 + b"\r\n" for number in range(1000))
+
+    def send_without_end(client):
+        for _ in range(40):
+            client.sendall(lines)
+
+    with serving("--model", network, "--detector", "none", "--max-images", "10") as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            client.sendall(b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % len(body))
+            client.sendall(b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + body)
+            client.sendall(b"GET /health HTTP/1.1\r\n")
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                send_without_end(client)
+        assert service.get("/health")
+
+
+def test_a_client_that_does_not_fetch_its_answer_is_left(network):
+    quick = "import ferkit.web.protocol as p; p.FETCH_SECONDS = 0.5; from ferkit.__main__ import main; main()"
+    body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    body += noise(1500) + b"\r\n--x--\r\n"
+    head = f"POST /v1/recognize/annotated HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    with serving("--model", network, "--detector", "none", command=("-c", quick)) as service, ExitStack() as opened:
+        client = opened.enter_context(socket.socket())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(head.encode() + body)
+        assert client.recv(12) == b"HTTP/1.1 200"
+        time.sleep(2)
+        with client.makefile("rb") as answer, suppress(ConnectionResetError):
+            assert len(answer.read()) < 6_000_000  # of about 6.8 million: the rest was let go
+        began = time.monotonic()
+        service.process.terminate()
+        service.process.wait(10)
+        assert time.monotonic() - began < 5
+
+
 def test_a_frame_that_is_too_large_ends_its_stream_before_it_is_held(network):
     with serving("--model", network, "--detector", "none", "--max-frame", "5000") as service:
         with connect(f"ws://127.0.0.1:{service.port}/v1/stream") as stream:
@@ -191,11 +252,19 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(network):
         children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
         workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert len(workers) == 2
-        os.kill(int(workers[0]), signal.SIGKILL)
-        time.sleep(0.2)
+        with ExitStack() as opened:
+            streams = [opened.enter_context(connect(f"ws://127.0.0.1:{service.port}/v1/stream")) for _ in range(8)]
+            for stream in streams:
+                stream.send(picture())
+                stream.recv()
+            assert "ferkit_streams 8.0" in service.get("/metrics").decode().splitlines()
+            os.kill(int(workers[0]), signal.SIGKILL)
+            time.sleep(0.2)
         for _ in range(20):
             service.recognize()
+        time.sleep(0.5)
         lines = service.get("/metrics").decode().splitlines()
+        assert "ferkit_streams 0.0" in lines  # those of the killed one, too, which could not say so
         service.process.terminate()
         service.process.wait(15)
     counted = [line for line in lines if line.startswith('ferkit_requests_total{route="/v1/recognize",status="200"}')]

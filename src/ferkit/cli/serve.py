@@ -5,6 +5,7 @@ import ipaddress
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ferkit.web.settings import Settings
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+CONNECTIONS = 65_536
+"""Open files of a process, if the user may have so many."""
 
 
 def serve(
@@ -216,6 +220,7 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
     from ferkit.web.settings import to_environment
 
     to_environment(settings)
+    _allow_connections()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # raised again by uvicorn in the end: to systemd a clean one
     config = uvicorn.Config(
         "ferkit.web.app:create_app",
@@ -248,6 +253,19 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
         Multiprocess(config, sockets=[listening]).run()
     finally:
         shutil.rmtree(shared, ignore_errors=True)
+
+
+def _allow_connections() -> None:
+    """Let many connections be open: the usual 1,024 are soon taken."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(CONNECTIONS, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _Server(config: Any, address: str) -> Any:  # noqa: N802 - uvicorn is loaded late

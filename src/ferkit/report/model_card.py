@@ -27,6 +27,8 @@ labelled its training data, not what a person feels.
   labels. A part of what counts as an error here, and as right, is the label's.
 - Some expressions are read far worse than others: compare macro F1 with accuracy.
 - Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
+- Photographs of other origin are read far less well than FER2013's, on which accuracy and confidence were measured:
+  [1,648 of them](benchmarks/reports/photographs-2026-11-28.md).
 - Faces from the side, covered, blurred or below about 30 pixels are read badly. `--min-confidence` lets it abstain.
 """
 

@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy the address would be one of this side of it
         lifespan=_lifespan,
         # FastAPI makes traces and logs of every request, exception texts among them, and sends them on where the
         # environment says so; what becomes of a picture is no business of others.

@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with limits of the head of a request, which comes before anything of ours is asked."""
+"""HTTP as uvicorn speaks it, with limits of what comes before anything of ours is asked, and of what nobody fetches."""
 
 import asyncio
 from typing import Any
@@ -8,17 +8,30 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ferkit.web.settings import from_environment
 
 HEAD_BYTES = 65_536
-"""Of the request line and all headers. What comes in one piece, at most 256 kB, is looked at whole."""
+"""Of the request line and all headers."""
+
+FETCH_SECONDS = 20.0
+"""In which a client fetches at least :data:`FETCH_BYTES` of the answers that wait for it, or is left."""
+
+FETCH_BYTES = 65_536
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """Closes a connection whose next head is too long, or not whole in the time that a body has."""
+    """Closes a connection whose next head is too long, or not whole in the time that a body has.
+
+    And one whose client stopped fetching its answer, which would otherwise wait here for ever.
+    """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._seconds = from_environment().upload_seconds
         self._head = 0
+        """Bytes that came while a head was not whole."""
+        self._fields = 0
+        """Bytes of the head's request line and headers so far."""
+        self._in_body = False
         self._until: asyncio.TimerHandle | None = None
+        self._fetching: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Wait for the first head."""
@@ -28,11 +41,12 @@ class LimitedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._wait_no_more()
+        self._fetch_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head that is not whole yet."""
-        if self._until is None and (self.cycle is None or self.cycle.response_complete):
+        """Count what belongs to a head that is not whole yet, also while an earlier request is being answered."""
+        if self._until is None and not self._in_body:
             self._wait()
         super().data_received(data)
         if self._until is None:
@@ -41,10 +55,47 @@ class LimitedHttp(HttpToolsProtocol):
         if self._head > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("Request head too large.")
 
+    def on_message_begin(self) -> None:
+        """Count anew."""
+        self._fields = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Begin to serve."""
+        self._in_body = True
         self._wait_no_more()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What comes now is another head."""
+        self._in_body = False
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Watch a client that does not fetch its answer as fast as it is written."""
+        super().pause_writing()
+        self._fetch_no_more()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Watch no more: nearly all has been fetched."""
+        self._fetch_no_more()
+        super().resume_writing()
+
+    def _count(self, size: int) -> None:
+        self._fields += size
+        if self._fields > HEAD_BYTES:
+            raise ValueError("Request head too large.")  # the parser stops; uvicorn answers 400
 
     def _wait(self) -> None:
         self._head = 0
@@ -59,3 +110,18 @@ class LimitedHttp(HttpToolsProtocol):
         self._until = None
         if not self.transport.is_closing():
             self.transport.close()
+
+    def _watch(self, unsent: int) -> None:
+        self._fetching = self.loop.call_later(FETCH_SECONDS, self._look, unsent)
+
+    def _look(self, before: int) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent > before - FETCH_BYTES:
+            self.transport.abort()
+        else:
+            self._watch(unsent)
+
+    def _fetch_no_more(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None

@@ -8,6 +8,7 @@ as browsers cannot set one, in a first text message ``{"api_key": "..."}``.
 import asyncio
 import json
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ KEY_SECONDS = 5.0
 """For a first message with the API key, where there was none in the header."""
 
 UNKNOWN = 64
-"""Streams at the same time that have not sent their key yet; they take no place of those that have."""
+"""Streams at the same time that have not sent their key yet; they take no place of those that have. One more, and the
+one that has waited longest is closed: a browser sends its key at once."""
 
 
 @dataclass(slots=True)
@@ -44,12 +46,17 @@ class _Inbox:
     dropped: int = 0
 
 
+async def _first_text(socket: WebSocket) -> str:
+    return await asyncio.wait_for(socket.receive_text(), KEY_SECONDS)
+
+
 class Streams:
     """All streams of a process."""
 
     def __init__(self, reader: Reader, desk: Desk, keys: Keys, most: int, meters: Meters) -> None:
         self._reader, self._desk, self._keys, self._most, self._meters = reader, desk, keys, most, meters
-        self._open = self._unknown = 0
+        self._open = 0
+        self._unknown: deque[asyncio.Task[str]] = deque()
 
     async def serve(self, socket: WebSocket, smoothing: float, least: float) -> None:
         """Serve one stream to its end.
@@ -81,23 +88,30 @@ class Streams:
             self._open -= 1
             self._meters.streams.dec()
 
-    async def _sent_key(self, socket: WebSocket) -> str:
-        """Return the key in the first message; empty if none comes, or too many are waited for."""
-        if self._unknown >= UNKNOWN:
-            return ""
-        self._unknown += 1
+    async def _sent_key(self, socket: WebSocket) -> str | None:
+        """Return the key in the first message; empty if none comes, None if others took its place meanwhile."""
+        if len(self._unknown) >= UNKNOWN:
+            self._unknown.popleft().cancel()
+        waiting = asyncio.create_task(_first_text(socket))
+        self._unknown.append(waiting)
         try:
-            content = json.loads(await asyncio.wait_for(socket.receive_text(), KEY_SECONDS))
-            return str(content["api_key"])
+            await asyncio.wait({waiting})
+            return None if waiting.cancelled() else str(json.loads(waiting.result())["api_key"])
         except (ValueError, KeyError, TypeError, TimeoutError, RecursionError):
             return ""
         finally:
-            self._unknown -= 1
+            waiting.cancel()
+            if waiting in self._unknown:
+                self._unknown.remove(waiting)
 
     async def _knows_key(self, socket: WebSocket) -> bool:
         given = given_key(socket.headers)
         if self._keys.needed and not given:
-            given = await self._sent_key(socket)
+            sent = await self._sent_key(socket)
+            if sent is None:
+                await socket.close(TOO_MANY, "too many streams without a key")
+                return False
+            given = sent
         try:
             self._keys.check(given)
         except Refusal as refusal:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -151,6 +152,24 @@ def test_who_sends_no_key_takes_no_place_and_is_not_waited_for(serve, tmp_path, 
             known.send_bytes(picture())
             assert known.receive_json()["type"] == "reading"
         assert silent.receive_json()["code"] == "unauthorized"
+
+
+def test_who_sends_no_key_keeps_nobody_out_who_does(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.web.stream.UNKNOWN", 2)
+    file = tmp_path / "keys"
+    file.write_text(KEY)
+    client = serve(api_key_file=file)
+    with ExitStack() as opened:
+        first, second, third = (opened.enter_context(client.websocket_connect("/v1/stream")) for _ in range(3))
+        with pytest.raises(WebSocketDisconnect) as closed:
+            first.receive_json()
+        assert closed.value.code == 1013
+        third.send_json({"api_key": KEY})
+        third.send_bytes(picture())
+        assert third.receive_json()["type"] == "reading"
+        second.send_json({"api_key": KEY})
+        second.send_bytes(picture())
+        assert second.receive_json()["type"] == "reading"
 
 
 @pytest.mark.parametrize("key", ["\ud800" + KEY, "\N{SNOWMAN}" * 20])

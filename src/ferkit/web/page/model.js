@@ -27,7 +27,7 @@ const listed = (words) => `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`
 
 function facts({ accuracy, interval, accuracy_at_coverage: coverage, calibration_error: error }) {
   const items = [[hundred(accuracy), `of 100 faces are named as their label has it${interval ? ` (95 % interval: ${hundred(interval[0])} to ${hundred(interval[1])})` : ""}`]];
-  if (coverage?.["60%"]) items.push([hundred(coverage["60%"]), "of 100 where it may be silent on the 40 % it is least sure of"]);
+  if (coverage?.["60%"]) items.push([hundred(coverage["60%"]), "of 100 are right if it answers only for the 60 % it is surest of"]);
   if (error !== undefined) items.push([`± ${(100 * error).toFixed(0)} %`, "is how far its confidence is from how often it is right, on average"]);
   return make("dl", { class: "facts" }, ...items.map(([value, words]) => make("div", {}, make("dt", {}, value), make("dd", {}, words))));
 }
@@ -36,7 +36,7 @@ const hundred = (share) => (100 * share).toFixed(0);
 
 const explained = ({ faces, macro_f1: f1 }, split, without) =>
   `Measured on ${faces.toLocaleString("en")} faces of FER2013’s ${split} that it has not learnt from`
-  + `${without ? ", copies of learnt ones left out" : ""}.${f1 ? ` With every expression counting the same (macro F1) it reaches ${f1.toFixed(2)} of 1: rare ones are read worse.` : ""}`;
+  + `${without ? ", copies of learnt ones left out" : ""}; photographs of other origin are read less well.${f1 ? ` With every expression counting the same (macro F1) it reaches ${f1.toFixed(2)} of 1: rare ones are read worse.` : ""}`;
 
 function details(card) {
   const head = ["Measured on", "Faces", "Accuracy", "95 % interval", "Macro F1", "Calibration error"];
