@@ -117,7 +117,7 @@ def test_a_failing_row_leaves_the_others_alone_and_is_told_at_the_end(several):
 
 def test_runs_that_choose_have_no_test_result(several):
     result = json.loads((several[0] / "results/ways/base/seed-0.json").read_text())
-    assert set(result["evaluation"]) == {"validation"}
+    assert set(result["evaluation"]) == {"validation", "validation_without_copies"}
 
 
 def test_where_results_were_copied_to_nothing_runs_again(several, tmp_path, start):
