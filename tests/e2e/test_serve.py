@@ -176,6 +176,18 @@ def test_a_head_has_its_end_while_an_earlier_request_is_answered(network):
         assert service.get("/health")
 
 
+def test_a_head_that_begins_behind_a_body_has_its_time(network):
+    with serving("--model", network, "--upload-seconds", "1") as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            begun = b"GET /health HTTP/1.1\r\nX: y"
+            client.sendall(b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}" + begun)
+            began, answer = time.monotonic(), client.recv(65536)
+            while answer and (more := client.recv(65536)):
+                answer += more
+            assert time.monotonic() - began < 4  # before uvicorn's own patience with a connection that is kept, 5 s
+        assert service.get("/health")
+
+
 def test_a_client_that_does_not_fetch_its_answer_is_left(network):
     quick = "import ferkit.web.protocol as p; p.FETCH_SECONDS = 0.5; from ferkit.__main__ import main; main()"
     body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'

@@ -82,7 +82,8 @@ class Recorded(Generic[T]):
 def _renew_generator() -> None:
     """Give the default generator a new state of the same values.
 
-    Until PyTorch 2.12 a recording that broke off left the old one waiting for its end, and refusing to be drawn from.
+    In PyTorch 2.9 and 2.11 a recording that breaks off leaves the old one waiting for its end, and refusing to be drawn
+    from (as their source reads).
     """
     generator = torch.cuda.default_generators[torch.cuda.current_device()]
     generator.graphsafe_set_state(generator.clone_state())

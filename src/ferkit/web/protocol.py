@@ -56,8 +56,10 @@ class LimitedHttp(HttpToolsProtocol):
             self.send_400_response("Request head too large.")
 
     def on_message_begin(self) -> None:
-        """Count anew."""
+        """Count anew; a head that came behind a body, in one piece with it, has its time too."""
         self._fields = 0
+        if self._until is None:
+            self._wait()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
