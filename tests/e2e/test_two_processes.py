@@ -10,7 +10,10 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from two_processes import BACKENDS, train
+from conftest import make_faces
+from ferkit.evaluation.metrics import evaluate_predictions
+from ferkit.evaluation.score import predict
+from two_processes import BACKENDS, build_normed, train
 
 SCRIPT = Path(__file__).parents[1] / "two_processes.py"
 
@@ -27,10 +30,27 @@ def run(*arguments):
     return done
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes trained."""
+    out = tmp_path_factory.mktemp("two") / "two.pt"
+    run(SCRIPT, out)
+    return torch.load(out, weights_only=True)
+
+
 @pytest.mark.slow
-def test_two_processes_reach_the_weights_and_metrics_of_one(tmp_path):
-    run(SCRIPT, tmp_path / "two.pt")
-    two = torch.load(tmp_path / "two.pt", weights_only=True)
+def test_what_two_processes_measure_is_of_the_average_that_is_saved(two):
+    model = build_normed()
+    model.load_state_dict(two["averaged"]["model"])
+    valid = make_faces(31, seed=1)
+    of_saved = evaluate_predictions(predict(model.eval(), valid.images), valid.labels)
+    measured = two["averaged"]["valid"]
+    assert measured["accuracy"] == pytest.approx(of_saved.accuracy)
+    assert measured["loss"] == pytest.approx(of_saved.loss, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_reach_the_weights_and_metrics_of_one(two):
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     fabric.launch()
     for backend in BACKENDS:
