@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 from ferkit import Recognizer
-from ferkit.inference.annotate import write_annotated
+from ferkit.inference.annotate import is_replaceable, write_annotated
 from ferkit.inference.images import read_image
 
 if len(sys.argv) not in (3, 4):
     sys.exit("usage: python examples/recognize_photo.py PHOTO COPY [NETWORK]")
 photo, copy, *network = sys.argv[1:]
+if not is_replaceable(Path(copy)):
+    sys.exit(f"{copy}: is no annotated copy, and would be replaced; choose another name")
 
 recognizer = Recognizer(*network, min_confidence=0.4)
 picture = read_image(photo)  # RGB, upright, 8 bits

@@ -23,15 +23,15 @@ def bright_squares(picture) -> list[Box]:
     return sorted(boxes, key=lambda box: -box.size)
 
 
-def stopped_after(looks: int):
-    """Return a detector that is stopped by Ctrl-C in the look after so many."""
+def stopped_after(looks: int, end: BaseException | None = None):
+    """Return a detector that is stopped by Ctrl-C, or by ``end``, in the look after so many."""
     done = 0
 
     def detect(picture):
         nonlocal done
         done += 1
         if done > looks:
-            raise KeyboardInterrupt
+            raise end or KeyboardInterrupt
         return bright_squares(picture)
 
     return detect
@@ -68,7 +68,7 @@ def one_face(frames: int, expression: str = "happy"):
 
 
 class FakeCapture:
-    """Gives a picture every so many seconds, as OpenCV's captures do; ``pictures`` are RGB."""
+    """Gives a picture every so many seconds, as OpenCV's captures do; ``pictures`` are RGB, None, or an error."""
 
     def __init__(self, pictures, seconds=0.005):
         self._pictures = iter(pictures)
@@ -81,6 +81,8 @@ class FakeCapture:
     def read(self):
         time.sleep(self._seconds)
         shown = next(self._pictures, None)
+        if shown is cv2.error:
+            raise cv2.error("the camera has a fault")
         return (False, None) if shown is None else (True, np.ascontiguousarray(shown[..., ::-1]))
 
     def release(self):

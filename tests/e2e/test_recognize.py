@@ -1,10 +1,12 @@
 """Photos on the command line: what is printed, what is written, and what never happens."""
 
 import csv
+import errno
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import skimage
 from PIL import Image
+from rich.cells import cell_len
 
 from conftest import exit_code
 from ferkit.cli.main import main
@@ -291,6 +294,86 @@ def test_a_picture_that_fits_no_copy_does_not_stop_the_others(recognize, tmp_pat
     assert "1 could not be copied:" in err
 
 
+def test_what_was_read_is_printed_though_its_copy_cannot_be_written(recognize, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ferkit.files.write_bytes", full)
+    copy = tmp_path / "copy.png"
+    code, out, err = recognize(photo(tmp_path / "a.png"), "--detector", "none", "--save", copy)
+    assert code == 1
+    assert "face 1: happy" in out
+    assert err == f"error: {copy}: cannot be written (No space left on device)\n"
+
+
+def test_copies_of_several_folders_do_not_mix(recognize, tmp_path):
+    for folder in ("one", "two"):
+        photo(tmp_path / folder / "a.png")
+    for _ in range(2):
+        recognize(tmp_path / "one", tmp_path / "two", "--detector", "none", "--save", tmp_path / "out")
+    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")} == {
+        "one/a.png",
+        "two/a.png",
+    }
+
+
+def test_linked_folders_are_not_followed_in_silence(recognize, album):
+    (album / "away").symlink_to(photo(album.parent / "other" / "c.png").parent)
+    _, out, err = recognize(album, "--detector", "none")
+    assert "c.png" not in out
+    assert f"left out: 1 linked folder, to be named themselves, as {album / 'away'}\n" in err
+    assert "c.png" in recognize(album / "away", album, "--detector", "none")[1]
+
+
+def test_a_video_is_known_by_how_it_begins_where_its_name_says_nothing(recognize, tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(10))
+    for name in ("clip.MPG4", "clip"):
+        code, out, _ = recognize(shutil.copy(film, tmp_path / name), "--detector", "none")
+        assert code == 0
+        assert "1 track in 0.4 s" in out
+    code, _, err = recognize("-", stdin=film.read_bytes())
+    assert (code, err.count("got a video; give the name of its file")) == (1, 1)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    code, _, err = recognize(tmp_path / "pipe.mp4")
+    assert (code, err) == (1, f"error: {tmp_path / 'pipe.mp4'}: expected a video, got a pipe or a device\n")
+
+
+def test_csv_is_utf_8_whatever_the_terminal_could_show(network, tmp_path):
+    name = str(photo(tmp_path / "日本.png"))
+    command = [sys.executable, "-m", "ferkit", "recognize", name, "--detector", "none", "--csv", "--model", network]
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    (line,) = csv.DictReader(io.StringIO(done.stdout.decode()))
+    assert line["picture"] == name
+
+
+def test_wide_letters_keep_the_columns(recognize, tmp_path):
+    photo(tmp_path / "日本.png")
+    photo(tmp_path / "plain.png")
+    _, out, _ = recognize(tmp_path, "--detector", "none")
+    ends = {cell_len(line[: line.index("happy")]) for line in out.splitlines() if "happy" in line}
+    assert len(ends) == 1
+
+
+FAKE_RUNTIME = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.Signals[os.environ["SENT"]])
+    time.sleep(10)
+except BaseException:
+    raise ImportError("initialization failed") from None
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_onnx_runtime_is_loaded_ends_without_a_word(network, tmp_path, name):
+    (tmp_path / "onnxruntime.py").write_text(FAKE_RUNTIME)
+    command = [sys.executable, "-m", "ferkit", "recognize", photo(tmp_path / "a.png"), "--model", network]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = {**os.environ, "SENT": name, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.Signals[name], "", "")
+
+
 def test_copies_are_named_though_a_folder_was_empty(recognize, tmp_path):
     (tmp_path / "empty").mkdir()
     out = recognize(photo(tmp_path / "a.png"), tmp_path / "empty", "--detector", "none", "--save", tmp_path / "o")[1]
@@ -335,7 +418,7 @@ def test_output_that_cannot_be_written_is_one_line(network, tmp_path, options):
     command = [sys.executable, "-m", "ferkit", "recognize", photo(tmp_path / "a.png"), "--detector", "none", *options]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*command, "--model", network], stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"error: standard output: No space left on device\n")
 
 
 def test_streams_that_the_shell_has_closed_do_no_harm(network, tmp_path):

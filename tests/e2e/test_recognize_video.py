@@ -1,12 +1,15 @@
 """What a person sees of a video or a camera."""
 
 import csv
+import errno
 import io
 import itertools
 import json
 import os
 import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -18,6 +21,7 @@ import typer
 from ferkit.cli.recognize_video import run
 from ferkit.errors import ImageError
 from ferkit.inference.camera import Camera
+from ferkit.inference.sources import VideoFile
 from films import FakeCapture, one_face, picture, recognizer, stopped_after, write_film
 from networks import write_network
 
@@ -115,6 +119,60 @@ def test_a_video_that_breaks_off_is_summed_up_and_the_break_is_told(tmp_path, ca
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
+def long_mkv(path):
+    """Write ten seconds in a container that tells how long it is, not how many frames it has."""
+    return write_film(path, one_face(50), fps=5)
+
+
+def test_a_container_that_only_tells_its_length_may_have_sound_that_goes_on(tmp_path, capsys, monkeypatch):
+    film = long_mkv(tmp_path / "clip.mkv")
+    source = VideoFile(film)
+    assert source.expected == 50
+    source.expected = 58  # OpenCV multiplies the length of the sound by the frame rate
+    run(source, recognizer(tmp_path))
+    out, err = capsys.readouterr()
+    assert "warning" not in err
+    assert "1 track in 10.0 s" in out
+    assert "00:00.0 to 00:10.0, seen for 10.0 s" in out
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    run(film, recognizer(tmp_path))
+    assert re.search(r"warning: .*clip\.mkv: its pictures end after [3-7]\.\d of 10\.0 s", capsys.readouterr().err)
+
+
+def test_times_of_a_rate_that_cannot_be_are_not_believed(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.avi", one_face(50), code="MJPG")
+    content = bytearray(film.read_bytes())
+    struct.pack_into("<II", content, content.find(b"strh") + 28, 1, 1_000_000)  # its scale and rate
+    film.write_bytes(content)
+    run(film, recognizer(tmp_path), output="csv")
+    seconds = [float(line["seconds"]) for line in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert seconds == pytest.approx([k / 25 for k in range(50)])
+
+
+def test_what_cannot_be_saved_costs_neither_the_other_files_nor_the_summary(tmp_path, capsys, monkeypatch):
+    film = write_film(tmp_path / "clip.mp4", one_face(20))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ferkit.inference.recording.write_bytes", full)
+    with pytest.raises(ImageError, match=r"cannot be written to \(No space left"):
+        run(film, recognizer(tmp_path), save=tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.csv", "clip-annotated.mp4"}
+    out = capsys.readouterr().out
+    assert "happy      100%" in out
+    assert out.splitlines()[-1] == f"saved: {tmp_path}/out/clip.csv, {tmp_path}/out/clip-annotated.mp4"
+
+
+def test_a_csv_with_a_column_of_the_users_keeps_its_place(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(3))
+    run(film, recognizer(tmp_path), save=tmp_path)
+    table = tmp_path / "clip.csv"
+    table.write_text(table.read_text().replace("\n", ",note\n", 1))
+    with pytest.raises(ImageError, match="is no file of readings"):
+        run(film, recognizer(tmp_path), save=tmp_path)
+
+
 def test_stopping_a_video_by_ctrl_c_leaves_no_files(tmp_path):
     film = write_film(tmp_path / "clip.mp4", one_face(20))
     with pytest.raises(KeyboardInterrupt):
@@ -173,11 +231,16 @@ def test_stopping_a_camera_by_ctrl_c_is_how_it_ends(tmp_path, capsys):
     assert end.value.exit_code == 130
     out, _ = capsys.readouterr()
     assert "camera 0: 1 track in" in out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "camera-0.csv",
-        "camera-0-timeline.png",
-        "camera-0-annotated.mp4",
-    }
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    moment = r"camera-0-\d{4}-\d\d-\d\d-\d{6}"
+    patterns = rf"{moment}-annotated\.mp4", rf"{moment}-timeline\.png", rf"{moment}\.csv"
+    assert [re.fullmatch(pattern, name) is not None for pattern, name in zip(patterns, names, strict=True)] == [
+        True
+    ] * 3
+    with pytest.raises(typer.Exit) as end:
+        run(camera(), recognizer(tmp_path, detector=stopped_after(30, SystemExit(143))), save=tmp_path / "out")
+    assert end.value.exit_code == 143
+    assert len(list((tmp_path / "out").iterdir())) == 6
 
 
 def test_a_camera_gives_json_lines_as_they_come(tmp_path, capsys):

@@ -5,7 +5,8 @@ import json
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from ferkit.inference.recognizer import Face
 
 _DIGITS = 6  # of probabilities in JSON and CSV
+
+
+STDOUT = "standard output"
+"""As it is named in errors."""
+
+
+@contextmanager
+def named_stdout() -> Iterator[None]:
+    """Tell an output that cannot be written to from a folder that cannot."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = STDOUT
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,15 @@ def bar(share: float, width: int, encoding: str | None = None) -> str:
     return "█" * round(share * width)
 
 
+def _cells(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes: two a letter in some scripts."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
@@ -116,7 +140,7 @@ class _Table(Printer):
     """Several pictures: a line for each face."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        widest = max((len(shown(name)) for name in names), default=0)
+        widest = max((_cells(shown(name)) for name in names), default=0)
         room = (
             shutil.get_terminal_size().columns - len(self._line("", "", "", "", "")) if sys.stdout.isatty() else 10**6
         )
@@ -127,9 +151,11 @@ class _Table(Printer):
 
     def picture(self, done: Done) -> None:
         name = shown(done.job.name)
-        if len(name) > self._width:
-            name = "..." + name[3 - self._width :]
-        name = name.ljust(self._width)
+        if _cells(name) > self._width:
+            while _cells(name) > self._width - 3:
+                name = name[1:]
+            name = "..." + name
+        name += " " * (self._width - _cells(name))
         if done.error is not None:
             typer.echo(self._line(name, "-", "cannot be read", "", ""))
         elif not done.faces:

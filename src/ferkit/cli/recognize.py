@@ -1,7 +1,9 @@
 """``ferkit recognize``: photos, folders, a video or a camera to faces and what they express."""
 
 import errno
+import io
 import os
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ferkit.cli.readings import Done, Job, printer, shown
+from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
 from ferkit.processors import MOST_THREADS
 
 if TYPE_CHECKING:
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 STDIN = "-"
 
 VIDEO_ENDINGS = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
+    ".3gp .avi .flv .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv .y4m".split()  # noqa: SIM905
 )
+"""Of files that are videos by their name; others are looked into, if their name is no picture's either."""
 
 BATCH = 16
 """Pictures whose faces are read together ..."""
@@ -108,6 +111,8 @@ def recognize(
     with silent_libraries():
         recognizer = _recognizer(model, detector, detector_model, min_confidence, max_pixels, threads, views)
         output = "json" if as_json else "csv" if as_csv else "table"
+        if as_csv and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8")  # names of files for programs, whatever a terminal could show
         if videos or camera is not None:
             from ferkit.cli import recognize_video
 
@@ -120,24 +125,44 @@ def recognize(
 
 
 def is_video(source: str) -> bool:
-    """Return whether ``source`` has the name of a video."""
-    return Path(source).suffix.lower() in VIDEO_ENDINGS and not os.path.isdir(source)  # noqa: PTH112
+    """Return whether ``source`` has the name of a video, or no picture's and begins as videos do."""
+    from ferkit.inference.images import ENDINGS
+
+    if os.path.isdir(source):  # noqa: PTH112 - which raises nothing where it is out of reach
+        return False
+    ending = Path(source).suffix.lower()
+    return ending in VIDEO_ENDINGS or (ending not in ENDINGS and _begins_as_video(source))
+
+
+def _begins_as_video(source: str) -> bool:
+    from ferkit.inference.images import is_video as begins
+
+    try:
+        if not stat.S_ISREG(Path(source).stat().st_mode):  # a pipe would be waited for, and lose what is read
+            return False
+        with Path(source).open("rb") as file:
+            return begins(file.read(1024))
+    except (OSError, ValueError):
+        return False
 
 
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
     """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
 
-    Says on stderr that videos in folders are not read.
+    Says on stderr that videos and linked folders in folders are not read.
 
     Raises:
         ImageError: A copy would take the place of a picture that is read, or ``save`` cannot be what it names.
     """
     from ferkit.errors import ImageError
-    from ferkit.inference.images import ENDINGS, find_images
+    from ferkit.inference.images import ENDINGS, find_images, find_linked
 
     jobs: list[Job] = []
     failed: list[str] = []
     videos: list[Path] = []
+    links: list[Path] = []
+    sources = list(sources)
+    several = sum(map(os.path.isdir, sources)) > 1
     for source in sources:
         path = Path(source)
         if not source:
@@ -150,14 +175,17 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
             known = find_images(path, save, ENDINGS | VIDEO_ENDINGS)
             found = [each for each in known if not is_video(str(each))]
             videos += [each for each in known if is_video(str(each))]
+            links += find_linked(path)
             if not found:
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
-            jobs += [Job(str(each), each, each.relative_to(path)) for each in found]
+            top = Path(path.resolve().name if several else "")  # each with its own tree of copies
+            jobs += [Job(str(each), each, top / each.relative_to(path)) for each in found]
         else:
             jobs.append(Job(source, path, Path(path.name)))
-    if videos:
-        number = "1 video" if len(videos) == 1 else f"{len(videos)} videos"
-        typer.echo(f"left out: {number}, to be read one by one, as {shown(str(videos[0]))}", err=True)
+    for what, how, left in (("video", "read one by one", videos), ("linked folder", "named themselves", links)):
+        if left:
+            number = f"1 {what}" if len(left) == 1 else f"{len(left)} {what}s"
+            typer.echo(f"left out: {number}, to be {how}, as {shown(str(left[0]))}", err=True)
     return (jobs if save is None else _with_copies(jobs, save)), failed
 
 
@@ -246,37 +274,49 @@ class _Outcome:
 def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> _Outcome:
     """Read, print and copy the pictures."""
     from ferkit.errors import ImageError
-    from ferkit.files import write_bytes
-    from ferkit.inference.annotate import encode_annotated
 
     out = printer(output, jobs, recognizer.card.classes)
     progress = _Progress(len(jobs))
     outcome = _Outcome()
     try:
-        out.begin()
+        with named_stdout():
+            out.begin()
         for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
-            shown_as = done
-            if (copy := done.job.copy) is not None and done.picture is not None:
-                try:
-                    write_bytes(copy, encode_annotated(copy, done.picture, done.faces))
-                    outcome.copies += 1
-                except ImageError as error:
-                    outcome.uncopied.append(str(error))
-                    shown_as = replace(done, job=replace(done.job, copy=None))
-                except OSError as error:
-                    problem = f"{copy}: cannot be written ({error.strerror or error})"
-                    if error.errno != errno.ENAMETOOLONG:  # a folder that cannot be written to ends the run
-                        raise ImageError(problem) from None
-                    outcome.uncopied.append(problem)
-                    shown_as = replace(done, job=replace(done.job, copy=None))
+            problem, hopeless = _copy(done)
+            shown_as = replace(done, job=replace(done.job, copy=None)) if problem else done
             progress.clear()
-            out.picture(shown_as)
+            with named_stdout():
+                out.picture(shown_as)
+            if hopeless:
+                raise ImageError(problem)
+            if problem:
+                outcome.uncopied.append(problem)
+            elif done.picture is not None and done.job.copy is not None:
+                outcome.copies += 1
             if done.error is not None:
                 outcome.unread.append(str(done.error))
             progress.show(number)
     finally:
         progress.clear()
     return outcome
+
+
+def _copy(done: Done) -> tuple[str, bool]:
+    """Write the annotated copy; return why that failed, and whether every further one would fail too."""
+    from ferkit.errors import ImageError
+    from ferkit.files import write_bytes
+    from ferkit.inference.annotate import encode_annotated
+
+    copy = done.job.copy
+    if copy is None or done.picture is None:
+        return "", False
+    try:
+        write_bytes(copy, encode_annotated(copy, done.picture, done.faces))
+    except ImageError as error:
+        return str(error), False
+    except OSError as error:  # the disk is full, or the folder cannot be written to
+        return f"{copy}: cannot be written ({error.strerror or error})", error.errno != errno.ENAMETOOLONG
+    return "", False
 
 
 def _done(jobs: Iterable[Job], recognizer: "Recognizer", max_pixels: int | None) -> Iterator[Done]:

@@ -4,15 +4,15 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import typer
 
-from ferkit.cli.readings import bar, rounded, shown
+from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded, shown
 from ferkit.errors import ImageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ferkit.inference.history import History
     from ferkit.inference.recognizer import Recognizer
+    from ferkit.inference.recording import Recording
     from ferkit.inference.sources import Source
     from ferkit.inference.tracks import Reading
     from ferkit.inference.video import Frame
@@ -31,8 +32,6 @@ LIVE_SECONDS = 0.1
 """Between two changes of the live view; ten times as much between two lines where there is no terminal."""
 
 _BAR = 24  # characters of a full bar
-
-_STDOUT = "standard output"
 
 
 def run(
@@ -56,9 +55,10 @@ def run(
 
     Raises:
         ImageError: There is no such video or camera, it cannot be read, or ``save`` cannot be written to.
-        typer.Exit: With 130, when a camera was stopped by Ctrl-C, after everything was written.
+        typer.Exit: With 130 or 128 + n, when a camera was stopped by Ctrl-C or signal n, after everything was written.
     """
     from ferkit.inference.history import History
+    from ferkit.inference.recording import Recording
     from ferkit.inference.sources import Source
     from ferkit.inference.tracks import SMOOTHING
     from ferkit.inference.video import open_source, usual_every
@@ -70,22 +70,33 @@ def run(
             SMOOTHING if smoothing is None else smoothing,
             output,
         )
+        recording = None if save is None else Recording(save, _name(opened, save), opened, history)
         try:
-            stopped, saved = _watch(opened, recognizer, history, settings, save)
+            stopped = _watch(opened, recognizer, history, settings, recording)
         except BrokenPipeError:
             raise
-        except OSError as error:
-            if save is None or error.filename == _STDOUT:
-                raise
-            raise ImageError(f"{save}: cannot be written to ({error.strerror or error})") from None
-    if opened.remark is not None:
-        typer.echo(f"warning: {shown(opened.remark)}", err=True)
-    if output == "table":
-        print_summary(history, shown(opened.name))
-    if saved:
-        typer.echo(f"saved: {shown(', '.join(map(str, saved)))}", err=output != "table")
+        except (OSError, ImageError) as error:
+            if isinstance(error, OSError):
+                if save is None or error.filename == STDOUT:
+                    raise
+                error = ImageError(f"{save}: cannot be written to ({error.strerror or error})")
+            if history.closed:  # all was read, and is not lost with a file
+                _tell(opened, history, recording, output)
+            raise error from None
+    _tell(opened, history, recording, output)
     if stopped:
-        raise typer.Exit(130)
+        raise typer.Exit(stopped)
+
+
+def _tell(source: "Source", history: "History", recording: "Recording | None", output: str) -> None:
+    """Print how a source ended, what was seen and which files were written."""
+    if source.remark is not None:
+        typer.echo(f"warning: {shown(source.remark)}", err=True)
+    if output == "table":
+        with named_stdout():
+            print_summary(history, shown(source.name))
+    if recording is not None and recording.written:
+        typer.echo(f"saved: {shown(', '.join(map(str, recording.written)))}", err=output != "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +112,22 @@ class Settings:
 
 
 def _watch(
-    source: "Source", recognizer: "Recognizer", history: "History", settings: Settings, save: Path | None
-) -> tuple[bool, list[Path]]:
-    """Read ``source`` into ``history``; return whether Ctrl-C ended it, and the files that were written."""
-    from ferkit.inference.recording import ReadingsCsv, Recording
+    source: "Source",
+    recognizer: "Recognizer",
+    history: "History",
+    settings: Settings,
+    recording: "Recording | None",
+) -> int:
+    """Read ``source`` into ``history``; return the exit code where Ctrl-C or a signal ended a camera, 0 otherwise."""
+    from ferkit.inference.recording import ReadingsCsv
     from ferkit.inference.video import read_video
 
-    with _named_stdout():
+    with named_stdout():
         lines = ReadingsCsv(sys.stdout, history.classes) if settings.output == "csv" else None
-    stopped, last = False, 0.0
+    stopped, last = 0, 0.0
     with ExitStack() as stack:
-        recording = None if save is None else stack.enter_context(Recording(save, _name(source), source, history))
+        if recording is not None:
+            stack.enter_context(recording)
         view = stack.enter_context(_view(source, settings))
         draw = None if recording is None else recording.draw
         try:
@@ -120,29 +136,19 @@ def _watch(
                 history.add(frame)
                 if recording is not None:
                     recording.add(frame)
-                with _named_stdout():
+                with named_stdout():
                     if lines is not None:
                         lines.add(frame)
                         sys.stdout.flush()  # a program may be reading along
                     elif settings.output == "json":
                         typer.echo(json.dumps(rounded(frame.to_dict())))
                     view.show(frame)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as end:  # the latter by a signal
             if not source.live:
                 raise
-            stopped = True
+            stopped = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 130
         history.close(_end(source, last, settings.step))
-    return stopped, [] if recording is None else [recording.csv, recording.timeline, recording.video]
-
-
-@contextmanager
-def _named_stdout() -> Iterator[None]:
-    """Tell an output that cannot be written to from a folder that cannot."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = _STDOUT
-        raise
+    return stopped
 
 
 def print_summary(history: "History", name: str) -> None:
@@ -300,13 +306,15 @@ def _view(source: "Source", settings: Settings) -> _View:
     return _Progress(source, settings.step)
 
 
-def _name(source: "Source") -> str:
-    """Return what the saved files' names begin with."""
-    return source.name.replace(" ", "-") if source.live else Path(source.name).stem
+def _name(source: "Source", folder: Path) -> str:
+    """Return what the saved files' names begin with: a new one for a camera, whose pictures do not come again."""
+    if not source.live:
+        return Path(source.name).stem
+    name = f"{source.name.replace(' ', '-')}-{datetime.now():%Y-%m-%d-%H%M%S}"
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next((each for each in names if not (folder / f"{each}.csv").exists()), name)
 
 
 def _end(source: "Source", last: float, step: int) -> float:
     """Return until when the last readings hold: the next look, or the end of the video."""
-    if source.expected is None:
-        return last + 1 / source.fps
-    return last + min(step, max(1.0, source.expected - last * source.fps)) / source.fps
+    return max(last + 1 / source.fps, min(last + step / source.fps, source.end))

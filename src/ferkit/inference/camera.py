@@ -18,6 +18,7 @@ SILENCE = 5.0
 """Seconds without a picture after which a camera counts as gone."""
 
 _USUAL = 30.0  # frames a second where the camera says nothing
+_PAUSE = 0.05  # seconds until a camera that gave no picture is asked again
 
 
 def open_capture(number: int) -> Any:
@@ -98,18 +99,28 @@ class Camera(Source):
             yield Shot(number, seconds, lambda picture=picture: _rgb(picture))  # type: ignore[misc]
 
     def _film(self) -> None:
-        start, number = None, 0
+        import cv2
+
+        start, number, good = None, 0, time.monotonic()
         while not self._closed:
-            done, picture = self._capture.read()
+            try:
+                done, picture = self._capture.read()
+            except cv2.error:
+                done = False
             now = time.monotonic()
-            start = now if start is None else start
+            if not done:  # while it starts, and now and then later, a camera has none
+                if now - good >= SILENCE:
+                    break
+                time.sleep(_PAUSE)
+                continue
+            start, good = now if start is None else start, now
             with self._news:
-                if done:
-                    self._latest = (number, now - start, picture)
-                else:
-                    self._closed = True
+                self._latest = (number, now - start, picture)
                 self._news.notify()
             number += 1
+        with self._news:
+            self._closed = True
+            self._news.notify()
 
 
 def _rgb(picture: NDArray[np.uint8]) -> RGB:

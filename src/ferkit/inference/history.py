@@ -77,6 +77,8 @@ class History:
         """Seconds of a slice."""
         self.end = 0.0
         """Seconds at which the last reading ends."""
+        self.closed = False
+        """Whether all was taken up."""
         self._names = (*self.classes, UNCERTAIN)
         self._slices: dict[int, dict[int, NDArray[np.float64]]] = {}
         self._spans: dict[int, tuple[float, float, int]] = {}
@@ -90,6 +92,7 @@ class History:
 
     def close(self, seconds: float) -> None:
         """Let the last frame's readings hold until ``seconds``."""
+        self.closed = True
         if self._last is not None:
             self._hold(self._last, max(seconds, self._last.seconds))
             self._last = None

@@ -53,14 +53,24 @@ _BAND = 256
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
+_VIDEO = re.compile(
+    rb"....(?:ftyp|moov|mdat|wide|pnot)|RIFF....AVI |\x1a\x45\xdf\xa3|FLV\x01|OggS|YUV4MPEG2|\x00\x00\x01[\xba\xb3]"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|(?:\x47.{187}){2}\x47|(?:.{4}\x47.{187}){2}",
+    re.DOTALL,
+)
+"""How the files of MP4 and QuickTime, AVI, Matroska, Flash, Ogg, YUV4MPEG, MPEG, ASF and MPEG-TS begin."""
+
+_PICTURES = re.compile(rb"....ftyp(?:avif|avis|heic|heix|heim|heis|hevc|hevx|mif1|msf1)", re.DOTALL)
+
+
 def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     """Return a picture as RGB.
 
     Args:
-        source: A path; the bytes of a file; a PIL image (mode ``F``: as an array of float; mode ``I``: of 16 bits, or
-            of 8 where no level is above 255); or an array: ``(H, W)`` grey, ``(H, W, 3)`` RGB or
-            ``(H, W, 4)`` RGBA, of uint8, uint16, bool or float in [0, 1]. OpenCV's own arrays are BGR: turn them round
-            first, ``array[..., ::-1]``.
+        source: A path; the bytes of a file; a file open for reading bytes; a PIL image (mode ``F``: as an array of
+            float; mode ``I``: of 16 bits, or of 8 where no level is above 255); or an array: ``(H, W)`` grey,
+            ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, of uint8, uint16, bool or float in [0, 1]. OpenCV's own arrays are
+            BGR: turn them round first, ``array[..., ::-1]``.
         max_pixels: Larger pictures are refused.
 
     Returns:
@@ -79,7 +89,9 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
         if source.ndim >= 2 and source.shape[0] * source.shape[1] > max_pixels:
             raise ImageError(f"expected at most {max_pixels:,} pixels, got {source.shape[1]} x {source.shape[0]}")
         return from_array(source)
-    raise ImageError(f"expected a path, bytes, a PIL image or an array, got {type(source).__name__}")
+    if hasattr(source, "read"):
+        return _from_file(source, max_pixels)
+    raise ImageError(f"expected a path, bytes, an open file, a PIL image or an array, got {type(source).__name__}")
 
 
 def read_file(path: Path) -> bytes:
@@ -131,6 +143,17 @@ def find_images(folder: Path, leave_out: Path | None = None, endings: frozenset[
     return sorted(found)
 
 
+def find_linked(folder: Path) -> list[Path]:
+    """Return the links to folders below ``folder``, sorted: :func:`find_images` does not follow them."""
+    found = (Path(here, name) for here, folders, _ in os.walk(folder) for name in folders if name[0] != ".")
+    return sorted(path for path in found if path.is_symlink())
+
+
+def is_video(content: bytes) -> bool:
+    """Return whether a file that begins with ``content``, 1,024 bytes or more if it has them, is a video."""
+    return _VIDEO.match(content) is not None and _PICTURES.match(content) is None
+
+
 def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """Return the picture that the bytes of a file hold; see :func:`read_image`.
 
@@ -144,7 +167,8 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     _check_heif(content, name)
     width, height = _size(content)
     if width < 1 or height < 1:
-        raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got something else")
+        got = "a video; give the name of its file" if is_video(content[:1024]) else "something else"
+        raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got {got}")
     if width * height > max_pixels:
         raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
     if _is_cut_off(content):
@@ -176,6 +200,17 @@ def from_array(array: NDArray[Any]) -> RGB:
     if levels.ndim == 2 or levels.shape[2] == 1:
         return np.repeat(levels.reshape(*levels.shape[:2], 1), 3, axis=2)
     return _over_grey(levels) if levels.shape[2] == 4 else np.ascontiguousarray(levels)
+
+
+def _from_file(file: Any, max_pixels: int) -> RGB:
+    name = getattr(file, "name", None)
+    name = name if isinstance(name, str) else "picture"
+    try:
+        return decode(read_stream(file, name), name, max_pixels)
+    except (OSError, TypeError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{name}: expected a file open for reading bytes ({error})") from None
 
 
 def _from_pil(image: Any, max_pixels: int) -> RGB:

@@ -3,6 +3,7 @@
 Letters: N faces or pictures, H height, W width, K classes.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from ferkit.inference.images import MAX_PIXELS, RGB, read_image
 from ferkit.inference.session import SIDE, Session
 from ferkit.inference.views import check_views, views_of
 from ferkit.inference.weights import ModelCard
+
+_MOST = 4  # times the longer side of a picture: how large a box may be, and how far from its corner
 
 UNCERTAIN = "uncertain"
 """The answer where the confidence is below what was asked for."""
@@ -88,7 +91,8 @@ class Recognizer:
         Raises:
             ModelError: The network's file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to
                 1,024.
-            ImageError: The detector's file is missing or wrong, or ``min_confidence`` is not in 0 to 1.
+            ImageError: The detector's file is missing or wrong, it is no function, or ``min_confidence`` is not in
+                0 to 1.
             UnknownNameError: There is no such detector or view.
         """
         if isinstance(views, str):
@@ -99,6 +103,8 @@ class Recognizer:
         self._session = Session(None if model is None else Path(model), threads)
         if isinstance(detector, str):
             detector = build_detector(detector, None if detector_model is None else Path(detector_model))
+        if not callable(detector):
+            raise ImageError(f"expected the name of a detector or a function, got {detector!r}")
         self._detect = detector
         self._min_confidence = min_confidence
         self._max_pixels = max_pixels
@@ -143,7 +149,7 @@ class Recognizer:
         crops: list[NDArray[np.uint8]] = []
         for image in images:  # a picture is let go as soon as its faces are cut out
             picture = read_image(image, self._max_pixels)
-            boxes.append(self._detect(picture))
+            boxes.append([_whole(box, picture) for box in self._detect(picture)])
             crops += [cut(picture, box) for box in boxes[-1]]
         faces = iter(self._faces(crops, [box for found in boxes for box in found]))
         return [[next(faces) for _ in found] for found in boxes]
@@ -187,6 +193,24 @@ class Recognizer:
         together = self._session(np.concatenate(seen))
         mean: NDArray[np.float32] = together.reshape(len(seen), len(faces), -1).mean(axis=0)
         return mean
+
+
+def _whole(box: Any, picture: RGB) -> Box:
+    """Return what a detector says in whole pixels, as Python's numbers.
+
+    Raises:
+        ImageError: It is no box, or none that could hold a face of the picture.
+    """
+    if isinstance(box, Box):
+        try:
+            x, y, size, angle = float(box.x), float(box.y), float(box.size), float(box.angle)
+        except (TypeError, ValueError):
+            size = math.nan
+        reach = _MOST * max(picture.shape[:2])
+        if 1 <= size <= reach and abs(x) <= reach and abs(y) <= reach and math.isfinite(angle):
+            return Box(round(x), round(y), round(size), angle)
+    height, width = picture.shape[:2]
+    raise ImageError(f"expected of the detector boxes that meet the picture of {width} x {height}, got {box!r}")
 
 
 def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:

@@ -161,10 +161,12 @@ class Recording(AbstractContextManager["Recording"]):
         self.csv = folder / f"{name}.csv"
         self.timeline = folder / f"{name}-timeline.png"
         self.video = folder / f"{name}-annotated.mp4"
+        self.written: list[Path] = []
+        """What is there, when the block has ended."""
         self._name = name
         self._fps = source.fps
         self._history = history
-        self._stack = ExitStack()
+        self._table = ExitStack()
 
     def __enter__(self) -> "Recording":
         """Open temporary files.
@@ -173,7 +175,7 @@ class Recording(AbstractContextManager["Recording"]):
             OSError: The folder cannot be written to.
             ImageError: There is a file of one of these names that is not of an earlier recording.
         """
-        _check_csv(self.csv)
+        _check_csv(self.csv, self._history.classes)
         for picture in (self.timeline, self.video):
             if not is_replaceable(picture):
                 raise ImageError(
@@ -186,17 +188,47 @@ class Recording(AbstractContextManager["Recording"]):
                     target.lstat()  # a name that is too long is told before the video is read, not after
             file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
             self._lines = ReadingsCsv(file, self._history.classes)
-            self._video = stack.enter_context(AnnotatedVideo(self.video, self._fps))
-            self._stack = stack.pop_all()
+            self._video = AnnotatedVideo(self.video, self._fps).__enter__()
+            self._table = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the files, or remove them."""
-        self._stack.__exit__(kind, error, trace)
-        if kind is None:
-            write_bytes(self.timeline, _png(draw_timeline(self._history, self._name)) + SIGNED)
+        """Finish each file that can be, or remove them.
+
+        Raises:
+            OSError: One cannot be written whole; the others are finished.
+            ImageError: It is the video.
+        """
+        problems: list[Exception] = []
+        try:
+            if kind is None:
+                for path, finish in (
+                    (self.csv, self._table.close),
+                    (self.timeline, self._write_timeline),
+                    (self.video, lambda: self._video.__exit__(None, None, None)),
+                ):
+                    try:
+                        finish()
+                        self.written.append(path)
+                    except (OSError, ImageError) as problem:
+                        problems.append(problem)
+        except BaseException as stop:
+            self._drop(type(stop), stop, None)
+            raise
+        if kind is not None:
+            self._drop(kind, error, trace)
+        if problems:
+            raise problems[0]
+
+    def _drop(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        """Remove what is not finished."""
+        self._video.__exit__(kind, error, trace)
+        self._table.__exit__(kind, error, trace)
+
+    def _write_timeline(self) -> None:
+        write_bytes(self.timeline, _png(draw_timeline(self._history, self._name)) + SIGNED)
 
     def add(self, frame: Frame) -> None:
         """Write the readings of a frame."""
@@ -207,12 +239,12 @@ class Recording(AbstractContextManager["Recording"]):
         self._video.add(picture, seconds, faces, self._history.classes)
 
 
-def _check_csv(file: Path) -> None:
-    """Refuse to take the place of what is not ours."""
+def _check_csv(file: Path, classes: Sequence[str]) -> None:
+    """Refuse to take the place of what is not ours, or is no longer as we wrote it."""
     if not file.exists():
         return
     with file.open("rb") as old:
-        if not old.readline().startswith(",".join(HEAD).encode()):
+        if old.readline(10_000).rstrip(b"\r\n") != ",".join((*HEAD, *classes)).encode():
             raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")
 
 

@@ -7,6 +7,8 @@ Letters: H height, W width.
 """
 
 import math
+import re
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +24,10 @@ from ferkit.inference.images import MAX_PIXELS, RGB, for_opencv, quiet_opencv
 _FASTEST = 1000.0  # frames a second; a file that says more says nothing
 _USUAL = 25.0  # frames a second where the file says nothing
 _SHORT = 0.98  # share of the announced frames and seconds below which a video counts as broken off
+_SLACK = 2.0  # seconds by which sound may outlast the picture where a file announces only the longer of them
+
+_COUNTED = re.compile(rb"....(?:ftyp|moov|mdat|free|skip|wide|pnot)|RIFF....AVI ", re.DOTALL)
+"""How files begin that store how many frames they have; of others OpenCV multiplies the length by the frame rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Source(ABC):
     """Frames a second, on average."""
     expected: int | None = None
     """Frames there will be, about; None where nobody knows."""
+    end: float = 0.0
+    """Seconds at which the last frame so far is over, as far as that is known."""
     live: bool = False
     """Whether frames come as they happen and end when the reader likes, as a camera's."""
     remark: str | None = None
@@ -80,7 +88,7 @@ class VideoFile(Source):
         import cv2
 
         self.name = str(path)
-        _check_file(path)
+        self._counted = _COUNTED.match(_head(path)) is not None
         with quiet_opencv():  # with an absolute path FFmpeg cannot take a file's name for an address
             self._capture = cv2.VideoCapture(for_opencv(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
@@ -92,6 +100,7 @@ class VideoFile(Source):
             raise ImageError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {self.width} x {self.height}")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if math.isfinite(fps) and 0 < fps <= _FASTEST else _USUAL
+        self._timed = not fps > _FASTEST  # times in such a file are as wrong as its rate
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.expected = int(count) if math.isfinite(count) and 0 < count < 1e9 else None
 
@@ -113,22 +122,34 @@ class VideoFile(Source):
         while self._capture.grab():
             told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             first = number == 0
-            if not math.isfinite(told) or told <= seconds:
+            if not self._timed or not math.isfinite(told) or told <= seconds:
                 told = 0.0 if first else seconds + 1 / self.fps
-            seconds = told
+            seconds, self.end = told, told + 1 / self.fps
             yield Shot(number, seconds, self._picture)
             number += 1
         if not number:
             raise ImageError(f"{self.name}: expected a video, got one without a frame that can be read")
-        if self.expected and number < _SHORT * self.expected and seconds + 1 / self.fps < _SHORT * self._announced:
-            self.remark = (
-                f"{self.name}: breaks off after {seconds + 1 / self.fps:.1f} of {self._announced:.1f} s "
-                f"(frame {number:,} of {self.expected:,}); what comes before it was read"
-            )
+        self.remark = self._break(number)
 
-    @property
-    def _announced(self) -> float:
-        return (self.expected or 0) / self.fps
+    def _break(self, number: int) -> str | None:
+        """Return what is to be said of the end, after ``number`` frames; the last one is still at hand."""
+        import cv2
+
+        if not self.expected:
+            return None
+        length, read = self.expected / self.fps, f"{self.end:.1f}"
+        if self._counted:
+            if number >= _SHORT * self.expected or self.end >= _SHORT * length:
+                return None
+            return (
+                f"{self.name}: breaks off after {read} of {length:.1f} s (frame {number:,} of {self.expected:,}); "
+                "what comes before it was read"
+            )
+        begun = self._capture.get(cv2.CAP_PROP_PTS) / self.fps - (self.end - 1 / self.fps)  # which the length may hold
+        late = max(0.0, begun) if math.isfinite(begun) else 0.0
+        if self.end + late >= _SHORT * length - _SLACK:
+            return None
+        return f"{self.name}: its pictures end after {read} of {length:.1f} s; is it whole? What is there was read"
 
     def _picture(self) -> RGB:
         import cv2
@@ -139,14 +160,19 @@ class VideoFile(Source):
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _check_file(path: Path) -> None:
-    """Raise the error that says why ``path`` cannot be opened; FFmpeg would only say that it cannot."""
+def _head(path: Path) -> bytes:
+    """Return how ``path`` begins, or raise the error that says why it cannot be opened: FFmpeg says only that."""
+    head, kind = None, stat.S_IFREG
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind in {stat.S_IFREG, stat.S_IFDIR}:  # a pipe would be waited for
+            with path.open("rb") as file:
+                head = file.read(1024)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:  # of a name with a null character
         raise ImageError(f"{str(path)!r}: cannot be read ({error})") from None
-    if empty:
-        raise ImageError(f"{path}: expected a video, got an empty file")
+    if not head:
+        got = "an empty file" if kind == stat.S_IFREG else "a pipe or a device"
+        raise ImageError(f"{path}: expected a video, got {got}")
+    return head

@@ -3,6 +3,7 @@
 Drawn with OpenCV, since recognition goes without matplotlib; twice as large as it ends up, for smooth edges.
 """
 
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,7 +24,7 @@ _FINER = 2  # times larger while it is drawn
 _LEFT, _RIGHT, _TOP, _BOTTOM = 150, 30, 96, 44
 _RIBBON, _SPACE, _STACK, _GAP = 24, 3, 72, 18
 _COLUMNS = (WIDTH - _LEFT - _RIGHT) * _FINER
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _INK: Colour = (30, 30, 30)
 _FAINT: Colour = (110, 110, 110)
 _EMPTY: Colour = (246, 246, 246)
@@ -45,7 +46,7 @@ def draw_timeline(history: History, title: str = "") -> RGB:
     height = _TOP + max(1, len(shown)) * row + _BOTTOM
     canvas = np.full((height * _FINER, WIDTH * _FINER, 3), 255, np.uint8)
     end = max(history.end, 1e-3)
-    _text(canvas, _ascii(title), _LEFT, 32, 0.75, _INK)
+    _text(canvas, _fitted(_ascii(title), 0.75), _LEFT, 32, 0.75, _INK)
     _legend(canvas, history, shown)
     _axis(canvas, end, _TOP, height - _BOTTOM)
     for place, track in enumerate(shown):
@@ -66,7 +67,7 @@ def clock(seconds: float, tenths: bool = False) -> str:
         >>> clock(75), clock(75.25, tenths=True), clock(3661)
         ('01:15', '01:15.2', '1:01:01')
     """
-    steps = int(seconds * 10 + 1e-6)
+    steps = round(seconds * 10) if tenths else int(seconds * 10 + 1e-6)  # a clock does not run ahead
     minutes, rest = divmod(steps, 600)
     whole = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes:02}"
     return f"{whole}:{rest // 10:02}" + (f".{rest % 10}" if tenths else "")
@@ -152,13 +153,14 @@ def _legend(canvas: RGB, history: History, tracks: list[TrackHistory]) -> None:
 def _axis(canvas: RGB, end: float, top: int, bottom: int) -> None:
     import cv2
 
-    step = next((step for step in _STEPS if end / step <= 14), _STEPS[-1] * max(1, round(end / 14 / _STEPS[-1])))
+    step = next((step for step in _STEPS if end / step <= 14), _STEPS[-1] * max(1.0, round(end / 14 / _STEPS[-1])))
     for moment in np.arange(0, end + 1e-6, step).tolist():
         x = round(_LEFT * _FINER + moment / end * (_COLUMNS - 1))
         cv2.line(canvas, (x, (top - 6) * _FINER), (x, (bottom - _GAP + 6) * _FINER), _EDGE, _FINER)
-        label = clock(moment)
-        middle = round(x / _FINER - _text_width(label, 0.5) / 2)
-        _text(canvas, label, middle, bottom - _GAP + 24, 0.5, _INK)
+        label = clock(moment, tenths=step < 1)
+        wide = _text_width(label, 0.5)
+        left = min(round(x / _FINER - wide / 2), WIDTH - 2 - wide)
+        _text(canvas, label, left, bottom - _GAP + 24, 0.5, _INK)
     _text(canvas, "time", 20, bottom - _GAP + 24, 0.5, _FAINT)
 
 
@@ -172,7 +174,17 @@ def _hatch(area: NDArray[np.uint8]) -> None:
 
 
 def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
+    """Return ``text`` without accents: OpenCV's font has no other letters."""
+    plain = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return "".join(plain).encode("ascii", "replace").decode()
+
+
+def _fitted(text: str, size: float) -> str:
+    """Return ``text``, or its end if it is too long for a line."""
+    if _text_width(text, size) <= WIDTH - _LEFT - _RIGHT:
+        return text
+    start = next(k for k in range(len(text)) if _text_width("..." + text[k:], size) <= WIDTH - _LEFT - _RIGHT)
+    return "..." + text[start:]
 
 
 def _text_width(text: str, size: float) -> int:

@@ -4,8 +4,9 @@
 most is joined, then the next pair, as long as the overlap is at least :data:`MIN_OVERLAP` (greedy matching by
 intersection over union, as in Bewley et al., 2016, https://arxiv.org/abs/1602.00763, with a simpler filter and no
 Hungarian method: faces seldom compete for a track). A face that is left over opens a track with the next number. A
-track that is left over waits: it ends once it has not been seen for :data:`PATIENCE` seconds and :data:`MISSES` looks.
-Numbers are never given twice. Two people who take each other's place at a cut of the film are one track.
+track that is left over waits, both where it should be by now and where it was seen last; it ends once it has not been
+seen for :data:`PATIENCE` seconds and :data:`MISSES` looks. Numbers are never given twice. Two people who take each
+other's place at a cut of the film are one track.
 
 **Box.** An alpha-beta filter with the gains of Benedict and Bordner, 1962: middle and size follow the detector with a
 time constant of :data:`BOX_SECONDS`; the middle's speed is estimated too, so that a moving face's box does not lag. The
@@ -192,9 +193,11 @@ def _matched(tracks: list[_Track], faces: Sequence[Face], seconds: float) -> dic
     """Return the track of each face that has one, by the face's index; the largest overlaps first, then old tracks."""
     pairs = []
     for track in tracks:
-        box = track.box(seconds)
+        places = [track.box(seconds)]
+        if track.misses > 1:  # it may have stopped meanwhile
+            places.append(track.box(track.seen))
         for index, face in enumerate(faces):
-            overlap = box.overlap(face.box)
+            overlap = max(place.overlap(face.box) for place in places)
             if overlap >= MIN_OVERLAP:
                 pairs.append((-overlap, track.number, index, track))
     found: dict[int, _Track] = {}

@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -40,13 +41,23 @@ def test_times_are_those_of_the_pictures():
     assert 0.06 < seconds[-1] - seconds[0] < 2
 
 
-def test_a_camera_that_is_pulled_out_ends_with_a_remark():
+def test_a_camera_may_have_no_picture_at_first_and_now_and_then():
+    taken = itertools.chain([None], itertools.islice(numbered(), 3), [None, None, cv2.error], numbered())
+    with Camera(0, lambda _: FakeCapture(taken, 0.02)) as opened:
+        shots = list(itertools.islice(opened, 8))
+    assert shots[-1].number >= 7
+    assert opened.remark is None
+
+
+def test_a_camera_that_is_pulled_out_ends_with_a_remark(monkeypatch):
+    monkeypatch.setattr(camera, "SILENCE", 0.2)
     with Camera(2, lambda _: FakeCapture(itertools.islice(numbered(), 5))) as opened:
         assert list(opened)
         assert opened.remark == "camera 2: gives no more pictures"
 
 
 def test_a_camera_without_a_picture_is_an_error(monkeypatch):
+    monkeypatch.setattr(camera, "SILENCE", 0.2)
     with Camera(1, lambda _: FakeCapture([])) as opened, pytest.raises(ImageError, match="camera 1: expected pictures"):
         list(opened)
 

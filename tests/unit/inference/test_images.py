@@ -308,7 +308,7 @@ def test_a_file_bytes_a_pil_image_and_an_array_give_the_same(tmp_path):
     (tmp_path / "a.png").write_bytes(content)
     for source in (tmp_path / "a.png", str(tmp_path / "a.png"), content, bytearray(content), scene(), SCENE):
         np.testing.assert_array_equal(read_image(source), SCENE)
-    with pytest.raises(ImageError, match="expected a path, bytes, a PIL image or an array, got int"):
+    with pytest.raises(ImageError, match="expected a path, bytes, an open file, a PIL image or an array, got int"):
         read_image(7)
 
 
@@ -478,3 +478,16 @@ def test_no_memory_for_a_picture_is_told_and_not_taken_for_damage(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", none)
     with pytest.raises(ImageError, match="picture: there is not enough memory for 30 x 20 pixels"):
         read_image(buffer.getvalue())
+
+
+def test_a_file_that_is_open_is_read(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("rb") as file:
+        np.testing.assert_array_equal(read_image(file), picture)
+    np.testing.assert_array_equal(read_image(io.BytesIO((tmp_path / "a.png").read_bytes())), picture)
+    with (
+        (tmp_path / "a.png").open(encoding="latin-1") as file,
+        pytest.raises(ImageError, match=r"a\.png: expected a file"),
+    ):
+        read_image(file)

@@ -325,3 +325,34 @@ def test_a_network_that_differs_from_the_card_beside_it_is_refused(tmp_path):
     file.with_suffix(".json").write_text('{"sha256": "0000"}')
     with pytest.raises(ModelError, match=r"model.onnx: damaged; its SHA-256 is not the one in model.json"):
         Recognizer(file)
+
+
+def test_a_detector_of_ones_own_may_count_as_its_library_does(network):
+    kinds = (np.uint8, np.int64, np.float32, float, np.array)
+    expected = Recognizer(network, detector=lambda _: [Box(3, 4, 20)]).recognize(photos_of(1, 40)[0])
+    for kind in kinds:
+        found = Recognizer(network, detector=lambda _, kind=kind: [Box(kind(3), kind(4), kind(20))])
+        assert found.recognize(photos_of(1, 40)[0]) == expected
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(0, 0, 0),
+        Box(0, 0, -5),
+        Box(float("nan"), 0, 5),
+        Box(0, 0, 10**9),
+        Box(10**9, 0, 5),
+        Box(0, 0, 5, float("inf")),
+        Box(None, 0, 5),
+        (0, 0, 5),
+    ],
+)
+def test_what_is_no_box_of_the_picture_is_refused(network, box):
+    with pytest.raises(ImageError, match="expected of the detector boxes that meet the picture of 40 x 40, got"):
+        Recognizer(network, detector=lambda _: [box]).recognize(photos_of(1, 40)[0])
+
+
+def test_a_detector_has_a_name_or_is_a_function(network):
+    with pytest.raises(ImageError, match="expected the name of a detector or a function, got 3"):
+        Recognizer(network, detector=3)

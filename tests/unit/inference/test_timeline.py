@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ferkit.inference import timeline
 from ferkit.inference.colours import COLOURS, colour_of
 from ferkit.inference.detect import Box
 from ferkit.inference.history import History
@@ -79,3 +80,24 @@ def test_any_length_has_an_axis(seconds):
 def test_times_are_read_in_minutes_and_seconds():
     assert [clock(s) for s in (0, 59.99, 60, 3599, 3600)] == ["00:00", "00:59", "01:00", "59:59", "1:00:00"]
     assert clock(0.3 * 3, tenths=True) == "00:00.9"
+    assert clock(1.88, tenths=True) == "00:01.9"
+    assert clock(59.97, tenths=True) == "01:00.0"
+
+
+def test_a_long_title_and_the_last_time_stay_inside(monkeypatch):
+    written = []
+    plain = timeline._text
+    monkeypatch.setattr(
+        timeline,
+        "_text",
+        lambda canvas, text, x, *rest: (written.append((text, x, rest)), plain(canvas, text, x, *rest)),
+    )
+    for seconds in (0.3, 54000.0):
+        history = History(EXPRESSIONS)
+        history.add(Frame(0, 0.0, ()))
+        history.close(seconds)
+        draw_timeline(history, "Fête " * 60 + "end")
+    assert all(x + timeline._text_width(text, rest[1]) <= WIDTH for text, x, rest in written)
+    assert any(text.startswith("...") and text.endswith("Fete end") for text, _, _ in written)
+    assert any(text == "00:00.2" for text, _, _ in written)
+    assert any(text == "15:00:00" for text, _, _ in written)

@@ -185,3 +185,12 @@ def test_each_face_has_one_reading_and_an_ended_number_never_comes_back(steps):
             assert sum(values) == pytest.approx(1)
             assert min(values) >= 0
             last_seen[reading.track] = now
+
+
+def test_a_face_that_stops_while_it_is_missed_keeps_its_number():
+    tracker = Tracker()
+    for frame in range(25):
+        tracker.update([face(100 + 6 * frame)], frame / 25)
+    for frame in range(25, 45):
+        tracker.update([], frame / 25)
+    assert numbers(tracker.update([face(250)], 45 / 25)) == [1]
