@@ -243,6 +243,35 @@ def test_stopping_a_camera_by_ctrl_c_is_how_it_ends(tmp_path, capsys):
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
+@pytest.mark.parametrize("output", ["json", "csv"])
+def test_a_camera_that_nobody_reads_along_keeps_its_recording(tmp_path, output, monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            if shown.taken > 20:
+                raise BrokenPipeError
+            return super().write(text)
+
+    shown = Counted(picture((100, 80, 64, "happy")))
+    monkeypatch.setattr("sys.stdout", Gone())
+    with pytest.raises(BrokenPipeError):
+        run(Camera(0, lambda _: FakeCapture(shown)), recognizer(tmp_path), save=tmp_path / "out", output=output)
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+class Counted:
+    """The same picture for ever; knows how often it was taken."""
+
+    def __init__(self, shown):
+        self.shown, self.taken = shown, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.taken += 1
+        return self.shown
+
+
 def test_a_camera_gives_json_lines_as_they_come(tmp_path, capsys):
     run(camera("fear", looks=20), recognizer(tmp_path), output="json")
     out, err = capsys.readouterr()

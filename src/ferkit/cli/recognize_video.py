@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -125,6 +125,7 @@ def _watch(
     with named_stdout():
         lines = ReadingsCsv(sys.stdout, history.classes) if settings.output == "csv" else None
     stopped, last = 0, 0.0
+    unheard: OSError | None = None
     with ExitStack() as stack:
         if recording is not None:
             stack.enter_context(recording)
@@ -147,7 +148,13 @@ def _watch(
             if not source.live:
                 raise
             stopped = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 130
+        except OSError as error:  # nobody reads along any more, as where a terminal is closed
+            if not source.live or recording is None or error.filename != STDOUT:
+                raise
+            unheard = error
         history.close(_end(source, last, settings.step))
+    if unheard is not None:
+        raise unheard
     return stopped
 
 
@@ -253,7 +260,8 @@ class _Live(_View):
 
     def __exit__(self, *what: object) -> None:
         if self._console.is_terminal:
-            self._table.stop()
+            with suppress(OSError):  # of a terminal that is closed
+                self._table.stop()
 
     def show(self, frame: "Frame") -> None:
         from ferkit.inference.tracks import SURE
