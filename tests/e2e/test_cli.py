@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import exit_code, make_data, write_csv
-from ferkit.data import Faces
+from ferkit.data import Faces, Split, read_fer2013
 from ferkit.errors import RunError
 from ferkit.models import model_names
 from ferkit.training.run import Stopped
@@ -180,6 +180,27 @@ def test_other_faces_of_the_split_asked_for_are_other_data(ferkit, trained, tmp_
     run = shutil.copytree(trained[1], tmp_path / "run", ignore=shutil.ignore_patterns("confusion-*"))
     assert ferkit("evaluate", run, "--data", csv, "--split", split)[2].startswith(f"nothing is written to {run}: ")
     assert not list(run.glob("confusion-*"))
+
+
+def test_evaluate_says_where_nothing_tells_copies_and_where_a_test_is_used_up(ferkit, trained, tmp_path):
+    csv, run = trained
+    alone = write_csv(tmp_path / "tests.csv", read_fer2013(csv).without(Split.TRAINING))
+    assert "without_copies" not in json.loads(ferkit("evaluate", run, "--data", alone, "--json")[1])
+    untested = shutil.copytree(run, tmp_path / "run")
+    result = json.loads((untested / "result.json").read_text())
+    del result["evaluation"]["test"], result["evaluation"]["test_without_copies"]
+    (untested / "result.json").write_text(json.dumps(result))
+    warning = f"warning: {untested} had not read PublicTest; what is chosen by it now has no test left\n"
+    assert warning in ferkit("evaluate", untested, "--data", csv)[2]
+    assert "warning" not in ferkit("evaluate", untested, "--data", csv, "--split", "validation")[2]
+    assert "warning" not in ferkit("evaluate", run, "--data", csv)[2]
+
+
+def test_a_recipe_in_another_encoding_is_one_line(ferkit, trained, tmp_path):
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    (run / "recipe.toml").write_bytes((run / "recipe.toml").read_text().encode("utf-16"))
+    code, _, err = ferkit("evaluate", run, "--data", trained[0])
+    assert (code, err) == (1, f"error: {run / 'recipe.toml'}: expected a recipe in UTF-8, got something else\n")
 
 
 def test_evaluate_speaks_json_and_agrees_with_the_run(ferkit, trained):

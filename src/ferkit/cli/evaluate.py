@@ -1,10 +1,15 @@
 """``ferkit evaluate``: a finished run and fer2013.csv to numbers and a page."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ferkit.data import Split
+    from ferkit.training.recipe import Recipe
 
 from ferkit.cli.terminal import notice
 
@@ -68,14 +73,13 @@ def evaluate(
     seen = parse_views(views)
     plain = len(runs) == 1 and not seen
     own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
+    _warn(runs, recipes, chosen)
     faces = read_fer2013(data)
     together = evaluate_together(runs, faces, [chosen], seen, where)[chosen]
     found = {"all": together.evaluation}
     if together.without_copies is not None:
         found["without_copies"] = together.without_copies
-    title = ", ".join(dict.fromkeys(", ".join((recipe.model, *recipe.others)) for recipe in recipes))
-    title += f", {len(runs)} networks" if len(runs) > 1 else ""
-    title += f", views {', '.join(seen)}" if seen else ""
+    title = _title(recipes, len(runs), seen)
     if own is not None and not fits(own, faces, chosen):
         typer.echo(f"nothing is written to {runs[0]}: {data} is other data than the run was evaluated on", err=True)
         own = None
@@ -105,6 +109,23 @@ def evaluate(
         typer.echo(f"\nconfusion matrix: {picture}")
     if own is not None and not own.get("reopened"):
         typer.echo(f"report: {write_page(runs[0], faces)}")
+
+
+def _title(recipes: "list[Recipe]", networks: int, views: Sequence[str]) -> str:
+    title = ", ".join(dict.fromkeys(", ".join((recipe.model, *recipe.others)) for recipe in recipes))
+    title += f", {networks} networks" if networks > 1 else ""
+    return title + (f", views {', '.join(views)}" if views else "")
+
+
+def _warn(runs: list[Path], recipes: "list[Recipe]", split: "Split") -> None:
+    """Say on stderr where a number is no test, or uses one up."""
+    from ferkit.training.folder import RunFolder
+
+    for run, recipe in zip(runs, recipes, strict=True):
+        if split is recipe.protocol.test and "test" not in RunFolder(run).read_result(("evaluation",))["evaluation"]:
+            typer.echo(
+                f"warning: {run} had not read {split.value}; what is chosen by it now has no test left", err=True
+            )
 
 
 def _print(found: dict[str, Any], title: str, split: str) -> None:

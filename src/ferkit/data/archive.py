@@ -92,7 +92,9 @@ def _open_member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
 def _choose(names: list[str], path: Path) -> str:
     """Return the name of the member to read; macOS adds companions that begin with ``._``."""
     tables = [n for n in names if n.lower().endswith(".csv") and not PurePosixPath(n).name.startswith("._")]
-    known = [n for n in tables if PurePosixPath(n).name in NAMES]
+    known = [n for n in tables if PurePosixPath(n).name.lower() in NAMES]
     if known or len(tables) == 1:
         return (known or tables)[0]
+    if not tables and any(n.lower().endswith((".jpg", ".jpeg", ".png")) for n in names):
+        raise DataError(f"{path}: expected a CSV file in the archive, got pictures; unpack it and give the folder")
     raise DataError(f"{path}: expected one CSV file in the archive, got {', '.join(tables or names[:5]) or 'nothing'}")

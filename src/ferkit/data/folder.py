@@ -65,7 +65,7 @@ def read_folder(folder: Path) -> Fer2013:
         images[n] = _read_face(picture)
         labels[n] = _label(picture)
         splits[n] = SPLITS.index(_split(picture))
-    notes = tuple(_notes(pictures))
+    notes = (*_notes(pictures), *_passed_over(folder))
     return Fer2013(faces=Faces(images, labels), splits=splits, source=str(folder), notes=notes)
 
 
@@ -87,6 +87,17 @@ def _split(picture: Path) -> Split:
     if picture.parent.parent.name.lower() == "train":
         return Split.TRAINING
     return Split.PUBLIC_TEST if picture.name.startswith("PublicTest") else Split.PRIVATE_TEST
+
+
+def _passed_over(folder: Path) -> Iterator[str]:
+    halves = [half for half in _folders(folder) if half.name.lower() in {"train", "test"}]
+    beside = sorted(child.name for child in _folders(folder) if child not in halves)
+    if beside:
+        yield f"Only train and test are read; passed over: {', '.join(beside)}."
+    shown = (child for half in halves for named in _folders(half) for child in named.iterdir())
+    others = sorted(child for child in shown if not child.name.startswith(".") and not _is_picture(child))
+    if others:
+        yield f"{len(others)} files or folders that are no jpg or png are passed over, as {others[0]}."
 
 
 def _notes(pictures: list[Path]) -> Iterator[str]:

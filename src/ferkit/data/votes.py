@@ -168,8 +168,11 @@ def _share(which: NDArray[np.bool_]) -> float:
 def _read(source: Path, path: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
+    if source.exists() and not source.is_file():
+        raise DataError(f"{path}: expected a CSV file, got a folder, a pipe or a device")
     try:
-        table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=True)
+        with open_csv(source) as raw:
+            table = pd.read_csv(raw, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
@@ -184,6 +187,9 @@ def _read(source: Path, path: str | Path) -> "pd.DataFrame":
     missing = [name for name in ("Usage", *COLUMNS.values(), *OTHERS) if name not in table.columns]
     if missing:
         raise DataError(f"{path}: expected the columns of fer2013new.csv, got none named {', '.join(missing)}")
+    twice = [name for name in ("Usage", *COLUMNS.values(), *OTHERS) if f"{name}.1" in table.columns]
+    if twice:
+        raise DataError(f"{path}: expected each column once, got {twice[0]} twice")
     return table
 
 

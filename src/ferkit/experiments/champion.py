@@ -50,7 +50,7 @@ TABLE = Table(
     source="ferkit",
     part="test",
     unclear=(
-        "Protocol `standard`: Training alone is trained on (by all large networks and the distilled `compact` without",
+        "Protocol `standard`: Training alone is trained on (where the settings say *without copies*, without",
         "the faces that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, as",
         "read at the end of training. No images and no weights from elsewhere; *with FER+ votes* learns from ten",
         "people's opinion of the same images beside the labels, and is measured by the labels like all others. Rows",

@@ -5,7 +5,7 @@ Student's t over the seeds' differences; with few seeds it decides only what is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Literal, Protocol
 
@@ -29,6 +29,11 @@ class Scored(Protocol):
     @property
     def seed(self) -> int:
         """Its seed."""
+        ...
+
+    @property
+    def conditions(self) -> tuple[str, str]:
+        """Device and precision."""
         ...
 
     def score(self, part: str, of_class: str) -> float | None:
@@ -64,7 +69,9 @@ def decide(claim: Claim, table: Table, runs: Mapping[str, Sequence[Scored]]) -> 
     differences = _differences(list(pairs.values()), table.part, runs)
     if not differences[0]:
         return Decision(claim, "not decidable with these runs", "no seed has a run of every row it is about")
-    return _test(claim, differences)
+    decision = _test(claim, differences)
+    unlike = _unlike(list(pairs.values()), runs)
+    return replace(decision, why=f"{decision.why}; {unlike}") if unlike else decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,17 @@ def _differences(
     sides = [(scores(a), scores(b)) for a, b in pairs]
     seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in sides)))
     return [[a[seed] - b[seed] for seed in seeds] for a, b in sides]
+
+
+def _unlike(pairs: Sequence[tuple[str, str]], runs: Mapping[str, Sequence[Scored]]) -> str:
+    """Return how many pairs of runs differ in device or precision too; empty where none does."""
+    total, unlike = 0, 0
+    for pair in pairs:
+        first, second = ({run.seed: run.conditions for run in runs.get(side.partition(":")[0], ())} for side in pair)
+        seeds = first.keys() & second.keys()
+        total += len(seeds)
+        unlike += sum(first[seed] != second[seed] for seed in seeds)
+    return f"{unlike} of {total} pairs of runs differ in device or precision too" if unlike else ""
 
 
 def _test(claim: Claim, pairs: list[list[float]]) -> Decision:

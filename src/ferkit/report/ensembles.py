@@ -77,7 +77,8 @@ def evaluate_together(
 def _together(data: Fer2013, split: Split, log_probs: NDArray[np.float32]) -> Together:
     labels = data.split(split).labels
     own = None
-    if split is not Split.TRAINING and (alone := ~copies_of_training(data, split)).any():
+    known = len(data.split(Split.TRAINING)) > 0  # otherwise nothing says which are copies
+    if known and split is not Split.TRAINING and (alone := ~copies_of_training(data, split)).any():
         own = evaluate_predictions(log_probs[alone], labels[alone])
     return Together(evaluate_predictions(log_probs, labels), own)
 

@@ -106,7 +106,7 @@ def _ways(table: Table, owned: Mapping[str, Sequence[Run]], base: Sequence[Run])
                 without,
                 "-" if found is None else f"{found.mean:+.1f}",
                 "-" if found is None or found.interval is None else "{:+.1f} to {:+.1f}".format(*found.interval),
-                ("not decidable with these runs" if mine else "-") if found is None else found.verdict,
+                ("not measured without copies" if mine else "-") if found is None else found.verdict,
             ]
         scores = [
             100 * float(run.content["evaluation"]["validation"]["classes"]["macro avg"]["f1-score"]) for run in mine
@@ -137,7 +137,8 @@ def _settings(row: Row, runs: Sequence[Run]) -> str:
     begun = f", begun with {row.begun_by}" if row.begun_by else ""
     taught = f", taught by {_teachers(runs)} {' and '.join(row.taught_by)}" if row.taught_by else ""
     votes = ", beside FER+ votes" if recipe.votes else ""
-    return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}{votes}"
+    copies = ", without copies" if recipe.drop_copies else ""
+    return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}{votes}{copies}"
 
 
 def _teachers(runs: Sequence[Run]) -> str:

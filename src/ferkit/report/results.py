@@ -40,6 +40,11 @@ class Run:
         return str(self.content["weights_sha256"])[:WEIGHTS_DIGITS]
 
     @property
+    def conditions(self) -> tuple[str, str]:
+        """Device and precision, which may change numbers beside the settings."""
+        return str(self.content["device"]), str(self.content["precision"])
+
+    @property
     def teachers(self) -> frozenset[str]:
         """Names of the networks it learnt from."""
         return frozenset(self.content["recipe"].get("teachers", ()))
@@ -72,9 +77,11 @@ def read_results(folder: Path) -> list[Run]:
     Of several files with one recipe and seed, as a folder copied from another machine may bring, the first counts.
 
     Raises:
-        RunError: A file is not the result of a run; the message names it and the field.
+        RunError: A file is not the result of a run, or of the same one as another file with another recipe or seed; the
+            message names it and the field.
     """
     runs: dict[tuple[str, int], Run] = {}
+    trained: dict[str, Run] = {}
     for path in sorted(folder.rglob("seed-*.json")):
         content = load_result(path, PAGES)
         try:
@@ -82,7 +89,11 @@ def read_results(folder: Path) -> list[Run]:
         except (RecipeError, UnknownNameError) as error:
             raise RunError(f"{path}: not the result of a run (recipe: {error})") from None
         whole = {**content, "recipe": {**recipe.to_dict(), **content["recipe"]}}  # settings that came after the run
-        runs.setdefault((recipe.key(), content["seed"]), Run(path, recipe.key(), whole))
+        run = Run(path, recipe.key(), whole)
+        same = trained.setdefault(str(content["weights_sha256"]), run)
+        if (same.key, same.seed) != (run.key, run.seed):
+            raise RunError(f"{path}: holds the network of {same.path}, but another recipe or seed")
+        runs.setdefault((run.key, run.seed), run)
     return list(runs.values())
 
 
@@ -115,13 +126,23 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     """Copy the result of a finished run to its place below ``results``, and return that place.
 
     Raises:
-        RunError: The run is not finished.
+        RunError: The run is not finished, or ``results`` has another run of its recipe and seed.
     """
     content, key = RunFolder(run).read_result(), RunFolder(run).read_recipe().key()
-    known = [*read_results(results), Run(RunFolder(run).result, key, content)]
+    before = read_results(results)
+    for other in before:
+        if (other.key, other.seed) == (key, content["seed"]):
+            if other.content["weights_sha256"] == content["weights_sha256"]:
+                return other.path
+            raise RunError(
+                f"{run}: {other.path} is another run of the same recipe and seed; to replace it, remove it first"
+            )
+    known = [*before, Run(RunFolder(run).result, key, content)]
     places = [Path(t.name, row.slug) for t in tables for row in t.every if known[-1] in runs_of(row, t, known)]
     place = places[0] if places else Path(OTHER, f"{content['recipe']['model']}-{key}")
     target = results / place / f"seed-{content['seed']}.json"
+    if target.exists():  # of other teachers, or of another network to begin with
+        target = target.with_stem(f"{target.stem}-{key}")
     with replacing(target) as part:
         shutil.copyfile(RunFolder(run).result, part)
     return target

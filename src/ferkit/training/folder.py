@@ -109,7 +109,11 @@ class RunFolder:
         """
         if not self.recipe.exists():
             raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got one without recipe.toml")
-        return recipe_from_toml(self.recipe.read_text(encoding="utf-8"), str(self.recipe))
+        try:
+            text = self.recipe.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise RunError(f"{self.recipe}: expected a recipe in UTF-8, got something else") from None
+        return recipe_from_toml(text, str(self.recipe))
 
     def read_result(self, fields: Iterable[str] = WHOLE) -> dict[str, Any]:
         """Return the content of ``result.json``.

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field, FiniteFloat
 
-from ferkit.data import Fer2013, Split
+from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
 from ferkit.labels import EXPRESSIONS, NUM_CLASSES
@@ -18,6 +19,7 @@ SCHEMA = 1
 
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
+_EXACT = 1e-6  # to which what is derived from the confusion matrix agrees with it
 _PerClass = Field(min_length=NUM_CLASSES, max_length=NUM_CLASSES)
 
 
@@ -62,7 +64,24 @@ class Part(_Strict):
             raise ValueError(f"the confusion matrix has {faces} faces, not {self.faces}")
         if abs(right - self.accuracy * faces) > 0.5:
             raise ValueError(f"the accuracy is {right / faces} by the confusion matrix, not {self.accuracy}")
+        for at, bound in enumerate(_wilson(right, faces)):
+            if abs(bound - self.interval[at]) > _EXACT:
+                raise ValueError(f"the interval is {bound} at one end by the confusion matrix, not {self.interval[at]}")
+        f1 = [
+            2 * row[at] / max(1, sum(row) + sum(r[at] for r in self.confusion)) for at, row in enumerate(self.confusion)
+        ]
+        for name, value in {**dict(zip(EXPRESSIONS, f1, strict=True)), "macro avg": sum(f1) / len(f1)}.items():
+            if abs(value - self.classes[name].f1) > _EXACT:
+                raise ValueError(f"F1 of {name} is {value} by the confusion matrix, not {self.classes[name].f1}")
         return self
+
+
+def _wilson(right: int, total: int) -> tuple[float, float]:
+    """Return what :func:`ferkit.evaluation.metrics.wilson_interval` does, without loading SciPy."""
+    z = NormalDist().inv_cdf(0.975)
+    middle, reach = (right + z * z / 2) / (total + z * z), z / (total + z * z)
+    reach *= (right * (total - right) / total + z * z / 4) ** 0.5
+    return middle - reach, middle + reach
 
 
 Validated = Annotated[dict[str, Part], _with("validation")]
@@ -133,7 +152,24 @@ def load_result(path: Path, fields: Iterable[str] = WHOLE) -> dict[str, Any]:
     Raises:
         RunError: It is something else, or damaged; the message names the field.
     """
-    return load_checked(path, _model(tuple(fields)), "a run")
+    content = load_checked(path, _model(tuple(fields)), "a run")
+    if {"recipe", "seed", "evaluation"} <= set(fields):
+        _check_settings(path, content)
+    return content
+
+
+def _check_settings(path: Path, content: dict[str, Any]) -> None:
+    """Raise a RunError where what is said beside the recipe is not what the recipe says."""
+    recipe, evaluation = content["recipe"], content["evaluation"]
+    if recipe.get("seed", content["seed"]) != content["seed"]:
+        raise RunError(f"{path}: not the result of a run (seed: {content['seed']}, but {recipe['seed']} in the recipe)")
+    if recipe.get("protocol") not in list(Protocol):
+        return  # whoever reads the recipe says so
+    protocol = Protocol(recipe["protocol"])
+    for part, split in (("validation", protocol.validation), ("test", protocol.test)):
+        found = evaluation.get(part, {}).get("split", split)
+        if found != split:
+            raise RunError(f"{path}: not the result of a run (evaluation.{part}: of {found}, expected {split.value})")
 
 
 def load_checked(path: Path, model: type[pydantic.BaseModel], what: str) -> dict[str, Any]:

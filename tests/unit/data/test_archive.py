@@ -82,7 +82,7 @@ def test_the_csv_is_found_among_other_files(packed, text, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(zipped("", b"", "train/angry/1.jpg", "b.txt"), "got train/angry/1.jpg, b.txt", id="zip without"),
+        pytest.param(zipped("", b"", "train/angry/1.doc", "b.txt"), "got train/angry/1.doc, b.txt", id="zip without"),
         pytest.param(zipped("", b""), "got nothing", id="empty zip"),
         pytest.param(zipped("a.csv", b"", "b.csv"), "got b.csv, a.csv", id="two of them"),
         pytest.param(tarred("README", b""), "got README", id="tar.gz without"),
@@ -171,3 +171,9 @@ def test_what_is_no_file_in_a_tar_but_named_like_the_csv_is_refused(packed, kind
         archive.addfile(info)
     with pytest.raises(DataError, match="expected a CSV file in the archive, got a folder or a link"):
         read_fer2013(packed(content.getvalue()))
+
+
+def test_an_archive_of_the_folder_form_is_to_be_unpacked(tmp_path):
+    (tmp_path / "packed").write_bytes(zipped("", b"", "train/angry/1.jpg", "test/sad/2.jpg"))
+    with pytest.raises(DataError, match=r"got pictures; unpack it and give the folder$"):
+        read_fer2013(tmp_path / "packed")

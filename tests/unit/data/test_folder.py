@@ -176,3 +176,12 @@ def test_the_second_reading_comes_from_the_cache(pictures, monkeypatch):
     second = read_fer2013(folder)
     assert np.array_equal(second.faces.images, first.faces.images)
     assert (second.faces.labels.tolist(), second.splits.tolist(), second.notes) == ([4, 3], [2, 0], first.notes)
+
+
+def test_what_is_passed_over_is_told(pictures):
+    folder = pictures("train/angry/a.png", "test/sad/PublicTest_1.png", "validation/sad/c.png")
+    (folder / "train" / "angry" / "b.bmp").write_bytes(b"BM")
+    assert read_fer2013(folder).notes == (
+        "Only train and test are read; passed over: validation.",
+        f"1 files or folders that are no jpg or png are passed over, as {folder / 'train' / 'angry' / 'b.bmp'}.",
+    )

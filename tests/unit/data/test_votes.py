@@ -1,6 +1,8 @@
 """The FER+ votes: reading them, what they say, and what is wrong with a file."""
 
+import gzip
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -137,8 +139,30 @@ def test_binary_and_missing_files_and_the_folder_form_are_refused(tmp_path, data
         found.append(str(caught.value))
     assert found[0] == f"{binary}: expected the text of a CSV, got binary data"
     assert found[1] == f"{tmp_path / 'none.csv'}: no such file"
-    assert found[2] == f"{tmp_path}: Is a directory"
+    assert found[2] == f"{tmp_path}: expected a CSV file, got a folder, a pipe or a device"
     assert found[3].startswith("made by a test: votes belong to the rows of fer2013.csv")
+
+
+def test_votes_are_unpacked_by_what_a_file_is_not_by_its_name(tmp_path, data):
+    text = write(tmp_path, lines_for(data)).read_bytes()
+    whole = read_votes(tmp_path / "fer2013new.csv", data)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("fer2013new.csv", text)
+    (tmp_path / "gzip.csv").write_bytes(gzip.compress(text))
+    for name in ("a.zip", "gzip.csv"):
+        np.testing.assert_array_equal(read_votes(tmp_path / name, data).counts, whole.counts)
+    for name, content in (("cut.csv.gz", gzip.compress(text)[:-9]), ("no.zip", text[:50]), ("no.xz", b"no xz at all")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=name) as caught:
+            read_votes(tmp_path / name, data)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_comes_twice_is_named(tmp_path, data):
+    lines = lines_for(data)
+    path = write(tmp_path, [f"{lines[0]},anger", *(f"{line},0" for line in lines[1:])])
+    with pytest.raises(DataError, match="expected each column once, got anger twice"):
+        read_votes(path, data)
 
 
 @pytest.mark.data

@@ -24,6 +24,7 @@ class Score:
 
     seed: int
     accuracy: float
+    conditions: tuple[str, str] = ("a machine", "bf16")
 
     def score(self, part, of_class):
         return 2 * self.accuracy if of_class else self.accuracy
@@ -170,3 +171,21 @@ def test_pairs_of_the_same_runs_under_two_names_are_one_pair():
     found = runs(a=[60.0] * 3, b=[61.0, 61.5, 62.0], d=[60.0] * 3, e=[61.0, 61.5, 62.0])
     for pairs in ((("a", "b"),), (("a", "b"), ("d", "e"))):
         assert decide(Claim(text="", pairs=pairs, kind="each"), table, found).verdict == "not supported"
+
+
+def test_pairs_that_differ_in_device_or_precision_are_counted():
+    found = runs(a=[62, 63, 64], b=[60, 61, 62])
+    assert "pairs of runs" not in decide(HIGHER, TABLE, found).why
+    found["a"][1] = Score(1, 63, ("a machine", "float32"))
+    assert decide(HIGHER, TABLE, found).why.endswith("; 1 of 3 pairs of runs differ in device or precision too")
+
+
+@pytest.mark.parametrize("name", ["table-1", "table-3"])
+def test_what_rises_and_falls_does_not_rise_at_each_step(name):
+    """The mean over neighbours is the difference of the ends: it hides a valley between them."""
+    for claim in TABLES[name].claims:
+        if "at each step" in claim.text:
+            highest = [b for a, b in claim.pairs if b not in {a for a, _ in claim.pairs}]
+            order = [a for a, _ in claim.pairs]
+            scores = {slug: [60.0 - 5 * k, 60.2 - 5 * k, 60.1 - 5 * k] for k, slug in enumerate([*highest, *order])}
+            assert decide(claim, TABLES[name], runs(**scores)).verdict == "not supported"

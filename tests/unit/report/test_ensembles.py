@@ -150,6 +150,33 @@ def test_a_taught_run_belongs_to_the_row_it_was_taught_for_and_an_untaught_one_d
     assert set(done.values()) == {State.DONE}
 
 
+def test_a_run_taught_by_others_takes_no_place_of_an_earlier_one(places, data, tmp_path):
+    results, teachers = tmp_path / "results", sorted(places["runs"].iterdir())
+    shutil.copytree(places["results"], results)
+    placed = []
+    for number in (1, 2):
+        lesson = ask_teachers(teachers[:number], data.split(Split.TRAINING))
+        folder = tmp_path / f"taught-{number}"
+        list(train(replace(STUDENT, teachers=lesson.teachers), data, folder, workers=0, lesson=lesson))
+        placed.append(add_run(folder, results, [TABLE]))
+    assert len(set(placed)) == 2
+    assert {path.parent.name for path in placed} == {"student"}
+    assert add_run(tmp_path / "taught-1", results, [TABLE]) == placed[0]  # it is there
+    assert len(runs_of(next(row for row in TABLE.rows if row.slug == "student"), TABLE, read_results(results))) == 2
+
+
+def test_another_run_of_the_same_recipe_and_seed_is_not_replaced(places, data, tmp_path):
+    list(train(STUDENT, data, tmp_path / "alone", workers=0))
+    results = tmp_path / "results"
+    placed = add_run(tmp_path / "alone", results, [TABLE])
+    before = placed.read_bytes()
+    result = tmp_path / "alone" / "result.json"
+    result.write_text(json.dumps({**json.loads(result.read_text()), "weights_sha256": "f" * 64}))
+    with pytest.raises(RunError, match="is another run of the same recipe and seed; to replace it, remove it first"):
+        add_run(tmp_path / "alone", results, [TABLE])
+    assert placed.read_bytes() == before
+
+
 def test_a_row_that_begins_with_another_waits_for_its_seed_0_and_owns_what_began_there(places, data, tmp_path):
     fresh = {"results": tmp_path / "results", "runs": places["runs"]}
     list(train(STUDENT, data, tmp_path / "alone", workers=0))

@@ -130,7 +130,7 @@ def test_what_is_learnt_by_heart_decides_nothing(tmp_path):
     older = [run(OTHER, seed, 0.62 + 0.001 * seed) for seed in range(3)]
     lines, _ = lines_of(WAYS, [*base, *older], tmp_path)
     line = next(line for line in lines if line.startswith("| Other |"))
-    assert "| +2.1 | - | - | - | not decidable with these runs |" in line
+    assert "| +2.1 | - | - | - | not measured without copies |" in line
 
 
 def test_ways_that_are_compared_together_share_the_level():

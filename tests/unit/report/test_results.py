@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import json
 from dataclasses import replace
 
@@ -28,14 +29,14 @@ TABLE = Table(
 
 
 def run(seed, accuracy, recipe=RECIPE):
-    scores = make_part(accuracy)
+    scores, tested = make_part(accuracy), make_part(accuracy, split="PrivateTest")
     side = {"loss": 1.0, "accuracy": accuracy}
     content = {
         "schema": 1,
         "key": recipe.key(),
         "seed": seed,
-        "recipe": recipe.to_dict(),
-        "evaluation": {"validation": scores, "test": scores, "test_without_copies": scores},
+        "recipe": replace(recipe, seed=seed).to_dict(),
+        "evaluation": {"validation": scores, "test": tested, "test_without_copies": tested},
         "epochs": [{"number": 1, "train": side, "valid": side}],
         "parameters": 6_312,
         "device": "a machine",
@@ -44,7 +45,7 @@ def run(seed, accuracy, recipe=RECIPE):
         "versions": {"torch": "2.0"},
         "commit": "abc",
         "dirty": False,
-        "weights_sha256": "0" * 64,
+        "weights_sha256": hashlib.sha256(f"{recipe.key()} {seed}".encode()).hexdigest(),
     }
     return Run(None, recipe.key(), content)
 
@@ -83,7 +84,8 @@ def test_a_table_that_repeats_a_name_is_a_bug():
 def test_a_committed_result_is_found_by_its_key(tmp_path):
     content = copy.deepcopy(run(0, 0.5).content)
     recipe = TABLES["table-1"].rows[0].recipe
-    content |= {"key": recipe.key(), "recipe": recipe.to_dict()}
+    validation, test = make_part(0.5, split="PrivateTest"), make_part(0.5)  # the report's protocol
+    content |= {"key": recipe.key(), "recipe": recipe.to_dict(), "evaluation": {"validation": validation, "test": test}}
     place = tmp_path / "results/anywhere/named/seed-0.json"
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps(content))
@@ -132,6 +134,13 @@ def test_a_result_that_the_pages_cannot_show_is_refused_by_file_and_field(tmp_pa
     ("changed", "message"),
     [
         ({"accuracy": 0.99}, "the accuracy is 0.5801"),
+        ({"interval": [0.5, 0.6]}, "the interval is 0.56"),
+        ({"split": "PrivateTest"}, "evaluation.validation: of PrivateTest, expected PublicTest"),
+        ({"split": "Training"}, "evaluation.validation: of Training, expected PublicTest"),
+        (
+            {"classes": {**make_part(0.58)["classes"], "happy": make_part(0.5)["classes"]["angry"]}},
+            "F1 of happy is 0.0",
+        ),
         ({"faces": 3588}, "the confusion matrix has 3589 faces, not 3588"),
         ({"confusion": [[-1, 1, *[0] * 5], *[[0] * 7] * 6]}, "greater than or equal to 0"),
     ],
@@ -141,6 +150,22 @@ def test_a_result_that_contradicts_itself_is_none(tmp_path, changed, message):
     content["evaluation"]["validation"] = {**content["evaluation"]["validation"], **changed}
     (tmp_path / "seed-0.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=f"not the result of a run .*{message}"):
+        read_results(tmp_path)
+
+
+def test_the_seed_is_that_of_the_recipe(tmp_path):
+    content = {**run(0, 0.58).content, "seed": 1}
+    (tmp_path / "seed-1.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match="seed: 1, but 0 in the recipe"):
+        read_results(tmp_path)
+
+
+def test_one_network_is_not_the_result_of_two_seeds(tmp_path):
+    """A file that is copied and edited makes no second run, and no smaller interval."""
+    for seed in (0, 1):
+        content = {**run(seed, 0.58).content, "weights_sha256": "a" * 64}
+        (tmp_path / f"seed-{seed}.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"seed-1.json: holds the network of .*seed-0.json, but another recipe or seed"):
         read_results(tmp_path)
 
 
