@@ -491,3 +491,19 @@ def test_a_file_that_is_open_is_read(tmp_path):
         pytest.raises(ImageError, match=r"a\.png: expected a file"),
     ):
         read_image(file)
+
+
+def test_arrays_of_every_documented_form_are_read():
+    assert read_image(np.array([[0.0, 0.1, 0.501, 1.0]])).tolist() == [[[0] * 3, [26] * 3, [128] * 3, [255] * 3]]
+    assert read_image(np.full((2, 2, 1), 7, np.uint8)).tolist() == [[[7] * 3] * 2] * 2
+    assert read_image(np.array([[0xABCD]], np.uint16)).tolist() == [[[0xAB] * 3]]
+    with pytest.raises(ImageError, match="got uint32"):
+        read_image(np.zeros((2, 2), np.uint32))
+
+
+def test_what_is_transparent_is_grey_in_every_row():
+    clear = np.zeros((600, 3, 4), np.uint8)
+    assert (read_image(clear) == 128).all()
+    buffer = io.BytesIO()
+    Image.fromarray(clear).save(buffer, "PNG")
+    assert (read_image(buffer.getvalue()) == 128).all()

@@ -356,3 +356,65 @@ def test_what_is_no_box_of_the_picture_is_refused(network, box):
 def test_a_detector_has_a_name_or_is_a_function(network):
     with pytest.raises(ImageError, match="expected the name of a detector or a function, got 3"):
         Recognizer(network, detector=3)
+
+
+def test_beyond_each_edge_of_the_picture_that_edge_goes_on():
+    picture = np.repeat(np.add.outer(4 * np.arange(40), np.arange(40)).astype(np.uint8)[..., None], 3, axis=2)
+    for x, y in ((-20, -4), (-4, -20), (12, -9), (-9, 12), (4, 16), (16, 4)):
+        face = cut(picture, Box(x, y, 48)).astype(int)  # of its own size: pixel for pixel
+        rows, columns = (np.clip(np.arange(first, first + 48), 0, 39) for first in (y, x))
+        np.testing.assert_array_equal(face, picture[rows][:, columns, 0])
+
+
+@pytest.mark.parametrize("box", [Box(2, 2, 30), Box(10, 3, 30, 20.0), Box(-5, 0, 48)])
+def test_colours_weigh_as_the_eye_sees_them(box):
+    for colour, grey in (((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)):
+        face = cut(np.full((60, 60, 3), colour, np.uint8), box).astype(int)
+        assert np.abs(face - grey).max() <= 1, colour
+
+
+def test_faces_that_are_made_smaller_are_averaged_and_those_enlarged_are_smooth():
+    fine = np.repeat((255 * (np.indices((96, 96)).sum(0) % 2)).astype(np.uint8)[..., None], 3, axis=2)
+    assert np.abs(cut(fine, Box(0, 0, 96)).astype(int) - 128).max() <= 1  # a chequerboard of pixels
+    ramp = np.repeat(np.tile(np.arange(0, 240, 10, np.uint8), (24, 1))[..., None], 3, axis=2)
+    assert np.diff(cut(ramp, Box(0, 0, 24)).astype(int), axis=1)[:, 4:-4].max() <= 7
+
+
+@pytest.mark.parametrize("corner", [(45, 40), (4, 50), (60, 3)])
+def test_a_tilted_face_near_an_edge_of_a_picture_is_turned_about_its_middle(corner):
+    picture = cv2.resize(np.random.default_rng(3).integers(0, 256, (9, 9, 3), np.uint8), (201, 161))
+    left, top = corner
+    middle = (left + 25, top + 25)
+    clockwise = cv2.warpAffine(picture, cv2.getRotationMatrix2D(middle, -45, 1), (201, 161))
+    upright = cut(picture, Box(left, top, 50)).astype(int)
+    difference = np.abs(cut(clockwise, Box(left, top, 50, 45.0)) - upright)
+    assert difference[12:36, 12:36].mean() < 3
+    if corner == (45, 40):  # all of it lies in the picture
+        assert difference.mean() < 3
+
+
+def test_the_limit_of_pixels_holds_for_pictures_and_crops(network):
+    small = Recognizer(network, detector="none", max_pixels=100)
+    for read in (small.recognize, lambda picture: small.recognize_crops([picture])):
+        assert read(np.zeros((10, 10, 3), np.uint8))
+        with pytest.raises(ImageError, match="at most 100 pixels"):
+            read(np.zeros((10, 11, 3), np.uint8))
+
+
+def test_the_default_looks_for_faces(network):
+    assert Recognizer(network).recognize(np.full((200, 200, 3), 128, np.uint8)) == []
+
+
+def test_a_confidence_that_is_just_reached_is_enough(network):
+    picture = np.full((60, 60), grey_of("happy"), np.uint8)
+    (face,) = Recognizer(network, detector="none").recognize(picture)
+    (again,) = Recognizer(network, detector="none", min_confidence=face.confidence).recognize(picture)
+    assert again.expression == face.expression
+
+
+def test_a_session_has_the_threads_it_is_given(network):
+    for threads in (1, 3):
+        assert Session(network, threads)._session.get_session_options().intra_op_num_threads == threads
+    for shape in ((1, 48, 47), (1, 47, 48), (48, 48), (1, 1, 48, 48)):
+        with pytest.raises(ValueError, match="expected uint8"):
+            Session(network)(np.zeros(shape, np.uint8))

@@ -194,3 +194,29 @@ def test_a_face_that_stops_while_it_is_missed_keeps_its_number():
     for frame in range(25, 45):
         tracker.update([], frame / 25)
     assert numbers(tracker.update([face(250)], 45 / 25)) == [1]
+
+
+def test_a_face_that_is_seen_again_is_no_longer_missed():
+    """Misses count from the last time on: ten separate ones end no track, however far apart the looks are."""
+    tracker = Tracker()
+    seen = []
+    for look in range(30):
+        seen += numbers(tracker.update([face(100)] if look % 3 == 0 else [], 2.0 * look))
+    assert set(seen) == {1}
+
+
+def test_the_angle_is_the_last_faces():
+    tracker = Tracker()
+    for frame, angle in enumerate((0.0, 20.0, -10.0)):
+        tilted = Face(Box(100, 100, 60, angle), "happy", 1.0, {"happy": 1.0, "sad": 0.0})
+        (reading,) = tracker.update([tilted], frame / 25)
+        assert reading.face.box.angle == angle
+
+
+def test_the_third_look_is_the_first_that_shows():
+    tracker = Tracker()
+    shown = []
+    for look in range(SURE + 1):
+        tracker.update([face(100)], look / 25)
+        shown.append(len(tracker.between(look / 25)))
+    assert shown == [0, 0, 1, 1]

@@ -260,3 +260,46 @@ def test_a_frame_becomes_plain_values(reads):
     assert (seen["track"], seen["looks"], seen["expression"]) == (1, 1, "happy")
     assert seen["box"] == {"x": 100, "y": 80, "size": 64, "angle": 0.0} == seen["raw"]["box"]
     assert len(LEVELS) == len(seen["probabilities"])
+
+
+def test_the_colours_of_a_film_are_rgb(tmp_path):
+    film = write_film(tmp_path / "clip.avi", [np.full((240, 320, 3), (200, 40, 90), np.uint8)] * 3, code="MJPG")
+    with VideoFile(film) as video:
+        shots = [shot.picture() for shot in video]
+    assert shots[0].shape == (240, 320, 3)
+    assert np.abs(shots[1].astype(int).mean((0, 1)) - (200, 40, 90)).max() < 6
+
+
+def test_times_that_the_file_does_not_tell_go_on_at_its_rate(tmp_path, monkeypatch):
+    film = write_film(tmp_path / "clip.avi", one_face(6), code="MJPG")
+    with VideoFile(film) as video:
+        video._timed = False
+        assert [shot.seconds for shot in video] == pytest.approx([k / 25 for k in range(6)])
+
+
+def test_the_smoothing_asked_for_is_the_one_used(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", [picture((100, 80, 64, name)) for name in ["happy"] * 10 + ["sad"] * 10])
+    last = {}
+    for smoothing in (0.0, 0.2, 2.0):
+        *_, frame = read_video(film, recognizer(tmp_path), smoothing=smoothing)
+        last[smoothing] = frame.readings[0].face.probabilities["sad"]
+    assert last[0.0] > 0.9
+    assert last[0.0] > last[0.2] > last[2.0] + 0.2
+
+
+@pytest.mark.parametrize(("fps", "every"), [(25.0, 2), (30.0, 3), (59.94, 6), (29.0, 3), (5.0, 1)])
+def test_large_videos_are_looked_at_about_ten_times_a_second(fps, every):
+    class Large(Source):
+        width, height, live = 1920, 1080, False
+
+        def __exit__(self, *_):
+            pass
+
+        def __iter__(self):
+            return iter(())
+
+    source = Large()
+    source.fps = fps
+    assert usual_every(source) == every
+    source.live = True
+    assert usual_every(source) == 1

@@ -5,8 +5,15 @@ import torch
 from torch import nn
 
 from ferkit.models import build_model, model_names
+from ferkit.training.muon import Muon
 from ferkit.training.recipe import Recipe
-from ferkit.training.schedule import build_criterion, build_optimizer, build_scheduler, steps_each_batch
+from ferkit.training.schedule import (
+    build_criterion,
+    build_optimizer,
+    build_scheduler,
+    soft_cross_entropy,
+    steps_each_batch,
+)
 
 STEPS = 10
 
@@ -54,6 +61,11 @@ def run(recipe):
             {"optimizer": "adam", "weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}, id="adam with decay"
         ),
         pytest.param({"weight_decay": 0.0}, torch.optim.SGD, {"weight_decay": 0.0}, id="sgd without decay"),
+        pytest.param({"optimizer": "nesterov"}, torch.optim.SGD, {"nesterov": True, "momentum": 0.9}, id="nesterov"),
+        pytest.param({"optimizer": "adamw"}, torch.optim.AdamW, {"lr": 0.02}, id="adamw"),
+        pytest.param(
+            {"optimizer": "muon", "weight_decay": 0.01}, Muon, {"lr": 0.02, "weight_decay": 0.01}, id="muon with decay"
+        ),
     ],
 )
 def test_an_optimizer_has_the_settings_of_the_recipe(settings, kind, expected):
@@ -176,6 +188,21 @@ def test_they_differ_where_a_network_returns_no_log_probabilities():
     logits, labels = torch.tensor([[1.0, 2.0]]), torch.tensor([0])
     values = [build_criterion(recipe_with(loss=loss))(logits, labels) for loss in ("nll", "cross_entropy")]
     assert abs(values[0] - values[1]) > 1
+
+
+def test_smoothed_labels_are_those_of_the_recipe():
+    log_probs, labels = torch.randn(9, 7).log_softmax(1), torch.arange(9) % 7
+    found = build_criterion(recipe_with(loss="cross_entropy", label_smoothing=0.2))(log_probs, labels)
+    target = 0.8 * torch.eye(7)[labels] + 0.2 / 7
+    expected = -(target * log_probs).sum(1).mean()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(soft_cross_entropy(log_probs, target), expected)
+
+
+def test_the_generalised_cross_entropy_is_that_of_the_paper():
+    log_probs = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]).log()
+    found = build_criterion(recipe_with(loss="gce"))(log_probs, torch.tensor([0, 1]))
+    assert float(found) == pytest.approx(((1 - 0.5**0.7) / 0.7 + (1 - 0.2**0.7) / 0.7) / 2)
 
 
 def test_the_generalised_cross_entropy_lies_between_cross_entropy_and_error_rate():
