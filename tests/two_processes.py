@@ -4,6 +4,7 @@ python two_processes.py OUT
 """
 
 import sys
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -16,20 +17,12 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.state import Epoch, new_state
 
 BACKENDS = ("albumentations", "batched")
+RECIPE = Recipe(model="layers", optimizer="sgd", lr=0.01, epochs=1, batch_size=16, precision="float32", device="cpu")
 
 
 def train(fabric, backend):
     """Return the weights and what each epoch measured."""
-    recipe = Recipe(
-        model="layers",
-        optimizer="sgd",
-        lr=0.01,
-        epochs=2,
-        batch_size=16,
-        precision="float32",
-        device="cpu",
-        augment_backend=backend,
-    )
+    recipe = replace(RECIPE, epochs=2, augment_backend=backend)
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 15 * 15, 7), nn.LogSoftmax(1)
@@ -59,16 +52,7 @@ def build_normed():
 
 def train_averaged(fabric):
     """Return the average of the weights, as it would be saved, and what the last epoch measured of all processes."""
-    recipe = Recipe(
-        model="layers",
-        optimizer="sgd",
-        lr=0.01,
-        epochs=1,
-        batch_size=16,
-        average=0.1,
-        precision="float32",
-        device="cpu",
-    )
+    recipe = replace(RECIPE, average=0.1)
     train, valid = make_faces(75), make_faces(31, seed=1)
     steps = steps_per_epoch(len(train), recipe.batch_size, fabric.world_size)
     state = new_state(recipe, steps, fabric.device, build_normed())

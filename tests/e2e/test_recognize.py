@@ -321,7 +321,7 @@ def test_linked_folders_are_not_followed_in_silence(recognize, album):
     (album / "away").symlink_to(photo(album.parent / "other" / "c.png").parent)
     _, out, err = recognize(album, "--detector", "none")
     assert "c.png" not in out
-    assert f"left out: 1 linked folder, to be named themselves, as {album / 'away'}\n" in err
+    assert f"left out: 1 linked folder, searched only where named, as {album / 'away'}\n" in err
     assert "c.png" in recognize(album / "away", album, "--detector", "none")[1]
 
 

@@ -182,10 +182,13 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
             jobs += [Job(str(each), each, top / each.relative_to(path)) for each in found]
         else:
             jobs.append(Job(source, path, Path(path.name)))
-    for what, how, left in (("video", "read one by one", videos), ("linked folder", "named themselves", links)):
+    for what, how, left in (
+        ("video", "to be read one by one", videos),
+        ("linked folder", "searched only where named", links),
+    ):
         if left:
             number = f"1 {what}" if len(left) == 1 else f"{len(left)} {what}s"
-            typer.echo(f"left out: {number}, to be {how}, as {shown(str(left[0]))}", err=True)
+            typer.echo(f"left out: {number}, {how}, as {shown(str(left[0]))}", err=True)
     return (jobs if save is None else _with_copies(jobs, save)), failed
 
 

@@ -97,7 +97,7 @@ def _passed_over(folder: Path) -> Iterator[str]:
     shown = (child for half in halves for named in _folders(half) for child in named.iterdir())
     others = sorted(child for child in shown if not child.name.startswith(".") and not _is_picture(child))
     if others:
-        yield f"{len(others)} files or folders that are no jpg or png are passed over, as {others[0]}."
+        yield f"Passed over, being no jpg or png: {len(others)}, such as {others[0]}."
 
 
 def _notes(pictures: list[Path]) -> Iterator[str]:

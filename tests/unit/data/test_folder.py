@@ -183,5 +183,5 @@ def test_what_is_passed_over_is_told(pictures):
     (folder / "train" / "angry" / "b.bmp").write_bytes(b"BM")
     assert read_fer2013(folder).notes == (
         "Only train and test are read; passed over: validation.",
-        f"1 files or folders that are no jpg or png are passed over, as {folder / 'train' / 'angry' / 'b.bmp'}.",
+        f"Passed over, being no jpg or png: 1, such as {folder / 'train' / 'angry' / 'b.bmp'}.",
     )
