@@ -389,8 +389,8 @@ def test_a_tilted_face_near_an_edge_of_a_picture_is_turned_about_its_middle(corn
     upright = cut(picture, Box(left, top, 50)).astype(int)
     difference = np.abs(cut(clockwise, Box(left, top, 50, 45.0)) - upright)
     assert difference[12:36, 12:36].mean() < 3
-    if corner == (45, 40):  # all of it lies in the picture
-        assert difference.mean() < 3
+    if corner == (45, 40):  # all of it lies in the picture, its corners too
+        assert difference.max() < 8
 
 
 def test_the_limit_of_pixels_holds_for_pictures_and_crops(network):
