@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import exit_code, make_data, write_csv
-from ferkit.data import Faces, Split, read_fer2013
+from ferkit.data import Faces, Protocol, Split, read_fer2013
 from ferkit.errors import RunError
 from ferkit.models import model_names
+from ferkit.training.recipe import make_recipe
 from ferkit.training.run import Stopped
 from networks import SEVEN_BITS, largest_weight
 
@@ -194,6 +195,10 @@ def test_evaluate_says_where_nothing_tells_copies_and_where_a_test_is_used_up(fe
     assert warning in ferkit("evaluate", untested, "--data", csv)[2]
     assert "warning" not in ferkit("evaluate", untested, "--data", csv, "--split", "validation")[2]
     assert "warning" not in ferkit("evaluate", run, "--data", csv)[2]
+    own = make_recipe(json.loads((run / "result.json").read_text())["recipe"]).protocol
+    other = next(each for each in Protocol if each is not own)
+    warning = f"warning: {run} was chosen on {other.test.value}, by its protocol {own.value}\n"
+    assert warning in ferkit("evaluate", run, "--data", csv, "--protocol", other.value)[2]
 
 
 def test_a_recipe_in_another_encoding_is_one_line(ferkit, trained, tmp_path):

@@ -319,7 +319,10 @@ def test_copies_of_several_folders_do_not_mix(recognize, tmp_path):
 
 def test_linked_folders_are_not_followed_in_silence(recognize, album):
     (album / "away").symlink_to(photo(album.parent / "other" / "c.png").parent)
-    _, out, err = recognize(album, "--detector", "none")
+    for passed_over in (album / ".git", album / "out"):
+        passed_over.mkdir()
+        (passed_over / "away").symlink_to(album.parent / "other")
+    _, out, err = recognize(album, "--detector", "none", "--save", album / "out")
     assert "c.png" not in out
     assert f"left out: 1 linked folder, searched only where named, as {album / 'away'}\n" in err
     assert "c.png" in recognize(album / "away", album, "--detector", "none")[1]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.terminal import notice
+
 if TYPE_CHECKING:
     from ferkit.data import Split
     from ferkit.training.recipe import Recipe
-
-from ferkit.cli.terminal import notice
 
 
 def evaluate(
@@ -73,7 +73,8 @@ def evaluate(
     seen = parse_views(views)
     plain = len(runs) == 1 and not seen
     own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
-    _warn(runs, recipes, chosen)
+    if split == "test":
+        _warn(runs, recipes, chosen)
     faces = read_fer2013(data)
     together = evaluate_together(runs, faces, [chosen], seen, where)[chosen]
     found = {"all": together.evaluation}
@@ -117,15 +118,17 @@ def _title(recipes: "list[Recipe]", networks: int, views: Sequence[str]) -> str:
     return title + (f", views {', '.join(views)}" if views else "")
 
 
-def _warn(runs: list[Path], recipes: "list[Recipe]", split: "Split") -> None:
-    """Say on stderr where a number is no test, or uses one up."""
+def _warn(runs: list[Path], recipes: "list[Recipe]", test: "Split") -> None:
+    """Say on stderr where a number on ``test`` is no test, or uses one up."""
     from ferkit.training.folder import RunFolder
 
     for run, recipe in zip(runs, recipes, strict=True):
-        if split is recipe.protocol.test and "test" not in RunFolder(run).read_result(("evaluation",))["evaluation"]:
-            typer.echo(
-                f"warning: {run} had not read {split.value}; what is chosen by it now has no test left", err=True
-            )
+        result = RunFolder(run).read_result(("evaluation",))
+        if test is not recipe.protocol.test:
+            typer.echo(f"warning: {run} was chosen on {test.value}, by its protocol {recipe.protocol.value}", err=True)
+        elif "test" not in result["evaluation"] and not result.get("reopened"):
+            said = f"{run} had not read {test.value}; what is chosen by it now has no test left"
+            typer.echo(f"warning: {said}", err=True)
 
 
 def _print(found: dict[str, Any], title: str, split: str) -> None:

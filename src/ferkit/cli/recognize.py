@@ -175,7 +175,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
             known = find_images(path, save, ENDINGS | VIDEO_ENDINGS)
             found = [each for each in known if not is_video(str(each))]
             videos += [each for each in known if is_video(str(each))]
-            links += find_linked(path)
+            links += find_linked(path, save)
             if not found:
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
             top = Path(path.resolve().name if several else "")  # each with its own tree of copies

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -131,22 +131,33 @@ def find_images(folder: Path, leave_out: Path | None = None, endings: frozenset[
         leave_out: A folder that is not searched.
         endings: What their names may end with, in small letters.
     """
-    left_out = None if leave_out is None else os.path.realpath(leave_out)
     found: list[Path] = []
-    tree = os.walk(folder, onerror=lambda error: found.append(Path(error.filename)))
-    for where, folders, names in tree:
-        here = Path(where)
-        folders[:] = [name for name in folders if name[0] != "." and os.path.realpath(here / name) != left_out]
+
+    def unsearched(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for here, _, names in _walk(folder, leave_out, unsearched):
         paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in endings]
         # no pipes, but links that lead nowhere or out of reach
         found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # noqa: PTH110, PTH113
     return sorted(found)
 
 
-def find_linked(folder: Path) -> list[Path]:
-    """Return the links to folders below ``folder``, sorted: :func:`find_images` does not follow them."""
-    found = (Path(here, name) for here, folders, _ in os.walk(folder) for name in folders if name[0] != ".")
+def find_linked(folder: Path, leave_out: Path | None = None) -> list[Path]:
+    """Return the links to folders that :func:`find_images` comes across and does not follow, sorted."""
+    found = (here / name for here, folders, _ in _walk(folder, leave_out) for name in folders)
     return sorted(path for path in found if path.is_symlink())
+
+
+def _walk(
+    folder: Path, leave_out: Path | None, onerror: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder that is searched, and the names in it of folders that are not hidden, and of files."""
+    left_out = None if leave_out is None else os.path.realpath(leave_out)
+    for where, folders, names in os.walk(folder, onerror=onerror):
+        here = Path(where)
+        folders[:] = [name for name in folders if name[0] != "." and os.path.realpath(here / name) != left_out]
+        yield here, folders, names
 
 
 def is_video(content: bytes) -> bool:

@@ -166,7 +166,7 @@ class Recording(AbstractContextManager["Recording"]):
         self._name = name
         self._fps = source.fps
         self._history = history
-        self._table = ExitStack()
+        self._table, self._film = ExitStack(), ExitStack()
 
     def __enter__(self) -> "Recording":
         """Open temporary files.
@@ -188,7 +188,7 @@ class Recording(AbstractContextManager["Recording"]):
                     target.lstat()  # a name that is too long is told before the video is read, not after
             file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
             self._lines = ReadingsCsv(file, self._history.classes)
-            self._video = AnnotatedVideo(self.video, self._fps).__enter__()
+            self._video = self._film.enter_context(AnnotatedVideo(self.video, self._fps))
             self._table = stack.pop_all()
         return self
 
@@ -207,7 +207,7 @@ class Recording(AbstractContextManager["Recording"]):
                 for path, finish in (
                     (self.csv, self._table.close),
                     (self.timeline, self._write_timeline),
-                    (self.video, lambda: self._video.__exit__(None, None, None)),
+                    (self.video, self._film.close),
                 ):
                     try:
                         finish()
@@ -224,7 +224,7 @@ class Recording(AbstractContextManager["Recording"]):
 
     def _drop(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
         """Remove what is not finished."""
-        self._video.__exit__(kind, error, trace)
+        self._film.__exit__(kind, error, trace)
         self._table.__exit__(kind, error, trace)
 
     def _write_timeline(self) -> None:

@@ -70,7 +70,7 @@ def decide(claim: Claim, table: Table, runs: Mapping[str, Sequence[Scored]]) -> 
     if not differences[0]:
         return Decision(claim, "not decidable with these runs", "no seed has a run of every row it is about")
     decision = _test(claim, differences)
-    unlike = _unlike(list(pairs.values()), runs)
+    unlike = _unlike(list(pairs.values()), table.part, runs)
     return replace(decision, why=f"{decision.why}; {unlike}") if unlike else decision
 
 
@@ -118,29 +118,39 @@ def _of_key(side: str, keys: Mapping[str, str]) -> tuple[str, str]:
     return keys.get(slug, slug), of_class
 
 
-def _differences(
-    pairs: Sequence[tuple[str, str]], part: str, runs: Mapping[str, Sequence[Scored]]
-) -> list[list[float]]:
+Pairs = Sequence[tuple[str, str]]
+
+
+def _differences(pairs: Pairs, part: str, runs: Mapping[str, Sequence[Scored]]) -> list[list[float]]:
     """Return the differences of each pair in points, one for each seed that has every run."""
+    sides = _sides(pairs, part, runs)
+    return [[a[seed] - b[seed] for seed in _seeds(sides)] for a, b in sides]
+
+
+def _sides(
+    pairs: Pairs, part: str, runs: Mapping[str, Sequence[Scored]]
+) -> list[tuple[dict[int, float], dict[int, float]]]:
+    """Return for both sides of each pair the scores by seed."""
 
     def scores(side: str) -> dict[int, float]:
         slug, _, of_class = side.partition(":")
         return _scores(runs.get(slug, ()), part, of_class)
 
-    sides = [(scores(a), scores(b)) for a, b in pairs]
-    seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in sides)))
-    return [[a[seed] - b[seed] for seed in seeds] for a, b in sides]
+    return [(scores(a), scores(b)) for a, b in pairs]
 
 
-def _unlike(pairs: Sequence[tuple[str, str]], runs: Mapping[str, Sequence[Scored]]) -> str:
-    """Return how many pairs of runs differ in device or precision too; empty where none does."""
-    total, unlike = 0, 0
-    for pair in pairs:
-        first, second = ({run.seed: run.conditions for run in runs.get(side.partition(":")[0], ())} for side in pair)
-        seeds = first.keys() & second.keys()
-        total += len(seeds)
-        unlike += sum(first[seed] != second[seed] for seed in seeds)
-    return f"{unlike} of {total} pairs of runs differ in device or precision too" if unlike else ""
+def _seeds(sides: Sequence[tuple[dict[int, float], dict[int, float]]]) -> list[int]:
+    """Return the seeds that every run has: those that are compared."""
+    return sorted(set.intersection(*(set(a) & set(b) for a, b in sides)))
+
+
+def _unlike(pairs: Pairs, part: str, runs: Mapping[str, Sequence[Scored]]) -> str:
+    """Return how many of the pairs that are compared differ in device or precision too; empty where none does."""
+    seeds = _seeds(_sides(pairs, part, runs))
+    of = {slug: {run.seed: run.conditions for run in found} for slug, found in runs.items()}
+    slugs = [tuple(side.partition(":")[0] for side in pair) for pair in pairs]
+    unlike = sum(of[a][seed] != of[b][seed] for a, b in slugs for seed in seeds)
+    return f"{unlike} of {len(pairs) * len(seeds)} pairs of runs differ in device or precision too" if unlike else ""
 
 
 def _test(claim: Claim, pairs: list[list[float]]) -> Decision:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from statistics import NormalDist
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -13,6 +12,7 @@ from pydantic import Field, FiniteFloat
 from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
+from ferkit.evaluation import wilson_interval
 from ferkit.labels import EXPRESSIONS, NUM_CLASSES
 
 SCHEMA = 1
@@ -64,7 +64,7 @@ class Part(_Strict):
             raise ValueError(f"the confusion matrix has {faces} faces, not {self.faces}")
         if abs(right - self.accuracy * faces) > 0.5:
             raise ValueError(f"the accuracy is {right / faces} by the confusion matrix, not {self.accuracy}")
-        for at, bound in enumerate(_wilson(right, faces)):
+        for at, bound in enumerate(wilson_interval(right, faces)):
             if abs(bound - self.interval[at]) > _EXACT:
                 raise ValueError(f"the interval is {bound} at one end by the confusion matrix, not {self.interval[at]}")
         f1 = [
@@ -74,14 +74,6 @@ class Part(_Strict):
             if abs(value - self.classes[name].f1) > _EXACT:
                 raise ValueError(f"F1 of {name} is {value} by the confusion matrix, not {self.classes[name].f1}")
         return self
-
-
-def _wilson(right: int, total: int) -> tuple[float, float]:
-    """Return what :func:`ferkit.evaluation.metrics.wilson_interval` does, without loading SciPy."""
-    z = NormalDist().inv_cdf(0.975)
-    middle, reach = (right + z * z / 2) / (total + z * z), z / (total + z * z)
-    reach *= (right * (total - right) / total + z * z / 4) ** 0.5
-    return middle - reach, middle + reach
 
 
 Validated = Annotated[dict[str, Part], _with("validation")]

@@ -178,6 +178,8 @@ def test_pairs_that_differ_in_device_or_precision_are_counted():
     assert "pairs of runs" not in decide(HIGHER, TABLE, found).why
     found["a"][1] = Score(1, 63, ("a machine", "float32"))
     assert decide(HIGHER, TABLE, found).why.endswith("; 1 of 3 pairs of runs differ in device or precision too")
+    del found["b"][1]  # a seed that is not compared does not count
+    assert "pairs of runs" not in decide(HIGHER, TABLE, found).why
 
 
 @pytest.mark.parametrize("name", ["table-1", "table-3"])
