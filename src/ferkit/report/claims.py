@@ -74,40 +74,7 @@ def decide(claim: Claim, table: Table, runs: Mapping[str, Sequence[Scored]]) -> 
     return replace(decision, why=f"{decision.why}; {unlike}") if unlike else decision
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What runs of one row reach beside those of another with the same seeds, in points."""
-
-    mean: float
-    interval: tuple[float, float] | None
-    """95 %; ``None`` with one seed."""
-
-    verdict: Literal["better", "worse", "not decidable with these runs"]
-
-
-def compare(ones: Sequence[Scored], others: Sequence[Scored], part: str, among: int = 1) -> Comparison | None:
-    """Return how much higher the accuracy of ``ones`` is; ``None`` where no seed has a run of both.
-
-    Args:
-        ones: Runs of one row.
-        others: Runs of the row it is held against.
-        part: Of the evaluation.
-        among: How many such comparisons are made: each has its share of the level for its verdict (Bonferroni).
-    """
-    other = _scores(others, part)
-    differences = [score - other[seed] for seed, score in _scores(ones, part).items() if seed in other]
-    if not differences:
-        return None
-    if len(differences) < 2:
-        return Comparison(differences[0], None, "not decidable with these runs")
-    low, high = _interval(differences, LEVEL / among)
-    verdict: Literal["better", "worse", "not decidable with these runs"] = "not decidable with these runs"
-    if low > 0 or high < 0:
-        verdict = "better" if low > 0 else "worse"
-    return Comparison(mean(differences), _interval(differences), verdict)
-
-
-def _scores(runs: Sequence[Scored], part: str, of_class: str = "") -> dict[int, float]:
+def scores_by_seed(runs: Sequence[Scored], part: str, of_class: str = "") -> dict[int, float]:
     """Return seed to score of the runs that have one."""
     return {run.seed: score for run in runs if (score := run.score(part, of_class)) is not None}
 
@@ -134,7 +101,7 @@ def _sides(
 
     def scores(side: str) -> dict[int, float]:
         slug, _, of_class = side.partition(":")
-        return _scores(runs.get(slug, ()), part, of_class)
+        return scores_by_seed(runs.get(slug, ()), part, of_class)
 
     return [(scores(a), scores(b)) for a, b in pairs]
 

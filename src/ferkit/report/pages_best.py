@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from ferkit.report.claims import compare
+from ferkit.report.against import compare
 from ferkit.report.pages_parts import GENERATED, grid, interval, number, runs_table, spread, values
 from ferkit.report.results import Run, runs_of
 from ferkit.report.table import Ensemble, Published, Row, Table
@@ -56,9 +56,8 @@ def contest_page(table: Table, runs: Sequence[Run], ensembles: Mapping[tuple[str
 
 
 def ablation_page(table: Table, runs: Sequence[Run]) -> str:
-    """Return the page of a table that says what each way brings, by the paired test over seeds."""
+    """Return the page of a table that says what each way brings, by a test over seeds of all ways together."""
     owned = {row.slug: runs_of(row, table, runs) for row in table.every}
-    base = owned[table.baseline]
     lines = [
         f"# {table.title}",
         "",
@@ -67,18 +66,18 @@ def ablation_page(table: Table, runs: Sequence[Run]) -> str:
         *(f"{sentence}" for sentence in table.unclear),
         "",
         "Accuracy and macro F1 in percent on the validation split, the mean over seeds, ± their standard deviation;",
-        "differences are those of pairs of runs with one seed. *Without copies* leaves out validation faces that also",
+        "differences are those of runs with the same seeds. *Without copies* leaves out validation faces that also",
         "stand, pixel for pixel, in Training: a way that learns by heart reads those. So it alone decides, where the",
-        "runs of both rows have it (those made before it was counted do not), by the paired test over seeds at a level",
-        "of 5 % shared by all rows that have several; the interval is the 95 % interval of one row alone.",
-        "*Minutes* are those of one run. A row without a run shows dashes.",
+        "runs of both rows have it (those made before it was counted do not), and where a row has every seed of the",
+        "first one: by Dunnett's test, which takes the spread between runs from all such rows together. Its 95 %",
+        "intervals hold for all of them at once. *Minutes* are those of one run. A row without a run shows dashes.",
         "",
         *grid(
             (
                 *("way", "accuracy", "difference", "without copies", "difference", "95 % interval", "verdict"),
                 *("macro F1", "runs", "minutes"),
             ),
-            _ways(table, owned, base),
+            _ways(table, owned),
         ),
         "",
         "## The runs",
@@ -88,21 +87,20 @@ def ablation_page(table: Table, runs: Sequence[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ways(table: Table, owned: Mapping[str, Sequence[Run]], base: Sequence[Run]) -> Iterator[list[str]]:
+def _ways(table: Table, owned: Mapping[str, Sequence[Run]]) -> Iterator[list[str]]:
     whole, alone = "validation", "validation_without_copies"
-    others = [owned[row.slug] for row in table.every if row.slug != table.baseline]
-    among = sum((found := compare(runs, base, alone)) is not None and found.interval is not None for runs in others)
+    on_all, on_alone = (compare(owned, table.baseline, part) for part in (whole, alone))
     for row in table.every:
         mine = owned[row.slug]
         accuracy, without = (spread(values(mine, part)) for part in (whole, alone))
         if row.slug == table.baseline:
             cells = [row.label, accuracy, "", without, "", "", "the others differ from this in one thing"]
         else:
-            on_all, found = (compare(mine, base, part, max(1, among)) for part in (whole, alone))
+            found = on_alone.get(row.slug)
             cells = [
                 row.label,
                 accuracy,
-                "-" if on_all is None else f"{on_all.mean:+.1f}",
+                f"{on_all[row.slug].mean:+.1f}" if row.slug in on_all else "-",
                 without,
                 "-" if found is None else f"{found.mean:+.1f}",
                 "-" if found is None or found.interval is None else "{:+.1f} to {:+.1f}".format(*found.interval),

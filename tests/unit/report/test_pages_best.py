@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from ferkit.experiments import TABLES
-from ferkit.report.claims import compare
 from ferkit.report.pages import render
 from ferkit.report.results import Run
 from ferkit.report.runs import plan
@@ -37,10 +36,6 @@ WAYS = Table(
     rows=(row("base", BASE), row("other", OTHER), row("never", replace(BASE, lr=0.2))),
     baseline="base",
 )
-
-
-WITHIN = (0.60, 0.60, 0.60), (0.61, 0.62, 0.615)
-"""Three runs each, whose difference is beyond chance at a level of 5 %, not at a third of it."""
 
 
 def run(recipe, seed, accuracy, name="a", without_copies=None, **changes):
@@ -113,7 +108,7 @@ def test_a_way_is_better_worse_or_not_decidable_by_the_runs_with_one_seed(tmp_pa
         lines, _ = lines_of(WAYS, [*base, *others], tmp_path)
         return next(line for line in lines if line.startswith("| Other |"))
 
-    better = "| Other | 71.0 ± 0.0 | +1.0 | 62.6 ± 0.6 | +2.1 | +1.9 to +2.3 | better | 61.0 ± 0.0 | 3 | 1.5 |"
+    better = "| Other | 71.0 ± 0.0 | +1.0 | 62.6 ± 0.6 | +2.1 | +0.9 to +3.3 | better | 61.0 ± 0.0 | 3 | 1.5 |"
     assert line((0.020, 0.021, 0.022)) == better
     assert "| worse |" in line((-0.020, -0.021, -0.022))
     assert "| not decidable with these runs |" in line((0.02, -0.02, 0.01))
@@ -131,13 +126,6 @@ def test_what_is_learnt_by_heart_decides_nothing(tmp_path):
     lines, _ = lines_of(WAYS, [*base, *older], tmp_path)
     line = next(line for line in lines if line.startswith("| Other |"))
     assert "| +2.1 | - | - | - | not measured without copies |" in line
-
-
-def test_ways_that_are_compared_together_share_the_level():
-    base, other = ([run(BASE, n, 0, without_copies=v + n / 100) for n, v in enumerate(values)] for values in WITHIN)
-    alone, shared = (compare(other, base, "validation_without_copies", among) for among in (1, 3))
-    assert (alone.verdict, shared.verdict) == ("better", "not decidable with these runs")
-    assert alone.interval == shared.interval
 
 
 def test_a_way_without_runs_shows_dashes(tmp_path):
