@@ -6,6 +6,7 @@ Letters: N faces or pictures, H height, W width, K classes.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Face:
 
 
 class Recognizer:
-    """Finds faces and reads their expressions. Several threads may share one."""
+    """Finds faces and reads their expressions. Several threads may share one; processes each load their own."""
 
     def __init__(
         self,
@@ -100,6 +101,10 @@ class Recognizer:
         check_views(views)
         if not 0 <= min_confidence <= 1:
             raise ImageError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+        self._settings = {
+            **{"model": model, "detector": detector, "detector_model": detector_model, "min_confidence": min_confidence},
+            **{"max_pixels": max_pixels, "threads": threads, "views": tuple(views)},
+        }
         self._session = Session(None if model is None else Path(model), threads)
         if isinstance(detector, str):
             detector = build_detector(detector, None if detector_model is None else Path(detector_model))
@@ -109,6 +114,10 @@ class Recognizer:
         self._min_confidence = min_confidence
         self._max_pixels = max_pixels
         self._views = tuple(views)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be loaded anew where it is unpickled, from the same files: so that other processes can be given one."""
+        return partial(type(self), **self._settings), ()
 
     @property
     def card(self) -> ModelCard:

@@ -1,9 +1,10 @@
 """Faces to expressions: the same however they come in."""
 
 import io
+import multiprocessing
 import resource
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -218,6 +219,16 @@ def test_eight_threads_and_a_thousand_readings_each_agree(recognizer):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_another_process_can_be_given_one(network):
+    recognizer = Recognizer(network, detector="none", min_confidence=0.9, max_pixels=90_000, views=["mirror"])
+    pictures = photos(6)
+    context = multiprocessing.get_context("spawn")  # where a process begins with nothing
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        assert list(pool.map(recognizer.recognize, pictures)) == [recognizer.recognize(each) for each in pictures]
+        with pytest.raises(ImageError, match="expected at most 90,000 pixels"):
+            pool.submit(recognizer.recognize, np.zeros((301, 300), np.uint8)).result()
+
+
 def test_memory_stays_flat_over_two_thousand_pictures(recognizer):
     def pages():
         with open("/proc/self/statm") as file:  # noqa: PTH123
