@@ -130,6 +130,18 @@ def test_grad_cam_uses_the_score_before_the_softmax():
     assert grad_cam(sure, image[None], 0).max() == pytest.approx(1)
 
 
+def test_grad_cam_is_of_the_last_convolution_not_of_one_before():
+    layers = [nn.Conv2d(3, 1, 1), nn.ReLU(), nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AvgPool2d(48), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(1, 2, bias=False), nn.LogSoftmax(dim=1))
+    with torch.no_grad():
+        for layer, weight, bias in ((layers[0], 1 / 3, -GREY / 255), (layers[2], 1, -0.3)):
+            layer.weight[:], layer.bias[:] = weight, bias
+        model[6].weight[:] = torch.tensor([[0.0], [1.0]])
+    (found,) = grad_cam(model, image_with((4, 8, 180), (32, 20, 255))[None], 1)
+    assert found[32:40, 20:28].min() == pytest.approx(1)
+    assert found[:20].max() == 0, "what the last one drops speaks for nothing"
+
+
 def test_grad_cam_of_a_network_without_maps_is_refused():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, 7), nn.LogSoftmax(dim=1))
     with pytest.raises(DataError, match="the network has none"):
@@ -160,6 +172,17 @@ def test_occlusion_is_the_mean_loss_of_the_squares_that_hide_a_pixel(window, ste
     assert (row, column) == pytest.approx((19.5, 31.5), abs=0.5)
     assert found[:4].max() == 0
     assert found[18:22, 30:34].min() > 0.04
+
+
+def test_an_image_is_hidden_by_its_own_mean_in_squares_of_twelve_pixels_four_apart():
+    model = Patch((16, 24), (28, 36))
+    images = np.stack([np.full((48, 48), level, np.uint8) for level in (60, 200)])
+    images[:, 16:24, 28:36], images[:, 0:8, 0:8] = (
+        np.array([90, 230]).reshape(2, 1, 1),
+        np.array([30, 170]).reshape(2, 1, 1),
+    )
+    for image, found in zip(images, occlusion(model, images, 1), strict=True):
+        assert found == pytest.approx(by_hand(model, image, 1, 12, 4), abs=1e-5)
 
 
 def test_occlusion_explains_each_image_by_its_own_class():

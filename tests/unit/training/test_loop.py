@@ -10,9 +10,12 @@ from torch import nn
 from conftest import make_faces
 from ferkit.errors import TrainingError
 from ferkit.evaluation import predict
+from ferkit.evaluation.score import network_input
 from ferkit.training import batches, checkpoint, loop
 from ferkit.training.batches import TrainingBatches, steps_per_epoch
+from ferkit.training.descent import Descent
 from ferkit.training.loop import Step, fit
+from ferkit.training.mixing import Mix, draw_mix
 from ferkit.training.recipe import Recipe
 from ferkit.training.state import Counts, Epoch, new_state
 
@@ -92,6 +95,65 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_faces():
     assert epoch.train.loss == pytest.approx((24 * means[0] + 24 * means[1] + 16 * means[2]) / 64, rel=1e-5)
     assert epoch.train.loss != pytest.approx(np.mean(means), rel=1e-4), "or nobody could tell"
     assert int(state.counts.confusion.sum()) == 0  # counted and cleared
+
+
+def flat():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, 7), nn.LogSoftmax(dim=1))
+
+
+def test_a_sharpness_aware_step_takes_the_gradient_up_there_and_goes_from_down_here():
+    recipe = replace(
+        RECIPE, optimizer="sgd", scheduler="none", lr=0.1, weight_decay=0.0, sam=0.5, epochs=1, batch_size=64
+    )
+    arguments = start(recipe, model=flat())
+    train, expected = arguments[3], flat()
+    next(fit(*arguments))
+    images, labels = (
+        torch.from_numpy(part[TrainingBatches(train, recipe).order(0)]) for part in (train.images, train.labels)
+    )
+
+    def gradients():
+        loss = nn.functional.nll_loss(expected(network_input(images)), labels)
+        return torch.autograd.grad(loss, list(expected.parameters()))
+
+    weights, down_here = list(expected.parameters()), gradients()
+    length = torch.cat([part.flatten() for part in down_here]).norm()
+    before = [weight.detach().clone() for weight in weights]
+    with torch.no_grad():
+        for weight, part in zip(weights, down_here, strict=True):
+            weight += 0.5 * part / length
+    for weight, part, found in zip(before, gradients(), arguments[1].model.parameters(), strict=True):
+        torch.testing.assert_close(found, weight - 0.1 * part)
+    assert not torch.allclose(gradients()[0], down_here[0], rtol=1e-3), "or nobody could tell"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_the_training_accuracy_counts_the_label_that_weighs_more(share, monkeypatch):
+    monkeypatch.setattr(loop, "draw_mix", lambda *_: Mix(share))
+    recipe = replace(RECIPE, epochs=1, mixup=0.5, lr=0.001)
+    fabric, state, _, train, valid = start(recipe)
+    answers = []
+    state.model.register_forward_hook(lambda model, _, log_probs: answers.append(log_probs) if model.training else None)
+    *_, epoch = fit(fabric, state, recipe, train, valid)
+    labels = torch.from_numpy(train.labels[TrainingBatches(train, recipe).order(0)]).split(16)
+
+    def right(turn):
+        return np.mean([(a.argmax(1) == b.roll(turn)).float().mean() for a, b in zip(answers, labels, strict=True)])
+
+    assert epoch.train.accuracy == pytest.approx(right(1 if share < 0.5 else 0))
+    assert right(0) != right(1), "or nobody could tell"
+
+
+def test_each_batch_has_chances_of_its_own_also_those_of_mixing(monkeypatch):
+    mixed, trained = [], []
+    call = Descent.__call__
+    monkeypatch.setattr(loop, "draw_mix", lambda *how: mixed.append(how[-1]) or draw_mix(*how))
+    monkeypatch.setattr(Descent, "__call__", lambda self, *how: trained.append(how[-1]) or call(self, *how))
+    list(fit(*start(replace(RECIPE, mixup=0.2))))
+    list(fit(*start(replace(RECIPE, mixup=0.2, seed=1))))
+    assert len(mixed) == len(trained) == 2 * 8
+    assert len({*mixed, *trained}) == 4 * 8
 
 
 def test_counts_are_the_confusion_of_the_faces():
