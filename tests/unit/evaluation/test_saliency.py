@@ -130,6 +130,20 @@ def test_grad_cam_uses_the_score_before_the_softmax():
     assert grad_cam(sure, image[None], 0).max() == pytest.approx(1)
 
 
+class Hidden(BrightOrDark):
+    """Looks at squares of 8 pixels, behind a sum, so that nobody can tell where its cells look."""
+
+    def forward(self, x):
+        pooled = nn.functional.avg_pool2d(x, 8)
+        return super().forward(pooled + torch.zeros_like(pooled))
+
+
+def test_cells_of_which_nobody_can_tell_where_they_look_share_the_face():
+    (found,) = grad_cam(Hidden(), image_with((8, 16, 255))[None], 0)
+    assert centre(found) == pytest.approx((11.5, 19.5), abs=0.01)
+    assert found[11:13, 19:21].min() > 0.9
+
+
 def test_grad_cam_is_of_the_last_convolution_not_of_one_before():
     layers = [nn.Conv2d(3, 1, 1), nn.ReLU(), nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AvgPool2d(48), nn.Flatten()]
     model = nn.Sequential(*layers, nn.Linear(1, 2, bias=False), nn.LogSoftmax(dim=1))

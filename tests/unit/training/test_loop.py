@@ -103,15 +103,13 @@ def flat():
 
 
 def test_a_sharpness_aware_step_takes_the_gradient_up_there_and_goes_from_down_here():
-    recipe = replace(
-        RECIPE, optimizer="sgd", scheduler="none", lr=0.1, weight_decay=0.0, sam=0.5, epochs=1, batch_size=64
-    )
+    plain = replace(RECIPE, optimizer="sgd", scheduler="none", lr=0.1, weight_decay=0.0)
+    recipe = replace(plain, sam=0.5, epochs=1, batch_size=64)
     arguments = start(recipe, model=flat())
     train, expected = arguments[3], flat()
     next(fit(*arguments))
-    images, labels = (
-        torch.from_numpy(part[TrainingBatches(train, recipe).order(0)]) for part in (train.images, train.labels)
-    )
+    order = TrainingBatches(train, recipe).order(0)
+    images, labels = torch.from_numpy(train.images[order]), torch.from_numpy(train.labels[order])
 
     def gradients():
         loss = nn.functional.nll_loss(expected(network_input(images)), labels)
@@ -122,7 +120,7 @@ def test_a_sharpness_aware_step_takes_the_gradient_up_there_and_goes_from_down_h
     before = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         for weight, part in zip(weights, down_here, strict=True):
-            weight += 0.5 * part / length
+            weight.add_(part, alpha=0.5 / float(length))
     for weight, part, found in zip(before, gradients(), arguments[1].model.parameters(), strict=True):
         torch.testing.assert_close(found, weight - 0.1 * part)
     assert not torch.allclose(gradients()[0], down_here[0], rtol=1e-3), "or nobody could tell"
