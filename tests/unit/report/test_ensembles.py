@@ -11,7 +11,7 @@ import torch
 from conftest import make_data, small_recipe
 from ferkit.data import Split
 from ferkit.errors import DataError, RunError
-from ferkit.evaluation import evaluate_predictions
+from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.evaluation.views import predict_views
 from ferkit.report.ensembles import evaluate_together, read_ensembles, take_up_ensembles
 from ferkit.report.results import add_run, read_results, runs_of
@@ -106,6 +106,20 @@ def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, 
     networks = sorted(run.network for run in runs_of(TABLE.rows[0], TABLE, read_results(places["results"])))
     assert (content["members"], content["views"], content["protocol"]) == (networks, ["mirror"], "standard")
     assert set(content["evaluation"]) == {"validation", "test", "test_without_copies"}
+    runs = sorted(places["runs"].iterdir())
+    for name, split in (("validation", Split.PUBLIC_TEST), ("test", Split.PRIVATE_TEST)):
+        models, faces = [load_run(run)[1] for run in runs], data.split(split)
+        both_ways = [
+            predict(model, images) for model in models for images in (faces.images, np.flip(faces.images, 2).copy())
+        ]
+        found = content["evaluation"][name]
+        expected = evaluate_predictions(np.log(np.mean(np.exp(both_ways), axis=0)), faces.labels)
+        assert (found["split"], found["accuracy"]) == (split.value, expected.accuracy)
+        assert found["loss"] == pytest.approx(expected.loss, abs=1e-5)
+        assert expected.loss != evaluate_predictions(np.log(np.mean(np.exp(both_ways[::2]), axis=0)), faces.labels).loss
+    results = [RunFolder(run).read_result() for run in runs]
+    assert content["parameters"] == sum(each["parameters"] for each in results)
+    assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in results))
     assert take_up_ensembles(TABLE, 2, data, **places) == []
     assert take_up_ensembles(TABLE, 1, data, **places) == [path]
     assert json.loads(path.read_text())["members"] != networks

@@ -13,6 +13,7 @@ from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
 from ferkit.report.processes import Outcome
 from ferkit.report.runs import (
+    Halted,
     State,
     check_faces,
     folder_for_figures,
@@ -172,6 +173,12 @@ def test_another_seed_of_a_finished_run_takes_as_long_as_it_did(planned, tmp_pat
     assert (run.left.seconds, run.left.scaled) == (pytest.approx(120), False)
 
 
+def test_of_several_finished_seeds_the_one_in_the_middle_says_how_long(planned, tmp_path):
+    for seed, seconds in enumerate((600, 120, 100)):
+        write(tmp_path / f"results/one/small/seed-{seed}.json", result(SMALL, seed=seed, seconds=seconds))
+    assert planned(SMALL_AGAIN, seeds=4)[3].left.seconds == pytest.approx(120)
+
+
 def test_half_the_threads_take_twice_as_long(planned, tmp_path):
     write(tmp_path / "results/one/small/seed-0.json", result(SMALL, seconds=120, threads=2))
     assert planned(SMALL_AGAIN, seeds=2, threads=1)[1].left.seconds == pytest.approx(240)
@@ -252,6 +259,46 @@ def test_where_runs_share_a_device_its_peak_is_measured_before_and_given_to_each
         asked[given is None] = [json.loads(job.request())["peak"] for job in executor.jobs]
     assert asked[True] == [None, None]
     assert sorted(asked[False]) == sorted([peaks[choose_precision(SMALL, "cpu")[0]], peaks["float32"]])
+
+
+class Ending(Listening):
+    """An executor whose jobs all end in one way, at once or, without one, when they are asked to."""
+
+    slots = 1
+
+    def __init__(self, kind=""):
+        super().__init__()
+        self.kind, self.ended, self.asked = kind, 0, 0.0
+
+    def poll(self):
+        time.sleep(0.01)
+        kind = self.kind or ("stopped" if self.asked else "")
+        new = self.jobs[self.ended :] if kind else []
+        self.ended += len(new)
+        return [Outcome(name=job.name, kind=kind, reason="as told") for job in new]
+
+    def stop(self):
+        self.asked = time.monotonic()
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("killed", 2), ("stopped", 2), ("failed", 1)])
+def test_a_run_that_somebody_ends_is_tried_once_more_and_one_that_fails_is_not(planned, tmp_path, kind, tries):
+    executor, folders = Ending(kind), {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    runs = planned(SMALL_AGAIN, table("other", row("wide", WIDE)))
+    *events, end = reproduce(runs, tmp_path / "data.csv", executor, [], **folders)
+    assert sorted(job.name for job in executor.jobs) == sorted(run.name for run in runs for _ in range(tries))
+    halts = [event.kind for event in events if isinstance(event, Halted)]
+    assert halts.count("again") == 2 * (tries - 1)
+    assert halts[-2:] == ["failed"] * 2
+    assert (end.left, end.reason) == (2, "")
+
+
+def test_some_of_the_minutes_are_kept_for_saving(planned, tmp_path):
+    executor, folders = Ending(), {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    began = time.monotonic()
+    *_, end = reproduce(planned(SMALL_AGAIN), tmp_path / "data.csv", executor, [], max_minutes=2 / 60, **folders)
+    assert 1.75 <= executor.asked - began < 1.99, "a tenth of two seconds"
+    assert (end.left, bool(end.reason)) == (1, True)
 
 
 @pytest.mark.parametrize("place", ["results/one/small/seed-0.json", "runs"])
