@@ -73,6 +73,21 @@ def test_only_seeds_that_both_rows_have_are_compared():
     assert "+10.0 points over 1 seed," in decide(HIGHER, TABLE, found).why
 
 
+def test_only_seeds_that_every_row_of_the_claim_has_are_compared():
+    claim = Claim(text="A is the best.", pairs=(("a", "b"), ("a", "c")), kind="each")
+    found = runs(a=[62, 63, 64], b=[60, 61, 62.1], c=[50, 51])
+    assert "over 2 seeds" in decide(claim, TABLE, found).why
+
+
+@pytest.mark.parametrize(
+    ("middle", "expected"), [(1.20, "not decidable with these runs"), (1.28, "supported")], ids=["-0.04", "+0.04"]
+)
+def test_a_difference_is_one_where_its_interval_leaves_out_nought(middle, expected):
+    spread = 0.5  # whose interval reaches 1.242 to either side, with three seeds
+    a = [60 + middle - spread, 61 + middle, 62 + middle + spread]
+    assert verdict(HIGHER, a=a, b=[60, 61, 62]) == expected
+
+
 def test_better_in_each_pair_looks_at_the_smallest_difference():
     claim = Claim(text="A is the best.", pairs=(("a", "b"), ("a", "c")), kind="each")
     assert verdict(claim, a=[62, 63, 64], b=[60, 61, 62.1], c=[50, 51, 52]) == "supported"

@@ -99,6 +99,17 @@ def test_a_student_of_other_teachers_is_no_run_of_the_row(tmp_path):
     assert "taught by ffffffff" in other
 
 
+def test_what_began_with_a_stranger_is_no_run_of_the_row(tmp_path):
+    begun = row("two", OTHER, begun_by="one")
+    table = replace(CONTEST, rows=(row("one", BASE), begun), ensembles=())
+    first = run(BASE, 0, 0.70)
+    own, other = (run(replace(OTHER, init=name), 0, 0.71, name="b") for name in (first.network, "f" * 16))
+    for found, runs in ((own, "1"), (other, "0")):
+        lines, _ = lines_of(table, [first, found], tmp_path)
+        line = next(line for line in lines if line.startswith("| Two |"))
+        assert line.split(" | ")[7] == runs, line
+
+
 def test_a_way_is_better_worse_or_not_decidable_by_the_runs_with_one_seed(tmp_path):
     base = [run(BASE, seed, 0.7, without_copies=value) for seed, value in enumerate((0.600, 0.610, 0.605))]
 

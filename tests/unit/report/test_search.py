@@ -9,7 +9,7 @@ import pytest
 from conftest import make_data, make_faces
 from ferkit.data import Split
 from ferkit.errors import DataError, MissingExtraError, RecipeError, RunError
-from ferkit.report.search import Begun, Ended, Over, Setup, search
+from ferkit.report.search import Begun, Ended, Over, Setup, _pruner, search
 from ferkit.report.search_space import Choices, Range
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe
@@ -261,6 +261,28 @@ def test_seeds_differ_and_trials_do_not_repeat_themselves(tmp_path, data, unbrok
     assert len(set(rates)) == len(rates)
     other, _ = run(replace(SETUP, seed=1), data, tmp_path / "out", trials=2)
     assert not {trial.settings["lr"] for trial in other.trials} & set(rates)
+
+
+@pytest.mark.parametrize(("epochs", "looks"), [(3, {1, 3}), (18, {2, 6}), (27, {3, 9})])
+def test_asha_looks_first_after_a_ninth_of_the_epochs_and_then_after_three_times_as_many(epochs, looks):
+    import optuna
+
+    setup = replace(SETUP, recipe=replace(RECIPE, epochs=epochs))
+    study = optuna.create_study(direction="maximize", pruner=_pruner(optuna, setup))
+    best = study.ask()
+    for epoch in range(1, epochs + 1):
+        best.report(0.9, epoch)
+        assert not best.should_prune()
+    seen = set()
+    for _ in range(4):
+        trial = study.ask()
+        for epoch in range(1, epochs + 1):
+            trial.report(0.1, epoch)
+            if trial.should_prune():
+                seen.add(epoch)
+                break
+    assert seen <= looks
+    assert min(looks) in seen
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "none"])

@@ -153,6 +153,18 @@ def test_teachers_of_every_batch_say_the_mean_of_their_probabilities(tmp_path, t
     assert not any(parameter.requires_grad for parameter in together.parameters())
 
 
+def test_a_teacher_whose_copying_broke_off_is_copied_whole(tmp_path, teachers):
+    folder = RunFolder(tmp_path)
+    part = RunFolder(folder.teachers / RunFolder(teachers[0]).network())
+    part.path.mkdir(parents=True)
+    part.recipe.write_text("# killed he")
+    with pytest.raises(RunError, match="name their runs with --teacher"):
+        load_teachers(folder, teacher_names(teachers[:1]))
+    keep_teachers(folder, teachers[:1])
+    for ours, theirs in zip(part.network_files, RunFolder(teachers[0]).network_files, strict=True):
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
 class Noting(torch.nn.Module):
     """Does what another network does and keeps what it sees."""
 
