@@ -271,6 +271,7 @@ class Ending(Listening):
         self.kind, self.ended, self.asked = kind, 0, 0.0
 
     def poll(self):
+        assert len(self.jobs) < 9, "or it would go on for ever"
         time.sleep(0.01)
         kind = self.kind or ("stopped" if self.asked else "")
         new = self.jobs[self.ended :] if kind else []
