@@ -14,21 +14,29 @@ def results(
     folder: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
     docs: Annotated[Path, typer.Option("--docs", help="Folder of the generated pages.")] = Path("docs/results"),
     readme: Annotated[Path, typer.Option("--readme", help="README whose table is generated.")] = Path("README.md"),
+    reports: Annotated[Path, typer.Option("--reports", help="Folder of what the benchmarks wrote.")] = Path(
+        "benchmarks/reports"
+    ),
     card: Annotated[Path, typer.Option("--card", help="Page of the shipped network.")] = Path("MODEL_CARD.md"),
     picture: Annotated[Path, typer.Option("--picture", help="Picture of the README.")] = Path(
         "docs/images/table-2.png"
     ),
 ) -> None:
-    """Render the pages of the report's tables, reported beside measured, from results/*.json."""
+    """Render the pages of the report's tables, reported beside measured, from results/*.json.
+
+    README's table of recognition beside another tool is made of the newest reports of the benchmarks.
+    """
     if check and add:
         raise typer.BadParameter("--check writes nothing, and --add does")
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
     from ferkit.inference.weights import DEFAULT
     from ferkit.report import figures
+    from ferkit.report.beside import BESIDE_MARKS, beside_table
     from ferkit.report.ensembles import read_ensembles
     from ferkit.report.model_card import model_card_page
     from ferkit.report.pages import render, stale, write
+    from ferkit.report.pages_parts import filled
     from ferkit.report.pictures import draw_losses, draw_overview
     from ferkit.report.results import add_run, read_results
 
@@ -40,6 +48,8 @@ def results(
         typer.echo(f"added {added}")
     runs = read_results(folder)
     pages = render(runs, docs, readme, TABLES, read_ensembles(folder, TABLES))
+    if readme in pages and (beside := beside_table(reports)):
+        pages[readme] = filled(pages[readme], BESIDE_MARKS, beside)
     if card.exists():
         pages[card] = model_card_page(DEFAULT.with_suffix(".json"))
     if check:

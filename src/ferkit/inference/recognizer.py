@@ -101,9 +101,14 @@ class Recognizer:
         check_views(views)
         if not 0 <= min_confidence <= 1:
             raise ImageError(f"min_confidence must be from 0 to 1, got {min_confidence}")
-        self._settings = {
-            **{"model": model, "detector": detector, "detector_model": detector_model, "min_confidence": min_confidence},
-            **{"max_pixels": max_pixels, "threads": threads, "views": tuple(views)},
+        self._settings: dict[str, Any] = {
+            "model": model,
+            "detector": detector,
+            "detector_model": detector_model,
+            "min_confidence": min_confidence,
+            "max_pixels": max_pixels,
+            "threads": threads,
+            "views": tuple(views),
         }
         self._session = Session(None if model is None else Path(model), threads)
         if isinstance(detector, str):

@@ -11,7 +11,7 @@ from ferkit.labels import EXPRESSIONS
 from ferkit.report import figures
 from ferkit.report.claims import decide
 from ferkit.report.pages_best import ablation_page, contest_page
-from ferkit.report.pages_parts import GENERATED, grid, interval, number, runs_table, spread, values
+from ferkit.report.pages_parts import GENERATED, filled, grid, interval, number, runs_table, spread, values
 from ferkit.report.results import Run, run_label, runs_of
 from ferkit.report.table import Row, Table
 
@@ -50,7 +50,7 @@ def render(
     pages[docs / f"{OTHER}.md"] = other_page([run for run in runs if run.path not in owned])
     if readme.exists():
         reported = [table for table in tables.values() if not table.baseline and not table.published]
-        pages[readme] = _with_table(_text(readme), _readme_table(reported, runs))
+        pages[readme] = filled(_text(readme), README_MARKS, _readme_table(reported, runs))
     return pages
 
 
@@ -155,15 +155,6 @@ def _readme_table(tables: Iterable[Table], runs: list[Run]) -> str:
     lines = list(grid(columns, rows, left=2))
     total = len(rows) + owed
     return "\n".join([*lines, "", f"{len(rows)} of the report's {total} rows have a run; {owed} are still owed."])
-
-
-def _with_table(readme: str, table: str) -> str:
-    begin, end = README_MARKS
-    before, found, rest = readme.partition(begin)
-    _, also_found, after = rest.partition(end)
-    if not found or not also_found:
-        return readme
-    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def write(pages: Mapping[Path, str]) -> list[Path]:

@@ -52,6 +52,14 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
         yield f"| {' | '.join(cells)} |"
 
 
+def filled(page: str, marks: tuple[str, str], part: str) -> str:
+    """Return ``page`` with ``part`` between two marks; as it is where it lacks one."""
+    begin, end = marks
+    before, found, rest = page.partition(begin)
+    _, also_found, after = rest.partition(end)
+    return f"{before}{begin}\n\n{part}\n\n{end}{after}" if found and also_found else page
+
+
 def values(runs: Iterable[Run], part: str) -> list[float]:
     """Return the accuracies on ``part`` in percent, of the runs that were measured on it."""
     return [value for run in runs if (value := run.score(part)) is not None]
