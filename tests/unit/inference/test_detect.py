@@ -1,6 +1,7 @@
 """Faces in real photographs, which come with scikit-image in its wheel."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import skimage
 
 from ferkit.errors import ImageError, UnknownNameError
-from ferkit.inference.detect import Box, YuNet, build_detector
+from ferkit.inference.detect import Box, YuNet, _levels, _scaled, _smallest, build_detector
 from ferkit.inference.images import read_image
 from ferkit.inference.weights import DEFAULT
 
@@ -227,3 +228,117 @@ def test_yunet_takes_no_dots_for_faces():
     detector._load = Network
     assert [box.size for box in detector(np.zeros((200, 200, 3), np.uint8))] == [39]
     assert len(detector(np.zeros((4000, 4000, 3), np.uint8))) == 2  # where dots stand for faces
+
+
+# ---------------------------------------------------------------- what is made of what the cascades and the network say
+
+
+def blank(height, width, level=100):
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def test_what_lies_beyond_a_picture_whose_edges_were_drawn_out_is_no_face(haar, monkeypatch):
+    edge = haar.FILLING_EDGE
+    said = [
+        (edge + 64, edge + 40, 60.0),
+        (edge - 1, edge + 40, 60.0),
+        (edge + 64, edge + 128, 60.0),
+        (edge + 128, 50, 60.0),
+    ]
+    monkeypatch.setattr(haar, "_look", lambda *_: said)
+    size = 60 / 0.96 * 2
+    assert haar._filling(blank(256, 256)) == [Box(round(128 - size / 2), round(80 - size / 2), round(size))]
+
+
+def test_what_lies_beyond_a_picture_that_was_turned_is_no_face(haar, monkeypatch):
+    monkeypatch.setattr(
+        haar, "_look", lambda grey, *_: [(grey.shape[1] / 2, grey.shape[0] / 2, 48.0), (2.0, 2.0, 48.0)]
+    )
+    assert haar._tilted(blank(160, 320)) == [Box(135, 55, 50, -25.0), Box(135, 55, 50, 25.0)]
+
+
+def test_close_by_only_a_face_in_the_middle_counts(haar, monkeypatch):
+    class Cascade:
+        def detectMultiScale2(self, *_, **__):  # noqa: N802 - as OpenCV calls it
+            return [(24, 24, 48, 48), (9, 24, 48, 48), (24, 0, 48, 48), (20, 28, 48, 48)], [[7], [99], [99], [9]]
+
+    monkeypatch.setattr(haar, "_cascades", lambda: (None, Cascade()))
+    assert haar._look_closely(np.zeros((200, 200), np.uint8), 100, 100, 50) == 9
+
+
+def test_every_thread_has_cascades_and_a_network_of_its_own(haar, yunet):
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(haar._cascades).result()[0] is not haar._cascades()[0]
+        assert haar._cascades()[0] is haar._cascades()[0]
+        assert other.submit(yunet._load).result() is not yunet._load()
+        assert yunet._load() is yunet._load()
+
+
+class Saying:
+    """A network that says the same of every picture."""
+
+    def __init__(self, *faces):
+        self.faces = faces
+
+    def setInputSize(self, size):  # noqa: N802 - as OpenCV calls it
+        self.size = size
+
+    def detect(self, _):
+        level = (0, 0, 10, 0)
+        return 1, np.array([(*face, *level) for face in self.faces], np.float32)
+
+
+def test_yunets_boxes_become_squares_of_their_longer_side_a_little_higher(monkeypatch):
+    yunet = YuNet.__new__(YuNet)
+    monkeypatch.setattr(yunet, "_load", lambda: Saying((100, 200, 80, 100)), raising=False)
+    assert yunet(blank(400, 600)) == [Box(round(140 - 48.5), round(250 - 1.94 - 48.5), 97)]
+    assert yunet(blank(800, 2048)) == [Box(280 - 97, round(500 - 3.88 - 97), 194)]
+
+
+@pytest.mark.parametrize(
+    "face",
+    [
+        pytest.param((-200, 50, 80, 100), id="left of the picture"),
+        pytest.param((700, 50, 80, 100), id="right of it"),
+        pytest.param((100, -300, 80, 100), id="above it"),
+        pytest.param((100, 450, 80, 100), id="below it"),
+        pytest.param((300, 200, 0, 0), id="without a size"),
+        pytest.param((-700, -700, 2000, 1800), id="much larger than it"),
+        pytest.param((300, 200, float("inf"), 100), id="infinite"),
+        pytest.param((float("nan"), 200, 80, 100), id="no number"),
+        pytest.param((300, 200, 10, 10), id="a dot"),
+    ],
+)
+def test_what_yunet_makes_up_is_no_face(face, monkeypatch):
+    yunet = YuNet.__new__(YuNet)
+    monkeypatch.setattr(yunet, "_load", lambda: Saying(face, (100, 200, 80, 100)), raising=False)
+    assert len(yunet(blank(400, 600))) == 1
+
+
+def test_of_boxes_that_mostly_cover_each_other_the_largest_stays(haar, monkeypatch):
+    large, within, beside, apart = Box(0, 0, 100), Box(60, 60, 30), Box(60, 0, 90), Box(300, 0, 120)
+    shifted = Box(30, 0, 99)
+    monkeypatch.setattr(haar, "_upright", lambda _: [within, large, beside, shifted, apart])
+    assert haar(blank(250, 250)) == [apart, large, beside]
+
+
+def test_pictures_are_made_smaller_by_averaging():
+    board = np.indices((2048, 2048)).sum(0) % 2 * 255
+    small, factor = _scaled(np.repeat(board[..., None], 3, axis=2).astype(np.uint8), 1024)
+    assert (small.shape, factor) == ((1024, 1024, 3), 2.0)
+    assert set(np.unique(small)) <= {127, 128}
+
+
+def test_red_is_brighter_than_blue_and_faint_contrast_is_not_made_strong():
+    picture = np.zeros((10, 20, 3), np.uint8)
+    picture[:, :10, 0] = picture[:, 10:, 2] = 255
+    levels = _levels(picture)
+    assert levels[:, :10].min() == 255
+    assert levels[:, 10:].max() == 0
+    faint = blank(10, 20)
+    faint[:, :10] += 4
+    assert np.ptp(_levels(faint)) == pytest.approx(4 * 255 / 16, abs=1)
+
+
+def test_a_face_of_little_more_than_thirty_pixels_is_looked_for():
+    assert [_smallest(blank(*shape)) for shape in ((200, 300), (600, 700), (1024, 1000))] == [30, 30, 50]

@@ -97,3 +97,20 @@ def test_what_few_looks_have_seen_is_brief_however_long_they_hold():
     tracks = history.tracks()
     assert (tracks[1].seconds, tracks[1].looks) == (pytest.approx(2.0), 1)
     assert [track.number for track in without_brief(tracks)] == [1]
+
+
+def test_after_a_reading_of_hours_there_are_no_more_slices_than_ever():
+    history = History(CLASSES)
+    history.add(frame(0, 0.0, t1=1.0))
+    history.close(10_000.0)
+    slices = history.slices(1)
+    assert max(slices) < SLICES
+    assert sum(each.seconds for each in slices.values()) == pytest.approx(10_000)
+
+
+def test_a_slice_in_which_nothing_was_sure_is_uncertain():
+    history = History(CLASSES)
+    history.add(frame(0, 0.0, t1=0.55))
+    history.close(0.02)
+    ((_, found),) = history.slices(1).items()
+    assert (found.expression, found.probabilities.tolist()) == ("uncertain", pytest.approx([0.55, 0.45]))
