@@ -133,6 +133,7 @@ def test_beside_a_portrait_no_tilted_faces_are_looked_for(haar, monkeypatch):
     [
         pytest.param(Box(FACE.x + 10, FACE.y + 10, FACE.size, 25), False, id="of the same face"),
         pytest.param(Box(FACE.x + 40, FACE.y + 40, 20, 25), False, id="in it"),
+        pytest.param(Box(FACE.x - 57, FACE.y, FACE.size, 25), False, id="with a good part of it"),
         pytest.param(Box(FACE.x - 70, FACE.y, FACE.size, 25), True, id="beside it"),
     ],
 )

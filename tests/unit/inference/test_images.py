@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import BACKDROP, find_images, read_file, read_image
+from ferkit.inference.images import BACKDROP, find_images, quiet_opencv, read_file, read_image
 
 SCENE = np.zeros((40, 60, 3), np.uint8)
 SCENE[:20, :30] = (200, 30, 30)
@@ -401,21 +401,26 @@ def test_a_bitmap_of_os2_has_sizes_of_16_bits():
     np.testing.assert_array_equal(read_image(content), SCENE)
 
 
-def tiff(samples, extra):
+def tiff(samples, extra, order="<"):
     """Return an uncompressed TIFF of four samples a pixel; ``extra`` says what the fourth is."""
     bits = 8 * samples.dtype.itemsize
-    data, height, width = samples.tobytes(), *samples.shape[:2]
+    data, height, width = samples.astype(samples.dtype.newbyteorder(order)).tobytes(), *samples.shape[:2]
     entries = [
         (256, 3, 1, width), (257, 3, 1, height), (258, 3, 4, 8), (259, 3, 1, 1), (262, 3, 1, 2),
         (273, 4, 1, 16), (277, 3, 1, 4), (278, 3, 1, height), (279, 4, 1, len(data)), (338, 3, 1, extra),
     ]  # fmt: skip
-    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
-    return b"II*\0" + struct.pack("<I", 16 + len(data)) + struct.pack("<4H", *[bits] * 4) + data + directory
+    directory = struct.pack(f"{order}H", len(entries))
+    for tag, size, count, value in entries:  # short values stand at the beginning of their four bytes
+        fields = "HH" if size == 3 and count == 1 else "I"
+        directory += struct.pack(f"{order}HHI{fields}", tag, size, count, value, *[0] * (len(fields) - 1))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 16 + len(data))
+    return head + struct.pack(f"{order}4H", *[bits] * 4) + data + directory + bytes(4)
 
 
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("extra", [0, 1, 2])
-def test_the_fourth_sample_of_a_tiff_is_what_the_file_says(extra, kind):
+def test_the_fourth_sample_of_a_tiff_is_what_the_file_says(extra, kind, order):
     alpha = np.full((40, 60, 1), 64)
     alpha[:, :20] = 255
     colours = (
@@ -423,7 +428,20 @@ def test_the_fourth_sample_of_a_tiff_is_what_the_file_says(extra, kind):
     )  # multiplied with alpha by the program that wrote it
     samples = np.dstack([colours, alpha]).astype(kind) * (257 if kind is np.uint16 else 1)
     expected = SCENE if extra == 0 else over_grey(alpha)
-    assert np.abs(read_image(tiff(samples, extra)).astype(int) - expected).max() <= 2
+    assert np.abs(read_image(tiff(samples, extra, order)).astype(int) - expected).max() <= 2
+
+
+def test_opencv_says_again_what_it_said_before_once_all_are_done_with_silence():
+    from cv2.utils import logging
+
+    before = logging.getLogLevel()
+    one, other = quiet_opencv(), quiet_opencv()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)  # not in the order of their beginning, as it is with threads
+    assert logging.getLogLevel() == logging.LOG_LEVEL_SILENT != before
+    other.__exit__(None, None, None)
+    assert logging.getLogLevel() == before
 
 
 def test_transparency_is_the_same_in_every_kind_of_file():
