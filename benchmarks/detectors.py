@@ -32,7 +32,8 @@ from command_line import count, plainly
 from ferkit.data import Split, read_fer2013
 from ferkit.errors import ImageError
 from ferkit.inference.detect import Box, Detector, Haar, YuNet
-from ferkit.inference.images import RGB, find_images, read_image
+from ferkit.inference.find import find_images
+from ferkit.inference.images import RGB, read_image
 from report_files import day_of, write_report
 
 SCHEMA = 1

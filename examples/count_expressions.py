@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ferkit import Recognizer
 from ferkit.errors import ImageError
-from ferkit.inference.images import find_images
+from ferkit.inference.find import find_images
 
 if len(sys.argv) not in (2, 3):
     sys.exit("usage: python examples/count_expressions.py FOLDER [NETWORK]")

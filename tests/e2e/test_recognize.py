@@ -277,7 +277,7 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
 def test_a_folder_that_cannot_be_searched_is_told_and_taken_for_no_video(recognize, tmp_path, monkeypatch):
     found = [photo(tmp_path / "in" / "a.png"), tmp_path / "in" / "closed"]
     found[1].mkdir()  # os.walk tells what it cannot search; root searches everything
-    monkeypatch.setattr("ferkit.inference.images.find_images", lambda *_: found)
+    monkeypatch.setattr("ferkit.cli.recognize.find_images", lambda *_: found)
     code, out, err = recognize(tmp_path / "in", "--detector", "none")
     assert (code, "happy" in out, "left out" in err) == (1, True, False)
     assert f"{found[1]}: cannot be read" in err

@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,17 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
+from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_video
 from ferkit.processors import MOST_THREADS
 
 if TYPE_CHECKING:
     from ferkit.inference.recognizer import Recognizer
 
 STDIN = "-"
-
-VIDEO_ENDINGS = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv .y4m".split()  # noqa: SIM905
-)
-"""Of files that are videos by their name; others are looked into, if their name is no picture's either."""
 
 BATCH = 16
 """Pictures whose faces are read together ..."""
@@ -124,28 +119,6 @@ def recognize(
     _end(jobs, outcome, save, output)
 
 
-def is_video(source: str) -> bool:
-    """Return whether ``source`` has the name of a video, or no picture's and begins as videos do."""
-    from ferkit.inference.images import ENDINGS
-
-    if os.path.isdir(source):  # noqa: PTH112 - which raises nothing where it is out of reach
-        return False
-    ending = Path(source).suffix.lower()
-    return ending in VIDEO_ENDINGS or (ending not in ENDINGS and _begins_as_video(source))
-
-
-def _begins_as_video(source: str) -> bool:
-    from ferkit.inference.images import is_video as begins
-
-    try:
-        if not stat.S_ISREG(Path(source).stat().st_mode):  # a pipe would be waited for, and lose what is read
-            return False
-        with Path(source).open("rb") as file:
-            return begins(file.read(1024))
-    except (OSError, ValueError):
-        return False
-
-
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
     """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
 
@@ -155,7 +128,6 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
         ImageError: A copy would take the place of a picture that is read, or ``save`` cannot be what it names.
     """
     from ferkit.errors import ImageError
-    from ferkit.inference.images import ENDINGS, find_images, find_linked
 
     jobs: list[Job] = []
     failed: list[str] = []
@@ -195,7 +167,6 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
 def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
     from ferkit.errors import ImageError
     from ferkit.inference.annotate import WRITABLE, is_replaceable
-    from ferkit.inference.images import ENDINGS
 
     ending = save.suffix.lower()
     if ending in ENDINGS and not save.is_dir():

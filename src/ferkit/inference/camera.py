@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import RGB, quiet_opencv
+from ferkit.inference.images import RGB
+from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.sources import Shot, Source
 
 SILENCE = 5.0

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, UnknownNameError
-from ferkit.inference.images import RGB, for_opencv, quiet_opencv
+from ferkit.inference.images import RGB, for_opencv
+from ferkit.inference.quiet import quiet_opencv
 
 MAX_SIDE = 1024
 """Pixels of the longer side at which faces are looked for; larger pictures are scaled down for that."""

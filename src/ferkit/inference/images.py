@@ -11,8 +11,7 @@ import io
 import os
 import re
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
+from ferkit.inference.find import begins_as_video
+from ferkit.inference.quiet import quiet_opencv
 
 RGB = NDArray[np.uint8]
 """``(H, W, 3)``."""
@@ -34,13 +35,6 @@ MAX_BYTES = 1_000_000_000
 BACKDROP = 128
 """Grey level behind what is transparent."""
 
-ENDINGS = frozenset(
-    ".avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
-)
-"""Endings of the names of picture files, for finding them in a folder; the content decides, not the name.
-
-Those of HEIC, which OpenCV cannot read, are among them, so that an iPhone's pictures are not passed over in silence."""
-
 _ORIENTATION = 0x0112
 """Tag of EXIF."""
 
@@ -51,16 +45,6 @@ _BAND = 256
 """Rows of a transparent picture that are laid over grey together, for the memory's sake."""
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-
-
-_VIDEO = re.compile(
-    rb"....(?:ftyp|moov|mdat|wide|pnot)|RIFF....AVI |\x1a\x45\xdf\xa3|FLV\x01|OggS|YUV4MPEG2|\x00\x00\x01[\xba\xb3]"
-    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|(?:\x47.{187}){2}\x47|(?:.{4}\x47.{187}){2}",
-    re.DOTALL,
-)
-"""How the files of MP4 and QuickTime, AVI, Matroska, Flash, Ogg, YUV4MPEG, MPEG, ASF and MPEG-TS begin."""
-
-_PICTURES = re.compile(rb"....ftyp(?:avif|avis|heic|heix|heim|heis|hevc|hevx|mif1|msf1)", re.DOTALL)
 
 
 def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
@@ -121,50 +105,6 @@ def read_stream(stream: Any, name: str) -> bytes:
     return content.getvalue()
 
 
-def find_images(folder: Path, leave_out: Path | None = None, endings: frozenset[str] = ENDINGS) -> list[Path]:
-    """Return the files below ``folder`` whose names end as those of pictures do, sorted; hidden ones are left out.
-
-    Subfolders that cannot be searched are among them, so that reading them tells why.
-
-    Args:
-        folder: Searched with its subfolders; links to folders are not followed.
-        leave_out: A folder that is not searched.
-        endings: What their names may end with, in small letters.
-    """
-    found: list[Path] = []
-
-    def unsearched(error: OSError) -> None:
-        found.append(Path(error.filename))
-
-    for here, _, names in _walk(folder, leave_out, unsearched):
-        paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in endings]
-        # no pipes, but links that lead nowhere or out of reach
-        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # noqa: PTH110, PTH113
-    return sorted(found)
-
-
-def find_linked(folder: Path, leave_out: Path | None = None) -> list[Path]:
-    """Return the links to folders that :func:`find_images` comes across and does not follow, sorted."""
-    found = (here / name for here, folders, _ in _walk(folder, leave_out) for name in folders)
-    return sorted(path for path in found if path.is_symlink())
-
-
-def _walk(
-    folder: Path, leave_out: Path | None, onerror: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder that is searched, and the names in it of folders that are not hidden, and of files."""
-    left_out = None if leave_out is None else os.path.realpath(leave_out)
-    for where, folders, names in os.walk(folder, onerror=onerror):
-        here = Path(where)
-        folders[:] = [name for name in folders if name[0] != "." and os.path.realpath(here / name) != left_out]
-        yield here, folders, names
-
-
-def is_video(content: bytes) -> bool:
-    """Return whether a file that begins with ``content``, 1,024 bytes or more if it has them, is a video."""
-    return _VIDEO.match(content) is not None and _PICTURES.match(content) is None
-
-
 def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """Return the picture that the bytes of a file hold; see :func:`read_image`.
 
@@ -178,7 +118,7 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     _check_heif(content, name)
     width, height = _size(content)
     if width < 1 or height < 1:
-        got = "a video; give the name of its file" if is_video(content[:1024]) else "something else"
+        got = "a video; give the name of its file" if begins_as_video(content[:1024]) else "something else"
         raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got {got}")
     if width * height > max_pixels:
         raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
@@ -397,28 +337,6 @@ def _lay_over_grey(picture: RGB, raw: NDArray[Any], *, multiplied: bool) -> None
             picture[start : start + _BAND] = np.minimum(band[..., :3] + backdrop, 255)
         else:
             picture[start : start + _BAND] = _over_grey(band)
-
-
-_quiet = threading.Lock()
-_silenced: list[int] = []  # the level to go back to, once for each thread that wants silence
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV and FFmpeg from printing what an error of ours will say; in several threads at once, too."""
-    from cv2.utils import logging
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    with _quiet:
-        _silenced.append(_silenced[0] if _silenced else logging.getLogLevel())
-        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        with _quiet:
-            level = _silenced.pop()
-            if not _silenced:
-                logging.setLogLevel(level)
 
 
 @contextmanager

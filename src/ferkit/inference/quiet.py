@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,3 +35,25 @@ def silent_libraries() -> Iterator[None]:
             sys.stderr = python
         os.dup2(kept, 2)
         os.close(kept)
+
+
+_quiet = threading.Lock()
+_silenced: list[int] = []  # the level to go back to, once for each thread that wants silence
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV and FFmpeg from printing what an error of ours will say; in several threads at once, too."""
+    from cv2.utils import logging
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    with _quiet:
+        _silenced.append(logging.getLogLevel())
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        with _quiet:
+            level = _silenced.pop()
+            if not _silenced:
+                logging.setLogLevel(level)

@@ -17,7 +17,8 @@ from ferkit.errors import ImageError
 from ferkit.files import replacing, write_bytes
 from ferkit.inference.annotate import SIGNED, draw, is_replaceable, mark
 from ferkit.inference.history import History
-from ferkit.inference.images import RGB, for_opencv, quiet_opencv
+from ferkit.inference.images import RGB, for_opencv
+from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.recognizer import Face
 from ferkit.inference.sources import Source, VideoFile
 from ferkit.inference.timeline import draw_timeline

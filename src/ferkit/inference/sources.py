@@ -19,7 +19,8 @@ from typing import Self
 import numpy as np
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import MAX_PIXELS, RGB, for_opencv, quiet_opencv
+from ferkit.inference.images import MAX_PIXELS, RGB, for_opencv
+from ferkit.inference.quiet import quiet_opencv
 
 _FASTEST = 1000.0  # frames a second; a file that says more says nothing
 _USUAL = 25.0  # frames a second where the file says nothing

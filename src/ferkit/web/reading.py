@@ -10,7 +10,8 @@ import numpy as np
 
 from ferkit.errors import ImageError
 from ferkit.inference.annotate import annotate
-from ferkit.inference.images import RGB, decode, quiet_opencv
+from ferkit.inference.images import RGB, decode
+from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.recognizer import UNCERTAIN, Face, Recognizer
 from ferkit.web.meters import Meters
 from ferkit.web.refusals import BAD_PICTURE, TOO_SLOW, Refusal

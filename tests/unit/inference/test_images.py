@@ -1,7 +1,6 @@
 """Pictures as they are in the world, each made on the spot."""
 
 import io
-import os
 import struct
 import zlib
 
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import BACKDROP, find_images, quiet_opencv, read_file, read_image
+from ferkit.inference.images import BACKDROP, read_file, read_image
 
 SCENE = np.zeros((40, 60, 3), np.uint8)
 SCENE[:20, :30] = (200, 30, 30)
@@ -363,18 +362,6 @@ def test_the_limit_of_pixels_holds_for_arrays_too():
         read_image(np.zeros((10, 10), np.uint8), max_pixels=99)
 
 
-def test_folders_are_searched_in_order_without_what_is_hidden(tmp_path):
-    for name in ("b.PNG", "a.jpg", "sub/c.webp", ".hidden.png", ".git/d.png", "notes.txt", "out/a.jpg", "film.mp4"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"x")
-    os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
-    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path, tmp_path / "out")]
-    assert found == ["a.jpg", "b.PNG", "gone.png", "sub/c.webp"]
-
-
 def over_grey(alpha, colours=SCENE):
     return (colours.astype(int) * alpha + BACKDROP * (255 - alpha) + 127) // 255
 
@@ -429,19 +416,6 @@ def test_the_fourth_sample_of_a_tiff_is_what_the_file_says(extra, kind, order):
     samples = np.dstack([colours, alpha]).astype(kind) * (257 if kind is np.uint16 else 1)
     expected = SCENE if extra == 0 else over_grey(alpha)
     assert np.abs(read_image(tiff(samples, extra, order)).astype(int) - expected).max() <= 2
-
-
-def test_opencv_says_again_what_it_said_before_once_all_are_done_with_silence():
-    from cv2.utils import logging
-
-    before = logging.getLogLevel()
-    one, other = quiet_opencv(), quiet_opencv()
-    one.__enter__()
-    other.__enter__()
-    one.__exit__(None, None, None)  # not in the order of their beginning, as it is with threads
-    assert logging.getLogLevel() == logging.LOG_LEVEL_SILENT != before
-    other.__exit__(None, None, None)
-    assert logging.getLogLevel() == before
 
 
 def test_transparency_is_the_same_in_every_kind_of_file():
