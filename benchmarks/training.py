@@ -113,8 +113,9 @@ def _ferkit(data: Path, recipe: Recipe) -> Iterator[str | None]:
     import torch
 
     from ferkit.data import read_fer2013
+    from ferkit.training.events import Started
     from ferkit.training.loop import Step
-    from ferkit.training.run import Started, train
+    from ferkit.training.run import train
 
     with tempfile.TemporaryDirectory() as folder:
         for event in train(recipe, read_fer2013(data), Path(folder) / "run", save_seconds=math.inf):

@@ -15,8 +15,8 @@ from conftest import exit_code, make_data, write_csv
 from ferkit.data import Faces, Protocol, Split, read_fer2013
 from ferkit.errors import RunError
 from ferkit.models import model_names
+from ferkit.training.events import Stopped
 from ferkit.training.recipe import make_recipe
-from ferkit.training.run import Stopped
 from networks import SEVEN_BITS, largest_weight
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")

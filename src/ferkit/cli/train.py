@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from ferkit.data import Fer2013
     from ferkit.evaluation import Evaluation
     from ferkit.training.compiled import Compiled
+    from ferkit.training.events import Started
     from ferkit.training.loop import Step
     from ferkit.training.recipe import Recipe
-    from ferkit.training.run import Started
     from ferkit.training.state import Epoch
     from ferkit.training.teaching import Lesson
 
@@ -88,8 +88,8 @@ def train(
     from ferkit.data import read_fer2013
     from ferkit.report.page import write_page
     from ferkit.training.compiled import Compiled
+    from ferkit.training.events import Finished, Started, Stopped
     from ferkit.training.loop import Step
-    from ferkit.training.run import Finished, Started, Stopped
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
 

@@ -55,10 +55,11 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
     from ferkit.data import Split, read_fer2013
     from ferkit.data.votes import read_votes
     from ferkit.training.environment import choose_device
+    from ferkit.training.events import Finished, Started, Stopped
     from ferkit.training.folder import RunFolder, load_run
     from ferkit.training.loop import Step
     from ferkit.training.recipe import make_recipe
-    from ferkit.training.run import Finished, Started, Stopped, train
+    from ferkit.training.run import train
     from ferkit.training.teaching import ask_teachers, count_votes
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -29,10 +29,12 @@ from ferkit.errors import MissingExtraError, RecipeError, RunError, UntrainableE
 from ferkit.files import write_text
 from ferkit.report.search_space import Space, apply
 from ferkit.training.environment import choose_device
+from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder
 from ferkit.training.loop import Step
+from ferkit.training.needs import check_splits
 from ferkit.training.recipe import Recipe
-from ferkit.training.run import Finished, Started, Stopped, check_splits, train
+from ferkit.training.run import train
 from ferkit.training.state import Epoch
 from ferkit.training.stopping import StopRequest
 

@@ -5,8 +5,8 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -18,12 +18,12 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ferkit.data import Faces, Fer2013, Split
-from ferkit.data.audit import copies_of_tests, copies_of_training, faces_digest
-from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
+from ferkit.data import Fer2013, Split
+from ferkit.data.audit import copies_of_training, faces_digest
+from ferkit.errors import RunError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_json
-from ferkit.models import build_model, pruned
+from ferkit.models import build_model
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
 from ferkit.training.compiled import Compiled, check_choice, choose_compile
@@ -37,8 +37,10 @@ from ferkit.training.environment import (
     keep_freed_memory,
     tune_gpu,
 )
-from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.events import Event, Finished, Started, Stopped
+from ferkit.training.folder import RunFolder
 from ferkit.training.loop import GPU_CHECK, Step, fit
+from ferkit.training.needs import beginning, check_splits, own_faces
 from ferkit.training.recipe import Recipe
 from ferkit.training.result import SCHEMA, fits
 from ferkit.training.speed import flops_per_face, peak_flops, peak_share
@@ -47,83 +49,15 @@ from ferkit.training.stopping import StopRequest
 from ferkit.training.teaching import (
     Lesson,
     Teachers,
-    check_lesson,
-    check_teachers,
     keep_teachers,
     load_teachers,
     read_lesson,
-    teacher_names,
     write_lesson,
 )
+from ferkit.training.telling import logged, told_plainly
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """A run begins or goes on."""
-
-    recipe: Recipe
-    device: str
-    precision: str
-    reason: str
-    """Why this precision."""
-    augment_backend: str
-    """``albumentations`` or ``batched``."""
-    compiling: str
-    """Whether the network will be compiled, and why or why not."""
-    processes: int
-    workers: int
-    steps: int
-    """Batches an epoch."""
-    epoch: int
-    """Epochs that are done."""
-    step: int
-    """Batches of the next one that are done."""
-
-    def __str__(self) -> str:
-        options = ", ".join(f"{name} {value}" for name, value in self.recipe.options.items())
-        network = f"{self.recipe.model}{f' ({options})' if options else ''}"
-        what = ", ".join((network, *self.recipe.others, f"seed {self.recipe.seed}"))
-        where = f"{self.device}{f', {self.processes} processes' if self.processes > 1 else ''}"
-        begun = f"; going on after epoch {self.epoch}, batch {self.step}" if self.epoch or self.step else ""
-        return (
-            f"{what}: {self.recipe.epochs} epochs of {self.steps} batches, protocol {self.recipe.protocol}, "
-            f"on {where}, precision {self.precision} ({self.reason}), augmentation {self.augment_backend}, "
-            f"{self.compiling}{begun}"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
-    """A run was asked to stop, saved everything and can go on."""
-
-    reason: str
-    signal: int
-    """Number of the signal that stopped it, 0 if none."""
-    epoch: int
-    step: int
-
-    def __str__(self) -> str:
-        return f"stopped after epoch {self.epoch}, batch {self.step} ({self.reason}), saved"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """A run is complete."""
-
-    result: dict[str, Any]
-    """The content of ``result.json``."""
-
-    def __str__(self) -> str:
-        shares = ", ".join(f"{name} {values['accuracy']:.2%}" for name, values in self.result["evaluation"].items())
-        if self.result.get("peak_share") is None:  # written before it was measured, or measured beside other work
-            return f"finished: accuracy {shares}"
-        return f"finished: accuracy {shares}; {self.result['peak_share']:.1%} of the peak in {self.result['precision']}"
-
-
-Event = Started | Compiled | Step | Epoch | Stopped | Finished
 
 
 def train(
@@ -188,8 +122,8 @@ def train(
             raise RunError(f"{out}: the run is finished, with other faces than those of {data.source}")
         yield Finished(result=result)
         return
-    weights = _beginning(recipe, folder, lesson, teachers, weights)
-    own = _own_faces(recipe, data, devices)
+    weights = beginning(recipe, folder, lesson, teachers, weights)
+    own = own_faces(recipe, data, devices)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
     if device == "cpu":
@@ -208,7 +142,7 @@ def train(
             if recipe.follows:
                 keep_teachers(folder, teachers)
         fabric.barrier()
-        with _logged(folder, active=first) as log, _told_plainly(recipe, folder), asked as request:
+        with logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
             run = _Run(recipe, data, own, folder, fabric, log, device, precision, weights, peak)
             workers = default_workers(fabric.device) if workers is None else workers
             with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
@@ -457,118 +391,3 @@ def _synchronised(recipe: Recipe, fabric: Fabric) -> nn.Module | None:
     model = build_model(recipe.model, **recipe.options)
     synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return synchronised
-
-
-def _beginning(
-    recipe: Recipe,
-    folder: RunFolder,
-    lesson: Lesson | None,
-    teachers: Sequence[Path],
-    weights: Mapping[str, Tensor] | None,
-) -> Mapping[str, Tensor] | None:
-    """Return ``weights`` as the recipe's network takes them; None where the run has begun or draws its own.
-
-    Raises:
-        RunError: What the recipe names is missing or does not fit; nothing has been written.
-    """
-    if recipe.follows:
-        if teacher_names(teachers) != recipe.teachers:
-            check_teachers(folder, recipe.teachers)
-        else:
-            for run in teachers:
-                load_run(run)
-    elif recipe.advisers and lesson is None:
-        check_lesson(folder, recipe.advisers)
-    if not recipe.init or folder.last.exists():
-        return None
-    if weights is None:
-        raise RunError(f"{folder.path}: these settings begin with {recipe.init}; name its run with --init")
-    with torch.device("meta"):
-        model = build_model(recipe.model, **recipe.options)
-    expected = model.state_dict()
-    kept = pruned(weights, model)
-    for name in {**expected, **kept}:
-        ours, theirs = (str(tuple(found[name].shape)) if name in found else "none" for found in (expected, kept))
-        if ours != theirs:
-            raise RunError(f"expected initial weights of {recipe.model}, got others: {name} is {theirs}, not {ours}")
-    return kept
-
-
-def _own_faces(recipe: Recipe, data: Fer2013, processes: int) -> NDArray[np.bool_]:
-    """Return which Training faces the run trains on, ``(N,)``.
-
-    Raises:
-        RecipeError: A batch does not give each process two faces, which batch norm needs.
-        DataError: Nor do all of the faces.
-    """
-    needed = 2 * processes
-    if recipe.batch_size < needed:
-        raise RecipeError(f"batch_size must be at least {needed}, two faces a process, got {recipe.batch_size}")
-    own = ~copies_of_tests(data) if recipe.drop_copies else np.ones(len(data.split(Split.TRAINING)), bool)
-    faces = int(own.sum())
-    if steps_per_epoch(faces, recipe.batch_size, processes) == 0:
-        which = "Training faces that stand in no test" if recipe.drop_copies else "Training faces"
-        raise DataError(f"{data.source}: expected at least {needed} {which}, got {faces}")
-    return own
-
-
-def check_splits(recipe: Recipe, data: Fer2013) -> None:
-    """Raise a DataError where a split is empty that ``recipe`` cannot be trained without."""
-    for split in (Split.TRAINING, recipe.protocol.validation):
-        faces: Faces = data.split(split)
-        if len(faces) < 2:
-            raise DataError(f"{data.source}: protocol {recipe.protocol} needs faces in {split}, got {len(faces)}")
-
-
-@contextmanager
-def _logged(folder: RunFolder, *, active: bool) -> Iterator[logging.Logger]:
-    log = logging.getLogger(f"ferkit.run.{id(folder)}")
-    log.propagate = False
-    log.setLevel(logging.INFO)
-    handler = _LogFile(folder.log, encoding="utf-8") if active else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield log
-    except Exception as error:
-        with suppress(OSError):  # the disk is full: that is what failed, and is said
-            log.error("failed: %s", error)  # noqa: TRY400
-        raise
-    finally:
-        log.removeHandler(handler)
-        with suppress(OSError):
-            handler.close()
-
-
-class _LogFile(logging.FileHandler):
-    """Raises where a line cannot be written, instead of printing a traceback and going on."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the base class calls it so
-        raise  # noqa: PLE0704 - it is called where the error is handled
-
-
-@contextmanager
-def _told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
-    """Turn the many ways of running out of memory or disk space into one line."""
-    try:
-        yield
-    except UntrainableError as error:
-        raise UntrainableError(f"{error}; {_let_go(folder)}") from None
-    except OSError as error:
-        raise TrainingError(f"{folder.path}: {error.strerror or error}; the last checkpoint is intact") from None
-    except (MemoryError, RuntimeError) as error:
-        out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not out_of_memory and not any(sign in str(error) for sign in ("can't allocate memory", "out of memory")):
-            raise
-        raise UntrainableError(
-            f"out of memory with batches of {recipe.batch_size} faces; try --set batch_size="
-            f"{max(2, recipe.batch_size // 2)}, or a smaller network; {_let_go(folder)}"
-        ) from None
-
-
-def _let_go(folder: RunFolder) -> str:
-    """Free the folder of a run that failed before it had saved anything; return what is left of the run, in words."""
-    if folder.last.exists():
-        return "the last checkpoint is intact"
-    folder.forget()
-    return "nothing had been saved"

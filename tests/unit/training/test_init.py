@@ -9,8 +9,9 @@ from conftest import make_data, small_recipe
 from ferkit.errors import RunError
 from ferkit.models import build_model, pruned
 from ferkit.training import checkpoint
+from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.run import Finished, Stopped, train
+from ferkit.training.run import train
 
 SOURCE = small_recipe(average=0.9)
 

@@ -17,9 +17,10 @@ from ferkit.errors import DataError, RecipeError, RunError, TrainingError, Untra
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
 from ferkit.training.environment import describe
+from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import recipe_from_toml
-from ferkit.training.run import Finished, Started, Stopped, train
+from ferkit.training.run import train
 
 RECIPE = small_recipe(epochs=3, augmentation="report", augment_backend="albumentations")
 

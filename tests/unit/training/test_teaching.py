@@ -16,10 +16,11 @@ from ferkit.errors import RecipeError, RunError
 from ferkit.evaluation import network_input, predict
 from ferkit.models import build_model
 from ferkit.report import child
+from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import fit
 from ferkit.training.recipe import make_recipe
-from ferkit.training.run import Finished, Stopped, train
+from ferkit.training.run import train
 from ferkit.training.schedule import soft_cross_entropy
 from ferkit.training.state import new_state
 from ferkit.training.teaching import (
