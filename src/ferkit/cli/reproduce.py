@@ -16,8 +16,9 @@ from ferkit.processors import usable_processors
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from ferkit.report.plan import PlannedRun
     from ferkit.report.processes import Executor
-    from ferkit.report.runs import Event, PlannedRun
+    from ferkit.report.runs import Event
     from ferkit.report.table import Table
 
 ALL, FIGURES, FINAL = "all", "figures", "final"
@@ -149,7 +150,8 @@ def run(
     began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
     from ferkit.report.ensembles import take_up_ensembles
-    from ferkit.report.runs import State, check_faces, plan, quiet_peaks
+    from ferkit.report.plan import State, check_faces, plan
+    from ferkit.report.runs import quiet_peaks
     from ferkit.report.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
 
@@ -273,7 +275,7 @@ def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> 
     from rich.table import Table as Sheet
 
     from ferkit.report.estimate import side_by_side
-    from ferkit.report.runs import State
+    from ferkit.report.plan import State
 
     sheet = Sheet("table", "row", "seed", "state", "time left", box=None, pad_edge=False)
     sheet.columns[2].justify = sheet.columns[4].justify = "right"
@@ -303,7 +305,7 @@ def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> 
 
 
 def _left(run: "PlannedRun") -> str:
-    from ferkit.report.runs import State
+    from ferkit.report.plan import State
 
     if run.left is None:
         return "" if run.state is State.DONE else "-"
@@ -332,7 +334,7 @@ class _View:
 
     def plan(self, planned: "Sequence[PlannedRun]") -> None:
         """Take in what is to be done now, after what was done before."""
-        from ferkit.report.runs import State
+        from ferkit.report.plan import State
 
         self._left_out = len(self.failed)
         self._total = (

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from ferkit.experiments import TABLES
 from ferkit.report.pages import render
+from ferkit.report.plan import plan
 from ferkit.report.results import Run
-from ferkit.report.runs import plan
 from ferkit.report.table import Ensemble, Published, Row, Table
 from ferkit.training.recipe import Recipe
 

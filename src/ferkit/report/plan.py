@@ -1,0 +1,246 @@
+"""What is to run: every row of the tables with every seed, and how far each is.
+
+A run is a setting (the key of a recipe) and a seed; rows with the same setting, whatever their tables, share it. It is
+done where its result stands anywhere below the results folder, part done where its run folder
+``<runs>/<key>-seed-<n>`` holds a checkpoint. So whatever is killed, the next call goes on.
+"""
+
+import csv
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from statistics import mean
+from typing import Literal
+
+from ferkit.data import Fer2013, Split
+from ferkit.errors import RunError, UnknownNameError
+from ferkit.report.estimate import Estimate, Estimates, Machine
+from ferkit.report.results import Run, read_results, runs_of
+from ferkit.report.table import Row, Table
+from ferkit.training.environment import choose_device, choose_precision, describe
+from ferkit.training.folder import RunFolder
+from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.result import fits
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class State(StrEnum):
+    """How far a run is."""
+
+    DONE = "done"
+    BEGUN = "part done"
+    NEW = "to do"
+    WAITS = "waits for other runs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """A setting and a seed, and every row that asks for them."""
+
+    recipe: Recipe
+    rows: tuple[tuple[str, Row], ...]
+    """Name of a table and a row of it; at least one."""
+    state: State
+    taken_up: bool
+    """Its result stands below the results folder."""
+    epochs: int
+    """Epochs that are done."""
+    left: Estimate | None
+    """Time to its end; ``None`` where no finished run says it, or where nothing is left."""
+    teachers: tuple[str, ...] = ()
+    """Names of the run folders of its teachers."""
+    init: str = ""
+    """Name of the run folder whose weights it begins with."""
+    tested: bool = True
+    """Whether it may read the test split."""
+
+    @property
+    def name(self) -> str:
+        """Of its run folder."""
+        return run_name(self.recipe)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that ask for it, the first first."""
+        return tuple(dict.fromkeys(table for table, _ in self.rows))
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        table, row = self.rows[0]
+        return f"{table}, {row.label}, seed {self.recipe.seed}"
+
+
+def run_name(recipe: Recipe) -> str:
+    """Return the name of the folder of a run."""
+    return f"{recipe.key()}-seed-{recipe.seed}"
+
+
+def plan(
+    tables: Iterable[Table],
+    seeds: int,
+    data: Fer2013,
+    *,
+    results: Path,
+    runs: Path,
+    device: Device = "auto",
+    threads: int | None = None,
+    variations: bool = False,
+    only: Sequence[str] = (),
+) -> list[PlannedRun]:
+    """Return the runs of ``tables`` in the order in which they are to run.
+
+    Every setting with seed 0 comes before any with seed 1; of one seed, those that were begun come first, then the
+    cheapest, last those that wait for other
+    runs: plan again when these are done.
+
+    Args:
+        tables: Whose rows are to run.
+        seeds: Each row runs with seeds 0 to ``seeds - 1``.
+        data: The data set; its size enters the estimates.
+        results: Folder of result files; it may be missing.
+        runs: Folder of run folders; it may be missing.
+        device: Where to train.
+        threads: Of one run on a processor, as PyTorch chooses if ``None``; enters the estimates.
+        variations: Run the rows the report does not have, too.
+        only: Run the rows with these names alone, variations among them; ``*`` and ``?`` stand for characters.
+
+    Raises:
+        UnknownNameError: No row has one of the names in ``only``.
+        RunError: A result is damaged.
+        RecipeError: ``device`` is cuda and there is none.
+    """
+    tables = tuple(tables)
+    _check_names(only, tables)
+    finished = read_results(results)
+    done = {(run.key, run.seed) for run in finished}
+    wanted: dict[str, list[tuple[str, Row]]] = {}
+    taught: list[tuple[Table, Row]] = []
+    choosing: set[str] = set()
+    for table in tables:
+        for row in table.every if variations or only else table.rows:
+            if only and not any(fnmatch.fnmatchcase(row.slug, name) for name in only):
+                continue
+            if row.before:
+                taught.append((table, row))
+                continue
+            wanted.setdefault(row.recipe.key(), []).append((table.name, row))
+            if table.baseline:
+                choosing.add(row.recipe.key())
+    here = choose_device(Recipe(model="layers", device=device))
+    machine = _machine(here, threads)
+    estimates = Estimates(finished, machine, len(data.split(Split.TRAINING)))
+    planned = []
+    for seed in range(seeds):
+        for key, rows in wanted.items():
+            recipe = replace(rows[0][1].recipe, seed=seed, device=device)
+            taken_up = (recipe.key(), seed) in done
+            run = _planned(recipe, tuple(rows), RunFolder(runs / run_name(recipe)), estimates, taken_up, here)
+            planned.append(replace(run, tested=key not in choosing))
+        for table, row in taught:
+            before = _before(row, table, finished, seeds)
+            names = {slug: [run.network for run in runs_before] for slug, runs_before in before.items()}
+            recipe = replace(
+                row.recipe,
+                seed=seed,
+                device=device,
+                teachers=tuple(sorted(name for slug in row.taught_by for name in names.get(slug, ()))),
+                init=names[row.begun_by][0] if row.begun_by in names else "",
+            )
+            taken_up = any(run.seed == seed for run in runs_of(row, table, finished))
+            folder = RunFolder(runs / run_name(recipe))
+            run = _planned(recipe, ((table.name, row),), folder, estimates, taken_up, here)
+            if not before and not taken_up:  # its folder is named after its teachers, so what lies there is another's
+                run = replace(run, state=State.WAITS)
+            folders = {
+                slug: [run_name(make_recipe(each.content["recipe"])) for each in before[slug]] for slug in before
+            }
+            teachers = tuple(name for slug in row.taught_by for name in folders.get(slug, ()))
+            init = "".join(folders.get(row.begun_by, [])[:1])
+            planned.append(replace(run, teachers=teachers, init=init, tested=not table.baseline))
+    rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.WAITS: 2}
+    return sorted(planned, key=lambda run: (run.recipe.seed, rank[run.state], estimates.work(run.recipe)))
+
+
+def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, runs: Path) -> None:
+    """Raise a RunError where a run that counts as done was evaluated on other faces than those of ``data``."""
+    done = {(run.recipe.key(), run.recipe.seed): run for run in planned if run.state is State.DONE}
+    places = sorted({path.parent for path in results.rglob("seed-*.json")})
+    copies = [run for place in places for run in read_results(place)]  # one by one, to see every copy of a run
+    found = [(each.path, each.content) for each in copies if (each.key, each.seed) in done]
+    folders = [RunFolder(runs / run.name) for run in done.values() if not run.taken_up]
+    found += [(folder.result, folder.read_result(("evaluation",))) for folder in folders]
+    for path, content in found:
+        if not fits(content, data):
+            raise RunError(
+                f"{path}: the run was evaluated on other faces than those of {data.source}; "
+                "name other folders with --results and --runs"
+            )
+
+
+def _check_names(names: Sequence[str], tables: Sequence[Table]) -> None:
+    slugs = [row.slug for table in tables for row in table.every]
+    for name in names:
+        if not any(fnmatch.fnmatchcase(slug, name) for slug in slugs):
+            raise UnknownNameError("row", name, slugs)
+
+
+def _before(row: Row, table: Table, finished: Sequence[Run], seeds: int) -> dict[str, list[Run]]:
+    """Return the runs that ``row`` needs, by slug and in the order of seeds; nothing where one is not finished."""
+    found: dict[str, list[Run]] = {}
+    for other in table.every:
+        if other.slug in row.before:
+            by_seed = {run.seed: run for run in runs_of(other, table, finished)}
+            wanted = range(seeds) if other.slug in row.taught_by else range(1)
+            if not set(wanted) <= set(by_seed):
+                return {}
+            found[other.slug] = [by_seed[seed] for seed in wanted]
+    return found
+
+
+def _machine(here: str, threads: int | None) -> Machine:
+    found = describe(here)
+    return Machine(device=str(found["device"]), on_gpu=here == "cuda", threads=threads or int(found["threads"]))
+
+
+def _state(folder: RunFolder, taken_up: bool) -> State:
+    if taken_up or folder.result.exists():
+        return State.DONE
+    return State.BEGUN if folder.last.exists() else State.NEW
+
+
+def _planned(
+    recipe: Recipe,
+    rows: tuple[tuple[str, Row], ...],
+    folder: RunFolder,
+    estimates: Estimates,
+    taken_up: bool,
+    here: str,
+) -> PlannedRun:
+    state = _state(folder, taken_up)
+    seconds = _epoch_seconds(folder) if state is State.BEGUN else []
+    whole = None if state is State.DONE else estimates.estimate(recipe, choose_precision(recipe, here)[0])
+    if seconds and (whole is None or whole.scaled):  # the run itself knows better
+        whole = Estimate(seconds=mean(seconds) * recipe.epochs, scaled=False)
+    return PlannedRun(
+        recipe=recipe,
+        rows=rows,
+        state=state,
+        taken_up=taken_up,
+        epochs=recipe.epochs if state is State.DONE else len(seconds),
+        left=whole.part(1 - len(seconds) / recipe.epochs) if whole is not None else None,
+    )
+
+
+def _epoch_seconds(folder: RunFolder) -> list[float]:
+    """Return the seconds of each epoch that is done."""
+    try:
+        with (folder.path / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+            return [float(line["seconds"]) for line in csv.DictReader(lines)]
+    except FileNotFoundError:  # stopped inside the first epoch
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder.path / 'metrics.csv'}: not the metrics of a run ({type(error).__name__})") from None
