@@ -97,6 +97,8 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
     """
     if out.is_dir():
         raise ModelError(f"{out}: expected the name of a file to write, got a folder")
+    if out.suffix == ".json":
+        raise ModelError(f"{out}: expected a name that ends in .onnx; the card beside it ends in .json")
     _check_place_of_card(out.with_suffix(".json"))
     recipe, model = load_run(run)
     result = RunFolder(run).read_result(("parameters", "data", "weights_sha256"))

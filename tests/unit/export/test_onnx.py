@@ -9,7 +9,8 @@ from torch import nn
 from conftest import make_data
 from ferkit.data import Split
 from ferkit.data.faces import SPLITS
-from ferkit.export.onnx import _Recognition, measure
+from ferkit.errors import ModelError
+from ferkit.export.onnx import _Recognition, export_run, measure
 from networks import write_network
 
 
@@ -43,3 +44,11 @@ def test_with_the_mirror_image_inside_it_says_the_mean_of_both_probabilities():
     mean = (one(faces) + one(faces.flip(2))) / 2
     torch.testing.assert_close(both(faces), mean)
     assert not torch.allclose(one(faces), mean, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["folder", "card.json"])
+def test_a_name_that_is_no_files_or_its_cards_is_refused_before_anything_is_read(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ModelError, match=r"got a folder|ends in \.onnx"):
+        export_run(tmp_path / "no run", make_data(training=4, tests=2), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
