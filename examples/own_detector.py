@@ -5,8 +5,7 @@ Run:  python examples/own_detector.py PHOTO [NETWORK]
 
 import sys
 
-from ferkit import Recognizer
-from ferkit.inference.detect import Box
+from ferkit import Box, Recognizer
 from ferkit.inference.images import RGB
 
 

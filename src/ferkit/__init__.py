@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ferkit.inference.detect import Box as Box
     from ferkit.inference.recognizer import Face as Face
     from ferkit.inference.recognizer import Recognizer as Recognizer
 
     __version__: str
 
-__all__ = ["Face", "Recognizer", "__version__"]
+__all__ = ["Box", "Face", "Recognizer", "__version__"]
 
 
 def __dir__() -> list[str]:
@@ -18,7 +19,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> object:
     """Look up what takes time to import when it is asked for, so that the rest of ferkit starts without it."""
-    if name in {"Face", "Recognizer"}:
+    if name in {"Box", "Face", "Recognizer"}:
         from ferkit.inference import recognizer
 
         return getattr(recognizer, name)
