@@ -29,8 +29,8 @@ from pathlib import Path
 from ferkit.errors import FerkitError, RunError
 from ferkit.experiments import REPORTED, TABLES
 from ferkit.files import write_bytes, write_text
-from ferkit.report.plan import run_name
 from ferkit.report.results import read_results
+from ferkit.sweeps.plan import run_name
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import make_recipe
 

@@ -15,8 +15,8 @@ from conftest import make_data, small_recipe, write_csv
 from ferkit.errors import RunError
 from ferkit.experiments import TABLES
 from ferkit.files import write_bytes
-from ferkit.report.plan import State, plan, run_name
 from ferkit.report.results import Run, add_run
+from ferkit.sweeps.plan import State, plan, run_name
 from ferkit.training.folder import load_run
 from ferkit.training.recipe import make_recipe
 from ferkit.training.run import train

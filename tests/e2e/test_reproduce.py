@@ -89,7 +89,7 @@ def children(folder):
     for path in Path("/proc").glob("[0-9]*"):
         try:
             words = (path / "cmdline").read_bytes().split(b"\0")
-            if b"ferkit.report.child" in words and any(word.startswith(os.fsencode(folder)) for word in words):
+            if b"ferkit.sweeps.child" in words and any(word.startswith(os.fsencode(folder)) for word in words):
                 status = (path / "status").read_text()
                 found.append((int(path.name), int(re.search(r"PPid:\s+(\d+)", status)[1])))
         except OSError:  # it has just ended

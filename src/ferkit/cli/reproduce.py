@@ -16,10 +16,10 @@ from ferkit.processors import usable_processors
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ferkit.report.plan import PlannedRun
-    from ferkit.report.processes import Executor
-    from ferkit.report.runs import Event
     from ferkit.report.table import Table
+    from ferkit.sweeps.plan import PlannedRun
+    from ferkit.sweeps.processes import Executor
+    from ferkit.sweeps.runs import Event
 
 ALL, FIGURES, FINAL = "all", "figures", "final"
 
@@ -150,9 +150,9 @@ def run(
     began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
     from ferkit.report.ensembles import take_up_ensembles
-    from ferkit.report.plan import State, check_faces, plan
-    from ferkit.report.runs import quiet_peaks
-    from ferkit.report.runs import reproduce as train_all
+    from ferkit.sweeps.plan import State, check_faces, plan
+    from ferkit.sweeps.runs import quiet_peaks
+    from ferkit.sweeps.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
 
     names, draw = _chosen(targets, tables)
@@ -246,7 +246,7 @@ def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list
 def _draw_figures(data: Path, runs: Path, out: Path | None, first: Sequence[str]) -> str:
     from ferkit.data import read_fer2013
     from ferkit.report.explain import draw_report_figures
-    from ferkit.report.runs import folder_for_figures
+    from ferkit.sweeps.runs import folder_for_figures
 
     folder = folder_for_figures(runs, first)
     files = draw_report_figures(folder, read_fer2013(data), out)
@@ -255,10 +255,10 @@ def _draw_figures(data: Path, runs: Path, out: Path | None, first: Sequence[str]
 
 def _executor(spread: Spread, jobs: int, address: str | None, device: Device) -> "Executor":
     if spread is Spread.RAY:
-        from ferkit.report.cluster import RayCluster
+        from ferkit.sweeps.cluster import RayCluster
 
         return RayCluster(jobs, address, gpu=device is not Device.CPU)
-    from ferkit.report.processes import LocalProcesses
+    from ferkit.sweeps.processes import LocalProcesses
 
     return LocalProcesses(jobs)
 
@@ -274,8 +274,8 @@ def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> 
     from rich.console import Console
     from rich.table import Table as Sheet
 
-    from ferkit.report.estimate import side_by_side
-    from ferkit.report.plan import State
+    from ferkit.sweeps.estimate import side_by_side
+    from ferkit.sweeps.plan import State
 
     sheet = Sheet("table", "row", "seed", "state", "time left", box=None, pad_edge=False)
     sheet.columns[2].justify = sheet.columns[4].justify = "right"
@@ -305,7 +305,7 @@ def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> 
 
 
 def _left(run: "PlannedRun") -> str:
-    from ferkit.report.plan import State
+    from ferkit.sweeps.plan import State
 
     if run.left is None:
         return "" if run.state is State.DONE else "-"
@@ -334,7 +334,7 @@ class _View:
 
     def plan(self, planned: "Sequence[PlannedRun]") -> None:
         """Take in what is to be done now, after what was done before."""
-        from ferkit.report.plan import State
+        from ferkit.sweeps.plan import State
 
         self._left_out = len(self.failed)
         self._total = (
@@ -342,7 +342,7 @@ class _View:
         )
 
     def show(self, event: "Event") -> None:
-        from ferkit.report.runs import Advanced, Begun, Done, Ended, Halted
+        from ferkit.sweeps.runs import Advanced, Begun, Done, Ended, Halted
 
         match event:
             case Begun():

@@ -1,1 +1,1 @@
-"""What a run did, for the eye: figures and a page."""
+"""What runs did, for the eye: pages, figures, and what they say of conclusions."""

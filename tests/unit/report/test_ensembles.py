@@ -14,9 +14,9 @@ from ferkit.errors import DataError, RunError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.evaluation.views import predict_views
 from ferkit.report.ensembles import evaluate_together, read_ensembles, take_up_ensembles
-from ferkit.report.plan import State, plan, run_name
 from ferkit.report.results import add_run, read_results, runs_of
 from ferkit.report.table import Ensemble, Row, Table
+from ferkit.sweeps.plan import State, plan, run_name
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.run import train
 from ferkit.training.teaching import ask_teachers

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from ferkit.experiments import TABLES
 from ferkit.report.pages import render
-from ferkit.report.plan import plan
 from ferkit.report.results import Run
 from ferkit.report.table import Ensemble, Published, Row, Table
+from ferkit.sweeps.plan import plan
 from ferkit.training.recipe import Recipe
 
 BASE = Recipe(model="layers")

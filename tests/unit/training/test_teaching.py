@@ -15,7 +15,7 @@ from ferkit.data.votes import Votes
 from ferkit.errors import RecipeError, RunError
 from ferkit.evaluation import network_input, predict
 from ferkit.models import build_model
-from ferkit.report import child
+from ferkit.sweeps import child
 from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import fit

@@ -27,7 +27,7 @@ from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import content_digest
 from ferkit.errors import MissingExtraError, RecipeError, RunError, UntrainableError
 from ferkit.files import write_text
-from ferkit.report.search_space import Space, apply
+from ferkit.sweeps.search_space import Space, apply
 from ferkit.training.environment import choose_device
 from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder

@@ -1,6 +1,6 @@
 """Runs spread over a Ray cluster; needs the extra ``ray``.
 
-A task of Ray starts the same child process that :mod:`ferkit.report.processes` starts, and hands back the content of
+A task of Ray starts the same child process that :mod:`ferkit.sweeps.processes` starts, and hands back the content of
 its ``result.json``. Where a worker or a node dies, Ray starts the task again elsewhere: it goes on from the checkpoint
 where it sees the run folder, else anew. Every node needs ferkit and the data set under the same path.
 """
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from ferkit.errors import MissingExtraError, RunError
-from ferkit.report.processes import Child, Job, Outcome
+from ferkit.sweeps.processes import Child, Job, Outcome
 
 RETRIES = 5
 """Times a task is started again after its worker or node died."""

@@ -119,7 +119,7 @@ class Child:
             job.folder.mkdir(parents=True, exist_ok=True)
             with self._errors.open("wb") as errors:
                 self._process = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-m", "ferkit.report.child", str(job.folder)],
+                    [sys.executable, "-m", "ferkit.sweeps.child", str(job.folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,

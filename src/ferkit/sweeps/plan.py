@@ -16,9 +16,9 @@ from typing import Literal
 
 from ferkit.data import Fer2013, Split
 from ferkit.errors import RunError, UnknownNameError
-from ferkit.report.estimate import Estimate, Estimates, Machine
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Row, Table
+from ferkit.sweeps.estimate import Estimate, Estimates, Machine
 from ferkit.training.environment import choose_device, choose_precision, describe
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe, make_recipe

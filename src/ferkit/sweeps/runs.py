@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from ferkit.errors import RunError
 from ferkit.files import write_json, write_text
-from ferkit.report.plan import PlannedRun, State
-from ferkit.report.processes import Executor, Job, Outcome, Progress
 from ferkit.report.results import add_run
 from ferkit.report.table import Table
+from ferkit.sweeps.plan import PlannedRun, State
+from ferkit.sweeps.processes import Executor, Job, Outcome, Progress
 from ferkit.training.environment import choose_device, choose_precision
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import make_recipe

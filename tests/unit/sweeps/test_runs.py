@@ -11,10 +11,10 @@ from ferkit.cli import reproduce as cli
 from ferkit.data import Split
 from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
-from ferkit.report.plan import State, check_faces, plan, run_name
-from ferkit.report.processes import Outcome
-from ferkit.report.runs import Halted, folder_for_figures, quiet_peaks, reproduce
 from ferkit.report.table import Row, Table
+from ferkit.sweeps.plan import State, check_faces, plan, run_name
+from ferkit.sweeps.processes import Outcome
+from ferkit.sweeps.runs import Halted, folder_for_figures, quiet_peaks, reproduce
 from ferkit.training.environment import choose_precision, describe
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe

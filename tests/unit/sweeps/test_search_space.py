@@ -1,7 +1,7 @@
 import pytest
 
 from ferkit.errors import RecipeError
-from ferkit.report.search_space import Choices, Range, apply, read_space
+from ferkit.sweeps.search_space import Choices, Range, apply, read_space
 from ferkit.training.recipe import Recipe
 
 RECIPE = Recipe(model="model1", options={"kernel": 3}, epochs=9)

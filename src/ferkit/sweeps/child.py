@@ -1,4 +1,4 @@
-"""Trains one run in a process of its own: ``python -m ferkit.report.child FOLDER``.
+"""Trains one run in a process of its own: ``python -m ferkit.sweeps.child FOLDER``.
 
 Reads a line of JSON on stdin: ``recipe``; ``data``, the path of the data set; ``teachers``, run folders to learn from;
 ``init``, the run folder whose weights to begin with, and ``votes``, the file of FER+ votes, or nothing; ``tested``,
