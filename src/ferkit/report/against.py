@@ -30,15 +30,16 @@ class Comparison:
     verdict: Verdict = UNDECIDED
 
 
-def compare(rows: Mapping[str, Sequence[Scored]], first: str, part: str) -> dict[str, Comparison]:
-    """Return how much higher the accuracy of each row is than that of the first one, unless they have no common seed.
+def compare(rows: Mapping[str, Sequence[Scored]], first: str, part: str, of_class: str = "") -> dict[str, Comparison]:
+    """Return how much more each row reaches than the first one; those without a common seed are left out.
 
     Args:
         rows: Their finished runs.
         first: Name of the row that the others are held against.
         part: Of the evaluation.
+        of_class: The F1 of this class is compared, ``macro avg`` that of all; the accuracy if left out.
     """
-    scores = {name: scores_by_seed(runs, part) for name, runs in rows.items()}
+    scores = {name: scores_by_seed(runs, part, of_class) for name, runs in rows.items()}
     base = scores.pop(first)
     found = {
         name: Comparison(mean(score - base[seed] for seed, score in own.items() if seed in base))

@@ -60,9 +60,9 @@ def filled(page: str, marks: tuple[str, str], part: str) -> str:
     return f"{before}{begin}\n\n{part}\n\n{end}{after}" if found and also_found else page
 
 
-def values(runs: Iterable[Run], part: str) -> list[float]:
-    """Return the accuracies on ``part`` in percent, of the runs that were measured on it."""
-    return [value for run in runs if (value := run.score(part)) is not None]
+def values(runs: Iterable[Run], part: str, of_class: str = "") -> list[float]:
+    """Return the accuracies on ``part`` in percent, or the F1 of a class, of the runs that were measured on it."""
+    return [value for run in runs if (value := run.score(part, of_class)) is not None]
 
 
 def number(value: float | None) -> str:

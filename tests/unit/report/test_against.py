@@ -62,6 +62,21 @@ def test_worse_is_the_reverse_of_better():
     assert (found.verdict, found.interval[1] < 0) == ("worse", True)
 
 
+def test_the_f1_of_a_class_is_compared_where_asked():
+    @dataclass
+    class WithClass(Score):
+        def score(self, part, of_class=""):
+            return 100 - self.accuracy if of_class == "macro avg" else super().score(part)
+
+    rows = {
+        name: [WithClass(n, v) for n, v in enumerate(of)]
+        for name, of in {"base": BASE, "other": [62, 63, 62.5]}.items()
+    }
+    accuracy, f1 = (compare(rows, "base", "validation", of_class)["other"] for of_class in ("", "macro avg"))
+    assert (accuracy.verdict, f1.verdict) == ("better", "worse")
+    assert f1.mean == pytest.approx(-accuracy.mean)
+
+
 @pytest.mark.parametrize(
     ("base", "other"),
     [
