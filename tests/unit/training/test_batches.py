@@ -8,6 +8,8 @@ from ferkit.data.faces import Faces
 from ferkit.training import batches
 from ferkit.training.augment import build_augmentation
 from ferkit.training.augment_batched import augment_batch, draw
+from ferkit.training.augment_camera import draw_pictures, take_pictures
+from ferkit.training.augment_faces import augment_faces, draw_faces
 from ferkit.training.batches import (
     Batch,
     TrainingBatches,
@@ -198,6 +200,29 @@ def test_the_shares_of_all_processes_are_the_batch_of_one_there_too(processes):
     for rank in range(processes):
         expected = [Batch(b.images[rank::processes], b.labels[rank::processes], b.total) for b in whole]
         assert_same(resident(0, rank, processes, faces, augmentation="report"), expected)
+
+
+@pytest.mark.parametrize("where", ["loader", "resident"])
+def test_what_teachers_say_of_a_face_stays_with_it(where):
+    said = np.arange(20 * 7, dtype=np.float32).reshape(20, 7)
+    dataset = TrainingBatches(numbered_faces(20), plain(), taught=said)
+    found = load_batches(dataset, 1, 0, CPU) if where == "loader" else resident_batches(dataset, 1, CPU)
+    for batch in found:
+        assert batch.taught.tolist() == [said[number].tolist() for number in numbers_of(batch)]
+
+
+@pytest.mark.parametrize("augmentation", ["faces", "camera"])
+@pytest.mark.parametrize("mirror", ["random", "alternating"])
+def test_each_way_to_augment_is_by_seed_epoch_and_position_in_training(augmentation, mirror):
+    faces, settings = random_faces(20), {"augmentation": augmentation, "mirror": mirror, "seed": 3}
+    dataset = TrainingBatches(faces, plain(**settings))
+    for index, batch in enumerate(resident_batches(dataset, 0, CPU)):
+        epoch, mine, _ = dataset.rows(index)
+        rows, epochs = torch.from_numpy(mine), torch.full((len(mine),), epoch)
+        expected = augment_faces(torch.from_numpy(faces.images[mine]), draw_faces(3, epochs, rows, mirror))
+        if augmentation == "camera":
+            expected = take_pictures(expected, draw_pictures(3, epochs, rows))
+        assert torch.equal(batch.images, expected)
 
 
 def test_they_leave_the_faces_of_the_data_set_alone():

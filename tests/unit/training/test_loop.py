@@ -259,6 +259,30 @@ def test_the_average_is_the_exponential_moving_average_of_the_weights_after_each
         torch.testing.assert_close(value, expected[name])
 
 
+def test_what_batch_norm_counts_is_averaged_too():
+    arguments = start(replace(MODERN, epochs=1))
+    state = arguments[1]
+    steps = (event for event in fit(*arguments) if isinstance(event, Step))
+    seen = [{n: b.clone() for n, b in state.model.named_buffers() if b.is_floating_point()} for _ in steps]
+    assert seen[0]
+    for name, value in state.average.module.named_buffers():
+        if value.is_floating_point():
+            expected = seen[0][name]
+            for now in seen[1:]:
+                expected = 0.9 * expected + 0.1 * now[name]
+            torch.testing.assert_close(value, expected)
+            assert not torch.equal(value, seen[-1][name])
+
+
+def test_the_best_epoch_is_the_first_of_equals():
+    arguments = start(replace(RECIPE, epochs=1))
+    *_, epoch = fit(*arguments)
+    state = arguments[1]
+    reached = [replace(epoch.valid, accuracy=accuracy) for accuracy in (0.2, 0.5, 0.5, 0.4)]
+    state.history = [replace(epoch, number=number, valid=valid) for number, valid in enumerate(reached, start=1)]
+    assert state.best.number == 2
+
+
 def test_the_average_is_what_is_validated():
     arguments = start(replace(MODERN, epochs=1))
     state, valid = arguments[1], arguments[4]

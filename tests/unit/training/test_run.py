@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import make_data, small_recipe
-from ferkit.data import Faces, Fer2013, Split
+from ferkit.data import Faces, Fer2013, Protocol, Split
+from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, run
@@ -21,6 +22,7 @@ from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import recipe_from_toml
 from ferkit.training.run import train
+from ferkit.training.teaching import Lesson
 
 RECIPE = small_recipe(epochs=3, augmentation="report", augment_backend="albumentations")
 
@@ -519,6 +521,55 @@ def test_without_copies_no_training_face_stands_in_a_test(tmp_path):
     *_, fewer = train(replace(RECIPE, epochs=1, drop_copies=True), copied, tmp_path / "fewer", workers=0)
     assert all_of_them.result["data"]["training"] == 96
     assert fewer.result["data"]["training"] == 94
+
+
+def test_what_teachers_say_of_a_face_stays_with_it_where_copies_are_left_out(tmp_path, monkeypatch):
+    data = make_data()
+    images = data.faces.images.copy()
+    images[5], images[7] = images[100], images[140]
+    copied = Fer2013(faces=Faces(images, data.faces.labels), splits=data.splits, source="made by a test")
+    said = np.arange(96 * 7, dtype=np.float32).reshape(96, 7)
+    lesson = Lesson(("a" * 16,), said, faces_digest(copied.split(Split.TRAINING)))
+    given = []
+    monkeypatch.setattr(
+        run, "fit", lambda _, state, recipe, train, valid, *rest, **more: given.append((train, rest[2])) or []
+    )
+    recipe = replace(RECIPE, drop_copies=True, teachers=lesson.teachers)
+    with pytest.raises(AssertionError):  # as nothing was trained
+        list(train(recipe, copied, tmp_path / "run", workers=0, lesson=lesson))
+    ((faces, taught),) = given
+    kept = [n for n in range(96) if n not in {5, 7}]
+    assert np.array_equal(faces.images, images[kept])
+    assert np.array_equal(taught, said[kept])
+
+
+def test_the_reports_protocol_validates_on_private_test(tmp_path, data):
+    recipe = replace(RECIPE, epochs=1, protocol=Protocol.REPORT)
+    *_, end = train(recipe, data, tmp_path / "run", workers=0)
+    _, model = load_run(tmp_path / "run")
+    assert not model.training
+    found = end.result["epochs"][0]["valid"]
+    losses = {}
+    for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
+        faces = data.split(split)
+        losses[split] = float(-predict(model, faces.images)[np.arange(len(faces)), faces.labels].mean())
+    assert (
+        found["loss"] == pytest.approx(losses[Split.PRIVATE_TEST], rel=1e-4) != pytest.approx(losses[Split.PUBLIC_TEST])
+    )
+    assert end.result["evaluation"]["validation"]["split"] == "PrivateTest"
+
+
+def test_a_run_is_evaluated_in_whole_float32(tmp_path, data, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        run, "predict", lambda *given: seen.append(torch.get_float32_matmul_precision()) or predict(*given)
+    )
+    torch.set_float32_matmul_precision("medium")
+    try:
+        list(train(replace(RECIPE, epochs=1), data, tmp_path / "run", workers=0))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == ["highest"] * 2
 
 
 def test_sharpness_aware_steps_count_twice(finished, data, tmp_path):
