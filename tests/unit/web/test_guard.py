@@ -1,0 +1,151 @@
+"""What stands before every request: sizes, times, counts and places, each at its limit."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from ferkit.web import guard as module
+from ferkit.web.guard import Guard
+from ferkit.web.keys import Keys
+from ferkit.web.meters import Meters
+from ferkit.web.settings import Settings
+
+
+@dataclass
+class Asked:
+    """What became of a request."""
+
+    status: int = 0
+    headers: dict = field(default_factory=dict)
+    fetched: int = 0
+    """Parts of the body that were taken."""
+
+
+async def whole(scope, receive, send):
+    """Read the body to its end and answer."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def failing(scope, receive, send):
+    """Read the body and fail."""
+    await receive()
+    raise ValueError("a fault of ours")
+
+
+def make(app=whole, **settings):
+    return Guard(app, Settings(**{"hosts": (), **settings}), Keys(), Meters())
+
+
+def ask(guard, *parts, pause=0.0, client="1.2.3.4", path="/v1/recognize", method="POST", **headers):
+    """Return what ``guard`` does with a request whose body comes in ``parts``, a while apart."""
+    asked, rest = Asked(), list(parts or [b""])
+    names = {"host": "localhost:8000", **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+    async def receive():
+        await asyncio.sleep(pause)
+        asked.fetched += 1
+        return {"type": "http.request", "body": rest.pop(0), "more_body": bool(rest)}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            asked.status = message["status"]
+            asked.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+
+    scope = {
+        "type": "http",
+        "path": path,
+        "method": method,
+        "client": (client, 1),
+        "headers": [(name.encode(), value.encode()) for name, value in names.items()],
+    }
+    asyncio.run(guard(scope, receive, send))
+    return asked
+
+
+@pytest.mark.parametrize(("last", "status"), [(40, 200), (41, 413)])
+def test_the_parts_of_a_body_count_together(last, status):
+    guard = make(body_bytes=100)
+    asked = ask(guard, bytes(60), bytes(last), bytes(0))
+    assert asked.status == status
+    assert ("connection" in asked.headers) == (status == 413), "what is left of the body is never read"
+
+
+@pytest.mark.parametrize(("length", "status"), [("100", 200), ("101", 413)])
+def test_a_body_that_says_it_is_too_large_is_not_fetched(length, status):
+    asked = ask(make(body_bytes=100), b"x", content_length=length)
+    assert (asked.status, asked.fetched > 0) == (status, status == 200)
+
+
+def test_what_requests_held_is_given_back_however_they_end():
+    guard = make(held_bytes=100)
+    assert [ask(guard, bytes(80)).status for _ in range(3)] == [200] * 3
+    guard.app = failing
+    assert [ask(guard, bytes(80)).status for _ in range(3)] == [500] * 3
+    guard.app = whole
+    refused = ask(guard, bytes(80), bytes(30))
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert ask(guard, bytes(100)).status == 200
+
+
+@pytest.mark.parametrize(("pause", "status"), [(0.05, 200), (0.2, 408)])
+def test_the_whole_body_must_come_in_time_not_each_part(pause, status):
+    assert ask(make(upload_seconds=0.5), *[b"x"] * 4, pause=pause).status == status
+
+
+def test_a_client_may_come_back_in_the_next_minute(monkeypatch):
+    guard, now = make(per_minute=2), 605.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    assert [ask(guard).status for _ in range(3)] == [200, 200, 429]
+    assert ask(guard).headers["retry-after"] == "55"
+    assert ask(guard, client="5.6.7.8").status == 200, "each is counted for itself"
+    assert ask(guard, path="/healthz").status == 200, "what needs no key is not counted"
+    now = 659.9
+    assert ask(guard).headers["retry-after"] == "1"
+    now = 660.0
+    assert ask(guard).status == 200
+
+
+def test_more_clients_than_are_counted_begin_the_count_anew(monkeypatch):
+    monkeypatch.setattr(module, "_CLIENTS", 3)
+    monkeypatch.setattr(module.time, "monotonic", lambda: 605.0)
+    guard = make(per_minute=1)
+    assert [ask(guard, client=f"1.1.1.{n}").status for n in range(4)] == [200] * 4
+    assert ask(guard, client="1.1.1.0").status == 200
+    assert len(guard._counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        pytest.param("http://localhost:8000", 200, id="its own page"),
+        pytest.param("http://LOCALHOST:8000", 200, id="in capitals"),
+        pytest.param("http://localhost:9000", 403, id="of another port"),
+        pytest.param("http://evil.example", 403, id="from elsewhere"),
+        pytest.param("https://named.example", 200, id="named"),
+        pytest.param("null", 403, id="a file"),
+        pytest.param("http://[", 403, id="no address"),
+    ],
+)
+def test_pages_of_other_places_are_refused(origin, status):
+    assert ask(make(origins=("https://named.example",)), origin=origin).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost", 200), ("LocalHost:8000", 200), ("[::1]:8000", 200), ("evil.example:8000", 421), ("", 421)],
+)
+def test_names_are_compared_without_their_port(host, status):
+    asked = ask(make(hosts=("localhost", "[::1]")), host=host)
+    assert (asked.status, asked.fetched > 0) == (status, status == 200)
+
+
+def test_every_answer_has_the_headers_and_only_a_broken_one_closes():
+    asked = ask(make())
+    assert asked.headers["cache-control"] == "no-store"
+    assert asked.headers["x-content-type-options"] == "nosniff"
+    assert "connection" not in asked.headers
+    assert ask(make(), path="/page.js").headers["cache-control"] == "no-cache"
