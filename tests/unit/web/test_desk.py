@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -77,3 +78,52 @@ def test_work_that_waits_too_long_is_never_begun():
         return begun, desk.taken
 
     assert run(Desk(1, 1, 0.1), scenario) == ([], 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_as_many_pieces_are_done_at_a_time_as_there_are_threads(threads):
+    async def scenario(desk):
+        at_once, most, lock, all_there = 0, 0, threading.Lock(), threading.Barrier(threads)
+
+        def work():
+            nonlocal at_once, most
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            all_there.wait(5)  # breaks where they are fewer
+            with lock:
+                at_once -= 1
+
+        await asyncio.gather(*[desk.do(work) for _ in range(6)])
+        return most
+
+    assert run(Desk(threads, 6, 5), scenario) == threads
+
+
+def test_when_it_closes_what_has_begun_ends_and_what_waits_is_left():
+    async def scenario():
+        desk, gate, done = Desk(1, 2, 5), threading.Event(), []
+        first = asyncio.create_task(desk.do(lambda: gate.wait(5) and done.append("begun")))
+        await asyncio.sleep(0.02)
+        second = asyncio.create_task(desk.do(lambda: done.append("waiting")))
+        await asyncio.sleep(0.02)
+        closing = asyncio.create_task(asyncio.to_thread(desk.close))
+        await asyncio.sleep(0.02)
+        gate.set()
+        await closing
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        return done
+
+    assert asyncio.run(scenario()) == ["begun"]
+
+
+def test_the_longer_the_queue_the_later_one_should_come_back():
+    async def scenario(desk):
+        for _ in range(5):
+            await desk.do(lambda: time.sleep(0.06))
+        desk.taken = 100
+        return desk.retry_after()
+
+    assert 3 <= run(Desk(2, 100, 5), scenario) <= 5, "half of a hundred times 0.06 seconds"

@@ -153,6 +153,14 @@ def test_the_card_names_the_network_and_the_limits(client):
     }
 
 
+def test_the_settings_reach_what_they_are_for(network):
+    with serving(network, threads=3, waiting=4, seconds=5.0, streams=2, pixels=10_000) as client:
+        service = client.app.state.service
+        assert (service.desk.threads, service.desk.waiting, service.desk.seconds) == (3, 4, 5.0)
+        assert client.post("/v1/recognize", files=upload(picture("happy", size=(101, 100)))).status_code == 422
+        assert client.post("/v1/recognize", files=upload(picture("happy", size=(100, 100)))).status_code == 200
+
+
 def test_health_and_readiness(client):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready"}

@@ -56,6 +56,20 @@ def test_readings_are_smoothed_over_time(serve):
     assert (face["expression"], face["raw"]["expression"]) == ("happy", "sad")
 
 
+def test_below_the_asked_confidence_a_reading_is_uncertain(serve):
+    with serve().websocket_connect("/v1/stream?min_confidence=0.999") as socket:
+        socket.send_bytes(picture("happy"))
+        (face,) = socket.receive_json()["faces"]
+    assert face["expression"] == "uncertain"
+
+
+def test_a_stream_without_frames_is_closed(serve, monkeypatch):
+    monkeypatch.setattr("ferkit.web.stream.IDLE_SECONDS", 0.1)
+    with serve().websocket_connect("/v1/stream") as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_json()
+    assert (closed.value.code, closed.value.reason) == (1000, "no frames")
+
+
 def test_who_sends_faster_than_is_read_loses_frames_but_always_gets_the_latest(serve, monkeypatch):
     from ferkit.web.reading import Reader
 
