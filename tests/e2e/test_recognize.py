@@ -18,6 +18,7 @@ from PIL import Image
 from rich.cells import cell_len
 
 from conftest import exit_code
+from ferkit.cli import signals
 from ferkit.cli.main import main
 from ferkit.inference.images import read_image
 from ferkit.labels import EXPRESSIONS
@@ -272,6 +273,16 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
     assert err.count("left out") == 1
     assert f"left out: 1 video, to be read one by one, as {tmp_path / 'in' / 'c.mp4'}\n" in err
     assert f"{tmp_path / 'in' / 'b.HEIC'}: HEIC cannot be read; convert it to JPEG" in err
+
+
+def test_a_signal_whose_exception_python_drops_ends_the_reading_all_the_same(recognize, tmp_path, monkeypatch):
+    for name in "abc":
+        photo(tmp_path / "in" / f"{name}.png")
+    monkeypatch.setattr("ferkit.cli.recognize._copy", lambda _: signals.came.append(15) or ("", False))
+    code, out, _ = recognize(tmp_path / "in", "--detector", "none")
+    signals.came.clear()
+    assert code == 143
+    assert (str(tmp_path / "in" / "a.png") in out, str(tmp_path / "in" / "b.png") in out) == (True, False)
 
 
 def test_a_folder_that_cannot_be_searched_is_told_and_taken_for_no_video(recognize, tmp_path, monkeypatch):

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from ferkit.cli import signals
 from ferkit.cli.recognize_video import run
 from ferkit.errors import ImageError
 from ferkit.inference.camera import Camera
 from ferkit.inference.sources import VideoFile
-from films import FakeCapture, one_face, picture, recognizer, stopped_after, write_film
+from films import FakeCapture, bright_squares, one_face, picture, recognizer, stopped_after, write_film
 from networks import write_network
 
 TESTS = Path(__file__).parents[1]
@@ -177,6 +178,43 @@ def test_stopping_a_video_by_ctrl_c_leaves_no_files(tmp_path):
     film = write_film(tmp_path / "clip.mp4", one_face(20))
     with pytest.raises(KeyboardInterrupt):
         run(film, recognizer(tmp_path, detector=stopped_after(5)), save=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+class Dropped:
+    """Sends a signal while it is finalised, where Python drops what the signal raises."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"), [(signal.SIGTERM, SystemExit, 143), (signal.SIGINT, KeyboardInterrupt, None)]
+)
+def test_a_signal_whose_exception_python_drops_ends_a_video_all_the_same(tmp_path, monkeypatch, number, kind, code):
+    looks = []
+
+    def detect(shown):
+        looks.append(1)
+        if len(looks) == 3:
+            Dropped(number)
+        return bright_squares(shown)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    film, before = write_film(tmp_path / "clip.mp4", one_face(30)), signal.getsignal(number)
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signals.take()
+    try:
+        with pytest.raises(kind) as end:
+            run(film, recognizer(tmp_path, detector=detect), save=tmp_path / "out")
+    finally:
+        signal.signal(number, before)
+        signals.came.clear()
+    assert getattr(end.value, "code", None) == code
+    assert 3 <= len(looks) <= 5
     assert list((tmp_path / "out").iterdir()) == []
 
 

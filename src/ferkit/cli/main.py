@@ -6,7 +6,6 @@ Results go to stdout, progress to stderr. A traceback is a bug.
 
 import io
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -26,6 +25,7 @@ from ferkit.cli import (
     results,
     search,
     serve,
+    signals,
     train,
 )
 from ferkit.errors import FerkitError, MissingExtraError
@@ -72,15 +72,15 @@ def main() -> None:
     sys.stdout, sys.stderr = sys.stdout or _nothing(), sys.stderr or _nothing()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shall not end the program
         sys.stdout.reconfigure(errors="backslashreplace")
-    _take_signals()
+    signals.take()
     try:
         app()
         sys.stdout.flush()  # so that a full disk is told here
     except FerkitError as error:
         _fail(str(error))
     except ImportError as error:
-        if _signals:  # ONNX Runtime takes what a signal raises while it is loaded for a fault of its own
-            sys.exit(128 + _signals[-1])
+        if signals.came:  # ONNX Runtime takes what a signal raises while it is loaded for a fault of its own
+            sys.exit(128 + signals.came[-1])
         if not isinstance(error, ModuleNotFoundError):
             raise
         if error.name is None or error.name.partition(".")[0] == "ferkit":
@@ -102,30 +102,6 @@ def main() -> None:
 def _nothing() -> TextIO:
     """Return where output goes that the shell has closed, as by ``>&-``."""
     return Path(os.devnull).open("w", encoding="utf-8")
-
-
-_signals: list[int] = []
-"""That came."""
-
-
-def _take_signals() -> None:
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-
-
-def _end(number: int, _: object) -> None:
-    """End by way of an exception, so that temporary files are removed; long commands wait for signals themselves."""
-    _signals.append(number)
-    sys.exit(128 + number)
-
-
-def _interrupt(number: int, _: object) -> None:
-    _signals.append(number)
-    raise KeyboardInterrupt
 
 
 def _drop_output() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ferkit.cli import signals
 from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
 from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_video
 from ferkit.processors import MOST_THREADS
@@ -256,6 +257,7 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
         with named_stdout():
             out.begin()
         for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
+            signals.check()
             problem, hopeless = _copy(done)
             shown_as = replace(done, job=replace(done.job, copy=None)) if problem else done
             progress.clear()

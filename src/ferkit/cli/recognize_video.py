@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from ferkit.cli import signals
 from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded, shown
 from ferkit.errors import ImageError
 
@@ -133,6 +134,7 @@ def _watch(
         draw = None if recording is None else recording.draw
         try:
             for frame in read_video(source, recognizer, settings.step, smoothing=settings.smoothing, draw=draw):
+                signals.check()
                 last = frame.seconds
                 history.add(frame)
                 if recording is not None:
