@@ -68,7 +68,9 @@ def test_another_run_is_refused_with_what_differs(stopped, name):
 
 
 def test_what_an_older_checkpoint_does_not_say_may_be_anything(stopped):
-    checkpoint.restore(stopped[1], fresh()[1], {**IDENTITY, "a thing of today": 7})
+    back = fresh()[1]
+    checkpoint.restore(stopped[1], back, {**IDENTITY, "a thing of today": 7})
+    assert (back.epoch, back.step) == (1, 3)
 
 
 @pytest.mark.parametrize(
