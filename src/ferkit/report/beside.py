@@ -24,7 +24,7 @@ def beside_table(reports: Path) -> str:
         reports: Folder of what ``benchmarks/recognition.py`` and ``benchmarks/photographs.py`` wrote.
 
     Raises:
-        RunError: A report is damaged or of another version; the message names it.
+        RunError: A report is damaged or lacks one of the numbers; the message names both.
     """
     found = [_newest(reports, kind) for kind in ("recognition", "photographs")]
     if None in found:
@@ -43,9 +43,9 @@ def beside_table(reports: Path) -> str:
         [
             *grid(("", OURS, f"fer {version}"), rows),
             "",
-            "[fer](https://github.com/justinshenk/fer) with its TFLite file, the faster of its two, on the same faces",
-            f"and one machine ({processor}); in brackets 95 % intervals. [Report](benchmarks/reports/{faces.stem}.md),",
-            f"[photographs](benchmarks/reports/{photos.stem}.md).",
+            "[fer](https://github.com/justinshenk/fer) with its TFLite file, the faster of its two, on the same faces;",
+            f"in brackets 95 % intervals. [Faces, times and sizes](benchmarks/reports/{faces.stem}.md) ({processor}),",
+            f"[photographs](benchmarks/reports/{photos.stem}.md); one machine, so ratios tell more than times.",
         ]
     )
 

@@ -1,10 +1,12 @@
 """README's table beside another tool says what the newest reports of the benchmarks say."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from ferkit.errors import RunError
+from ferkit.inference.weights import DEFAULT
 from ferkit.report.beside import beside_table
 
 WHO = ("ferkit", "fer (TFLite)", "fer (Keras)")
@@ -88,6 +90,13 @@ def test_each_number_stands_in_its_row_and_column(reports):
     text = " ".join(lines[13:])
     for part in ("a processor", "reports/recognition-2026-02-03.md", "reports/photographs-2026-02-01.md"):
         assert part in text
+
+
+def test_readmes_report_is_of_the_network_that_is_shipped():
+    reports = Path(__file__).parents[3] / "benchmarks" / "reports"
+    measured = json.loads(max(reports.glob("recognition-????-??-??.json")).read_text())
+    shipped = json.loads(DEFAULT.with_suffix(".json").read_text())
+    assert measured["network"]["created"] == shipped["created"], "run benchmarks/recognition.py again"
 
 
 @pytest.mark.parametrize("name", ["recognition-2026-02-03.json", "photographs-2026-02-01.json"])
