@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ferkit import Recognizer
-from ferkit.inference.detect import Box
+from ferkit.inference.boxes import Box
 from ferkit.labels import EXPRESSIONS
 from networks import LEVELS, write_network
 

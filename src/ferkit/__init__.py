@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ferkit.inference.detect import Box as Box
+    from ferkit.inference.boxes import Box as Box
     from ferkit.inference.recognizer import Face as Face
     from ferkit.inference.recognizer import Recognizer as Recognizer
 

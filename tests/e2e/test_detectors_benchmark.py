@@ -1,13 +1,13 @@
 """How many faces the embedded detector finds, on few of the benchmark's scenes: a change that spoils it shows here."""
 
 import importlib
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from ferkit.data import Split, read_fer2013
-from ferkit.inference.detect import Box, Haar
+from ferkit.inference.boxes import Box
+from ferkit.inference.haar import Haar
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCENES = 12
@@ -21,7 +21,7 @@ def benchmark(monkeypatch):
 
 @pytest.fixture(scope="module")
 def faces(fer2013_csv):
-    return read_fer2013(fer2013_csv).split(Split.TRAINING).images
+    return read_fer2013(fer2013_csv).split(Split.PUBLIC_TEST).images
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_most_faces_with_nothing_around_them_are_found(benchmark, faces):
 
 
 def test_photographs_without_faces_raise_few_false_alarms(benchmark):
-    assert benchmark.measure(Haar(), islice(benchmark.faceless(), 12))["false_alarms"] <= 1
+    assert benchmark.measure(Haar(), benchmark.faceless())["false_alarms"] <= 1
 
 
 def test_faces_count_where_the_scenes_say_and_every_other_box_is_a_false_alarm(benchmark, faces):

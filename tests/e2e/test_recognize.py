@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from rich.cells import cell_len
 from conftest import exit_code
 from ferkit.cli import signals
 from ferkit.cli.main import main
+from ferkit.cli.pool import Room, read_pictures
+from ferkit.cli.readings import Job
 from ferkit.inference.images import read_image
 from ferkit.labels import EXPRESSIONS
 from films import one_face, write_film
@@ -127,6 +131,72 @@ def test_a_folder_is_searched_and_goes_on_over_what_cannot_be_read(recognize, al
         "expected a picture, got an empty file",
         "expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got something else",
     ]
+
+
+def test_pictures_read_at_once_are_printed_in_order(recognize, tmp_path):
+    photo(tmp_path / "0.png", "sad", (4000, 3000))  # takes longer than the others together
+    for number, name in enumerate((*EXPRESSIONS, *EXPRESSIONS), start=1):
+        photo(tmp_path / f"{number:02}.png", name)
+    code, alone, _ = recognize(tmp_path, "--json", "--detector", "none", "--threads", 1)
+    assert code == 0
+    assert [json.loads(line)["picture"] for line in alone.splitlines()] == [*map(str, sorted(tmp_path.iterdir()))]
+    assert recognize(tmp_path, "--json", "--detector", "none", "--threads", 5) == (0, alone, "")
+
+
+class Counting:
+    """A recognizer that finds nothing and knows how often it was asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def recognize(self, _):
+        self.asked += 1
+        return []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_only_so_many_pictures_are_read_ahead(tmp_path, threads):
+    jobs = [Job(name, photo(tmp_path / name), Path(name)) for name in (f"{number}.png" for number in range(12))]
+    recognizer = Counting()
+    reading = read_pictures(jobs, recognizer, None, threads)
+    for number, done in enumerate(reading, start=1):
+        assert done.job is jobs[number - 1]
+        assert recognizer.asked <= number + threads
+        if number == 5:
+            break
+    reading.close()
+    assert recognizer.asked <= 5 + threads
+
+
+def test_large_pictures_are_unpacked_one_after_the_other():
+    room, inside, most = Room(100), [0], [0]
+
+    def unpack(pixels):
+        with room.taken(pixels):
+            inside[0] += pixels
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.01)
+            inside[0] -= pixels
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(unpack, [40] * 12))
+        assert most == [80]
+        list(pool.map(unpack, [500, 40, 500, 40]))  # too large at any time: alone
+        assert most == [500]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_program_though_a_picture_never_comes(network, tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.png")
+    command = [sys.executable, "-m", "ferkit", "recognize", photo(tmp_path / "a.png"), tmp_path / "pipe.png"]
+    with subprocess.Popen(
+        [*map(str, command), "--model", str(network), "--threads", "2"], stderr=subprocess.PIPE
+    ) as run:
+        time.sleep(3)
+        run.send_signal(getattr(signal, name))
+        _, err = run.communicate(timeout=10)
+    assert run.returncode == 128 + getattr(signal, name)
+    assert b"Traceback" not in err
 
 
 def test_json_has_a_line_for_every_picture(recognize, album):

@@ -15,8 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from ferkit.errors import ImageError
-    from ferkit.inference.detect import Box
-    from ferkit.inference.images import RGB
+    from ferkit.inference.boxes import Box
     from ferkit.inference.recognizer import Face
 
 _DIGITS = 6  # of probabilities in JSON and CSV
@@ -54,9 +53,14 @@ class Done:
     """A picture that was read, or why it was not."""
 
     job: Job
-    picture: "RGB | None" = None
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None where it could not be read."""
     faces: "Sequence[Face]" = ()
     error: "ImageError | None" = None
+    drawn: bytes | None = None
+    """The annotated copy, where one was asked for ..."""
+    undrawn: str = ""
+    """... or why there is none."""
 
 
 class Printer(ABC):
@@ -114,9 +118,9 @@ class _Bars(Printer):
     """One picture: each of its faces with every class."""
 
     def picture(self, done: Done) -> None:
-        if done.picture is None:
+        if done.size is None:
             return
-        height, width = done.picture.shape[:2]
+        width, height = done.size
         typer.echo(f"{shown(done.job.name)}, {width} x {height} pixels: {_count(len(done.faces))}")
         for number, face in enumerate(done.faces, start=1):
             typer.echo(f"\nface {number}: {_answer(face)}; {_place(face.box)}")
@@ -174,10 +178,10 @@ class _Json(Printer):
 
     def picture(self, done: Done) -> None:
         found: dict[str, Any] = {"picture": "-" if done.job.path is None else done.job.name}
-        if done.picture is None:
+        if done.size is None:
             found["error"] = str(done.error)
         else:
-            found["width"], found["height"] = done.picture.shape[1], done.picture.shape[0]
+            found["width"], found["height"] = done.size
             found["faces"] = rounded([face.to_dict() for face in done.faces])
             if done.job.copy is not None:
                 found["annotated"] = str(done.job.copy)

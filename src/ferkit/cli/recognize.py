@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferkit.cli import signals
+from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
 from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_video
-from ferkit.processors import MOST_THREADS
+from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
     from ferkit.inference.recognizer import Recognizer
 
 STDIN = "-"
 
-BATCH = 16
-"""Pictures whose faces are read together ..."""
-
-BATCH_PIXELS = 64_000_000
-"""... or fewer, when they have so many pixels together: 192 MB."""
+AT_ONCE = 8
+"""Pictures that are read at the same time at most, where nobody says how many; each is held in memory."""
 
 _JPEG = frozenset({".jpe", ".jpeg", ".jpg"})
 
@@ -64,7 +62,12 @@ def recognize(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, max=MOST_THREADS, help="Processor threads; OpenCV chooses if left out."),
+        typer.Option(
+            "--threads",
+            min=1,
+            max=MOST_THREADS,
+            help="Processor threads, and pictures read at the same time, up to 8 of them if left out.",
+        ),
     ] = None,
     views: Annotated[
         str,
@@ -115,7 +118,7 @@ def recognize(
             source = camera if camera is not None else Path(videos[0])
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
-        outcome = _read(jobs, recognizer, max_pixels, output)
+        outcome = _read(jobs, recognizer, max_pixels, output, threads or min(usable_processors(), AT_ONCE))
     outcome.unread[:0] = failed
     _end(jobs, outcome, save, output)
 
@@ -246,7 +249,7 @@ class _Outcome:
     """Why, each a line."""
 
 
-def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str) -> _Outcome:
+def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str, threads: int) -> _Outcome:
     """Read, print and copy the pictures."""
     from ferkit.errors import ImageError
 
@@ -256,7 +259,7 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
     try:
         with named_stdout():
             out.begin()
-        for number, done in enumerate(_done(jobs, recognizer, max_pixels), start=1):
+        for number, done in enumerate(read_pictures(jobs, recognizer, max_pixels, threads), start=1):
             signals.check()
             problem, hopeless = _copy(done)
             shown_as = replace(done, job=replace(done.job, copy=None)) if problem else done
@@ -267,7 +270,7 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
                 raise ImageError(problem)
             if problem:
                 outcome.uncopied.append(problem)
-            elif done.picture is not None and done.job.copy is not None:
+            elif done.drawn is not None:
                 outcome.copies += 1
             if done.error is not None:
                 outcome.unread.append(str(done.error))
@@ -279,54 +282,16 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
 
 def _copy(done: Done) -> tuple[str, bool]:
     """Write the annotated copy; return why that failed, and whether every further one would fail too."""
-    from ferkit.errors import ImageError
     from ferkit.files import write_bytes
-    from ferkit.inference.annotate import encode_annotated
 
     copy = done.job.copy
-    if copy is None or done.picture is None:
-        return "", False
+    if copy is None or done.drawn is None:
+        return done.undrawn, False
     try:
-        write_bytes(copy, encode_annotated(copy, done.picture, done.faces))
-    except ImageError as error:
-        return str(error), False
+        write_bytes(copy, done.drawn)
     except OSError as error:  # the disk is full, or the folder cannot be written to
         return f"{copy}: cannot be written ({error.strerror or error})", error.errno != errno.ENAMETOOLONG
     return "", False
-
-
-def _done(jobs: Iterable[Job], recognizer: "Recognizer", max_pixels: int | None) -> Iterator[Done]:
-    """Yield what was read, in order; pictures are held in memory a batch at a time."""
-    from ferkit.errors import ImageError
-    from ferkit.inference.images import MAX_PIXELS, decode, read_file
-
-    batch: list[Done] = []
-    for job in jobs:
-        try:
-            content = _standard_input(job.name) if job.path is None else read_file(job.path)
-            batch.append(Done(job, decode(content, job.name, max_pixels or MAX_PIXELS)))
-        except ImageError as error:
-            batch.append(Done(job, error=error))
-        pixels = sum(done.picture.size // 3 for done in batch if done.picture is not None)
-        if len(batch) >= BATCH or pixels >= BATCH_PIXELS:
-            yield from _with_faces(batch, recognizer)
-            batch = []
-    yield from _with_faces(batch, recognizer)
-
-
-def _standard_input(name: str) -> bytes:
-    from ferkit.errors import ImageError
-    from ferkit.inference.images import read_stream
-
-    if sys.stdin is None:
-        raise ImageError(f"{name}: expected a picture, but it is closed")
-    return read_stream(sys.stdin.buffer, name)
-
-
-def _with_faces(batch: list[Done], recognizer: "Recognizer") -> Iterator[Done]:
-    found = iter(recognizer.recognize_batch(done.picture for done in batch if done.picture is not None))
-    for done in batch:
-        yield done if done.picture is None else Done(done.job, done.picture, next(found))
 
 
 def _end(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str) -> None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
 from ferkit.files import write_bytes
+from ferkit.inference.boxes import Box
 from ferkit.inference.colours import Colour, colour_of, ink_on
-from ferkit.inference.detect import Box
 from ferkit.inference.images import RGB, enough_memory
 from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.recognizer import Face

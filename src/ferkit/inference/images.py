@@ -116,7 +116,7 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     if not content:
         raise ImageError(f"{name}: expected a picture, got an empty file")
     _check_heif(content, name)
-    width, height = _size(content)
+    width, height = size_of(content)
     if width < 1 or height < 1:
         got = "a video; give the name of its file" if begins_as_video(content[:1024]) else "something else"
         raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got {got}")
@@ -226,7 +226,8 @@ def _check_heif(content: bytes, name: str) -> None:
             raise ImageError(f"{name}: AVIF that is turned or mirrored when shown cannot be read; convert it to JPEG")
 
 
-def _size(content: bytes) -> tuple[int, int]:
+def size_of(content: bytes) -> tuple[int, int]:
+    """Return width and height of the picture a file holds, as its head says; less than 1 where it holds none."""
     import imagesize
 
     if content.startswith(b"BM") and content[14:18] == b"\x0c\0\0\0":  # of OS/2, with a size of 16 bits

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
-from ferkit.inference.detect import Box, Detector, build_detector, middle_square
+from ferkit.inference.boxes import Box
+from ferkit.inference.detect import Detector, build_detector, middle_square
 from ferkit.inference.images import MAX_PIXELS, RGB, read_image
 from ferkit.inference.session import SIDE, Session
 from ferkit.inference.views import check_views, views_of

@@ -52,13 +52,8 @@ class Session:
         except OSError as error:
             raise ModelError(f"{self.file}: cannot be read ({error.strerror or error})") from None
         _check_sum(self.file, content)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = load_runtime(content, threads)
         except Exception:  # ONNX Runtime has a class of its own for each way a file can be wrong, and no common one
             raise ModelError(
                 f"{self.file}: expected the ONNX file of a network, got another or a damaged file"
@@ -98,6 +93,16 @@ class Session:
                 f"{self.file}: expected a network from faces uint8 (N, {SIDE}, {SIDE}) to probabilities "
                 f"(N, {expected[1]}), got another one"
             )
+
+
+def load_runtime(content: bytes, threads: int = 1) -> ort.InferenceSession:
+    """Return the ONNX network in ``content``, on the processor, quiet, with ``threads`` that sleep when they wait."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _check_sum(file: Path, content: bytes) -> None:

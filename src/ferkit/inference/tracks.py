@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
-from ferkit.inference.detect import Box
+from ferkit.inference.boxes import Box
 from ferkit.inference.recognizer import UNCERTAIN, Face
 
 MIN_OVERLAP = 0.15

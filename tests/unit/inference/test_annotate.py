@@ -6,8 +6,8 @@ import pytest
 
 from ferkit.errors import ImageError
 from ferkit.inference.annotate import LARGEST, SMALLEST, Mark, annotate, draw, mark, write_annotated
+from ferkit.inference.boxes import Box
 from ferkit.inference.colours import COLOURS
-from ferkit.inference.detect import Box
 from ferkit.inference.recognizer import Face
 
 YELLOW = COLOURS["happy"]

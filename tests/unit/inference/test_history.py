@@ -2,7 +2,7 @@
 
 import pytest
 
-from ferkit.inference.detect import Box
+from ferkit.inference.boxes import Box
 from ferkit.inference.history import SLICES, History, without_brief
 from ferkit.inference.recognizer import Face
 from ferkit.inference.tracks import Reading

@@ -15,7 +15,8 @@ from PIL import Image
 
 from ferkit import Recognizer
 from ferkit.errors import ImageError, ModelError, UnknownNameError
-from ferkit.inference.detect import Box, whole_picture
+from ferkit.inference.boxes import Box
+from ferkit.inference.detect import whole_picture
 from ferkit.inference.recognizer import cut
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of

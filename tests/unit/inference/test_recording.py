@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ferkit.errors import ImageError
+from ferkit.inference.boxes import Box
 from ferkit.inference.colours import COLOURS
-from ferkit.inference.detect import Box
 from ferkit.inference.history import History
 from ferkit.inference.recognizer import Face
 from ferkit.inference.recording import AnnotatedVideo, Recording, draw_tracks

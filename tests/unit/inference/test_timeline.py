@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ferkit.inference import timeline
+from ferkit.inference.boxes import Box
 from ferkit.inference.colours import COLOURS, colour_of
-from ferkit.inference.detect import Box
 from ferkit.inference.history import History
 from ferkit.inference.recognizer import Face
 from ferkit.inference.timeline import MOST, WIDTH, clock, draw_timeline

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferkit.errors import ImageError
-from ferkit.inference.detect import Box
+from ferkit.inference.boxes import Box
 from ferkit.inference.recognizer import UNCERTAIN, Face
 from ferkit.inference.tracks import MISSES, PATIENCE, SURE, Tracker
 

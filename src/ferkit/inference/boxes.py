@@ -1,0 +1,101 @@
+"""Squares around faces, and what every detector does to a picture before it looks and to its squares after.
+
+Letters: H height, W width.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.inference.images import RGB
+
+SIDE = 1024
+"""Of a square that has as many pixels as the largest picture faces are looked for in; larger ones are scaled down."""
+
+SMALLEST = 0.05
+"""Side of the smallest face that is looked for, as a share of the picture's shorter side ..."""
+
+SMALLEST_PIXELS = 30
+"""... and in pixels of the scaled picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A square around a face, in pixels of the picture; it may reach beyond its edges."""
+
+    x: int
+    """Of the left edge."""
+    y: int
+    """Of the upper edge."""
+    size: int
+    """Width and height."""
+    angle: float = 0.0
+    """Degrees by which the face is turned clockwise about the middle; it is turned back before it is read."""
+
+    def overlap(self, other: "Box") -> float:
+        """Return the area both cover as a share of the area either covers, 0 to 1."""
+        width = min(self.x + self.size, other.x + other.size) - max(self.x, other.x)
+        height = min(self.y + self.size, other.y + other.size) - max(self.y, other.y)
+        common = max(0, width) * max(0, height)
+        return common / (self.size**2 + other.size**2 - common)
+
+
+Grey = NDArray[np.uint8]
+"""Grey levels ``(H, W)``."""
+
+
+def scaled(picture: RGB, side: int) -> tuple[RGB, float]:
+    """Return ``picture`` with no more pixels than a square of ``side``, and the factor that brings places back."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    factor = math.sqrt(height * width) / side
+    if factor <= 1:
+        return picture, 1.0
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), factor
+
+
+def smallest_face(picture: Grey | RGB) -> int:
+    """Return the side of the smallest face that is looked for in ``picture``, in pixels."""
+    return max(SMALLEST_PIXELS, round(SMALLEST * int(min(picture.shape[:2]))))
+
+
+def levels(picture: RGB) -> Grey:
+    """Return the grey levels of ``picture``, stretched."""
+    import cv2
+
+    return _stretched(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
+
+
+def _stretched(grey: Grey) -> Grey:
+    """Return ``grey`` over the whole range, but for the darkest and the brightest hundredth; not more than 16 times."""
+    import cv2
+
+    counts = np.bincount(grey.ravel(), minlength=256).cumsum()
+    low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.01, 0.99))
+    table = (np.arange(256) - low) * (255 / max(high - low, 16))
+    return np.asarray(cv2.LUT(grey, table.clip(0, 255).astype(np.uint8)), np.uint8)
+
+
+def square(middle_x: float, middle_y: float, side: float, factor: float, angle: float = 0.0) -> Box:
+    """Return the box of that middle and side in pixels of a scaled picture; ``factor`` brings back its own."""
+    size = max(1, round(float(side) * factor))
+    return Box(round(float(middle_x) * factor - size / 2), round(float(middle_y) * factor - size / 2), size, angle)
+
+
+def apart(boxes: list[Box]) -> list[Box]:
+    """Return the boxes without those that cover much of an earlier one, or lie with their middle in it or around it."""
+    kept: list[Box] = []
+    for box in boxes:
+        if not any(box.overlap(other) >= 0.4 or _inside(box, other) or _inside(other, box) for other in kept):
+            kept.append(box)
+    return kept
+
+
+def _inside(box: Box, other: Box) -> bool:
+    """Return whether the middle of ``box`` lies in ``other``; two faces do not share a middle."""
+    x, y = box.x + box.size / 2, box.y + box.size / 2
+    return other.x < x < other.x + other.size and other.y < y < other.y + other.size

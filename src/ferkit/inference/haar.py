@@ -1,0 +1,208 @@
+"""The detector that needs no file: two small networks say where faces are; where they doubt, a Haar cascade decides.
+
+The first network looks everywhere, at small pictures of the picture: wherever a face may be, one of each size. The
+second looks closely at what the first proposes, says whether it is a face, and how it has to be moved, sized and
+turned; then once more, at the place it said, and at its mirror image. OpenCV's Haar cascade looks at what they are not
+sure of: it has learned from other pictures than they, and takes other things for faces.
+
+Source: two of the three stages of Zhang, Zhang, Li and Qiao, 2016, https://arxiv.org/abs/1604.02878; Lienhart, Kuranov
+and Pisarevsky, 2003, whose cascade is OpenCV's ``haarcascade_frontalface_alt.xml``. Ours differs: the networks are
+smaller, grey, know turned faces, and have learned from FER2013's, so that boxes are cut as those are.
+``tools/detector`` trains them; ``benchmarks/detectors.py`` measures what is found. Grey levels are stretched, not
+equalised: equalisation makes faces out of textures.
+
+Letters: N places, H height, W width.
+"""
+
+import json
+import math
+import threading
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import ImageError, ModelError
+from ferkit.inference.boxes import SIDE, Box, Grey, apart, levels, scaled, smallest_face, square
+from ferkit.inference.images import RGB, for_opencv
+from ferkit.inference.places import Places, halvings, likelier, window
+from ferkit.inference.session import load_runtime
+from ferkit.inference.weights import FOLDER
+
+NETWORKS = ("propose.onnx", "refine.onnx")
+CARD = "detector.json"
+"""Files of both, and of what is said of them."""
+
+WINDOW, STRIDE = 19, 4
+"""Pixels a side of what the first network sees of a face, and from one such window to the next."""
+
+FACE = 22
+"""Pixels a side of the face in whose middle that window lies."""
+
+CLOSE = 32
+"""Pixels a side of what the second network sees: the square of the face itself."""
+
+
+class Haar:
+    """Two small networks and OpenCV's Haar cascade; nothing to download."""
+
+    STEP = 1.3
+    """From one size of faces to the next."""
+    MAYBE, LIKELY, SURE = 0.0, 1.0, 3.5
+    """Logits: of the first network, from which a place is looked at closely; of the second, from which it is a face if
+    the cascade thinks so, too, and from which it is one whatever that says."""
+    HINT = -2.0
+    """Logit of the second network from which it looks once more, where it moved the place to."""
+    MOST = 256
+    """Places that are looked at closely, the likeliest."""
+    SMALLEST_PICTURE, FILLING = 16, 1.25
+    """Pixels of the shorter side of a picture below which there is nothing to see; side of the largest face that is
+    looked for, and in small pictures of the smallest, as a share of it."""
+    SHRUNK = 0.8
+    """Side of a face, as a share of the smallest that was looked for, below which it is none: it shrank to that."""
+    SHARED = 0.5
+    """Of the area of two places; above it the likelier one stands for both."""
+    TILTED = 8
+    """Degrees by which a face must be turned to be turned back before it is read; the network that reads faces knows
+    smaller turns from its training."""
+    CASCADE_SIDE = 48
+    """Pixels of a face the cascade looks at, with half as much around it ..."""
+    CASCADE_FACE = 0.96
+    """... and the side of what it takes for one, as a share of FER2013's pictures."""
+    AGREE = 3
+    """Detections of the cascade that must agree on a face."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Load the networks.
+
+        Args:
+            folder: Holds both, and their card.
+
+        Raises:
+            ModelError: One of them is missing or damaged.
+            ImageError: OpenCV lacks its cascade.
+        """
+        try:
+            sums = json.loads((folder / CARD).read_text(encoding="utf-8"))["sha256"]
+            self._propose, self._refine = (_load(folder / name, sums[name]) for name in NETWORKS)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{folder}: expected the networks that find faces ({error}); install ferkit again"
+            ) from None
+        self._own = threading.local()  # a cascade serves one thread at a time
+        if not _cascade_file().is_file():
+            raise ImageError(f"{_cascade_file()}: OpenCV lacks its cascade; install opencv-python-headless 4 again")
+
+    def __call__(self, picture: RGB) -> list[Box]:
+        """Return the faces of ``picture``."""
+        small, factor = scaled(picture, SIDE)
+        height, width = small.shape[:2]
+        places = self.find(levels(small), smallest_face(small))
+        boxes = [
+            square(x, y, side, factor, self._turn(angle))
+            for x, y, side, angle, _ in places.tolist()
+            if 0 <= x < width and 0 <= y < height
+        ]
+        return sorted(apart(boxes), key=lambda box: -box.size)
+
+    def find(self, grey: Grey, smallest: int) -> Places:
+        """Return the faces of about ``smallest`` pixels and more in ``grey``, the likeliest first."""
+        smallest = min(smallest, int(self.FILLING * min(grey.shape)))
+        views = halvings(grey, CLOSE)
+        places = self.refine(views, self.propose(grey, smallest))
+        places = likelier(places[places[:, 4] >= self.HINT], self.SHARED)
+        places = self.refine(views, places, mirror=True)
+        places = likelier(places[(places[:, 4] >= self.LIKELY) & (places[:, 2] >= self.SHRUNK * smallest)], self.SHARED)
+        return places[[place[4] >= self.SURE or self.agree(views, place) >= self.AGREE for place in places]]
+
+    def propose(self, grey: Grey, smallest: int) -> Places:
+        """Return where faces of ``smallest`` pixels and more may be, the likeliest :attr:`MOST` of them first."""
+        import cv2
+
+        found = [np.empty((0, 5))]
+        side = float(smallest)
+        while side <= self.FILLING * min(grey.shape) and min(grey.shape) >= self.SMALLEST_PICTURE:
+            height, width = (max(WINDOW, round(length * FACE / side)) for length in grey.shape)
+            way = cv2.INTER_AREA if side > FACE else cv2.INTER_LINEAR
+            small = cv2.resize(grey, (width, height), interpolation=way)
+            ((scores,),) = self._propose.run(None, {"grey": small[None]})
+            peaks = (scores >= cv2.dilate(scores, np.ones((3, 3), np.uint8))) & (scores >= self.MAYBE)
+            rows, columns = np.nonzero(peaks)
+            x = (STRIDE * columns + WINDOW / 2) * grey.shape[1] / width
+            y = (STRIDE * rows + WINDOW / 2) * grey.shape[0] / height
+            found.append(np.stack([x, y, np.full(len(x), side), np.zeros(len(x)), scores[peaks]], axis=1))
+            side *= self.STEP
+        places = np.concatenate(found)
+        likely = np.argsort(-places[:, 4], kind="stable")[: 4 * self.MOST]
+        return likelier(places[likely], self.SHARED)[: self.MOST]
+
+    def refine(self, views: list[Grey], places: Places, *, mirror: bool = False) -> Places:
+        """Return the places moved, sized and turned as the second network says, with its scores.
+
+        Args:
+            views: Of :func:`halvings`.
+            places: Where to look.
+            mirror: Look at the mirror image of each place, too; what both say is averaged.
+        """
+        if not len(places):
+            return places
+        windows = np.stack([window(views, place, CLOSE) for place in places])
+        (said,) = self._refine.run(None, {"windows": windows})
+        if mirror:
+            (other,) = self._refine.run(None, {"windows": np.ascontiguousarray(windows[:, :, ::-1])})
+            said = (said + other * (1, -1, 1, 1, -1)) / 2
+        score, right, down, larger, turn = said.T.astype(np.float64)
+        x, y, side, angle, _ = places.T
+        right, down = (
+            side * (np.cos(angle) * right - np.sin(angle) * down),
+            side * (np.sin(angle) * right + np.cos(angle) * down),
+        )
+        return np.stack([x + right, y + down, side * np.exp(larger.clip(-0.7, 0.7)), angle + turn, score], axis=1)
+
+    def agree(self, views: list[Grey], place: NDArray[np.float64]) -> int:
+        """Return how often the cascade sees the face of ``place``, turned back."""
+        side = self.CASCADE_SIDE
+        larger = place * (1, 1, 2 * self.CASCADE_FACE, 1, 1)
+        least, most = round(0.75 * side), round(1.35 * side)
+        found, counts = self._cascade().detectMultiScale2(
+            window(views, larger, 2 * side),
+            scaleFactor=1.07,
+            minNeighbors=1,
+            minSize=(least, least),
+            maxSize=(most, most),
+        )
+        near = 0.3 * side
+        return max(
+            (
+                int(count)
+                for (left, top, w, h), count in zip(found, np.ravel(counts), strict=True)
+                if abs(left + w / 2 - side) < near and abs(top + h / 2 - side) < near
+            ),
+            default=0,
+        )
+
+    def _turn(self, angle: float) -> float:
+        degrees = math.degrees(angle)
+        return round(degrees, 1) if abs(degrees) >= self.TILTED else 0.0
+
+    def _cascade(self) -> Any:
+        import cv2
+
+        if not hasattr(self._own, "cascade"):
+            self._own.cascade = cv2.CascadeClassifier(for_opencv(_cascade_file()))
+        return self._own.cascade
+
+
+def _cascade_file() -> Path:
+    import cv2
+
+    return Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_alt.xml"
+
+
+def _load(file: Path, expected: str) -> Any:
+    content = file.read_bytes()
+    if sha256(content).hexdigest() != expected:
+        raise ModelError(f"{file}: damaged; its SHA-256 is not the one in {CARD}; install ferkit again")
+    return load_runtime(content)
