@@ -31,7 +31,9 @@ def test_it_is_the_iteration_of_the_source_whatever_the_spectrum(shape, decades)
     for _ in range(STEPS):
         gram = expected @ expected.T
         expected = a * expected + (b * gram + c * gram @ gram) @ expected
-    torch.testing.assert_close(orthogonal(matrix), expected.float(), rtol=0, atol=2e-4)
+    torch.testing.assert_close(
+        orthogonal(matrix), expected.float(), rtol=0, atol=1e-3
+    )  # of the least singular values float32 holds one digit
 
 
 def test_a_convolution_moves_by_the_rate_whatever_the_size_of_its_gradient():
