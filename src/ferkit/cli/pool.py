@@ -31,7 +31,8 @@ def read_pictures(
     if min(threads, len(jobs)) <= 1:
         yield from map(read, jobs)
         return
-    pool = ThreadPoolExecutor(min(threads, MOST_THREADS))
+    threads = min(threads, MOST_THREADS)
+    pool = ThreadPoolExecutor(threads)
     try:
         begun: deque[Future[Done]] = deque()
         for job in jobs:
@@ -87,7 +88,7 @@ def _read_one(job: Job, recognizer: "Recognizer", max_pixels: int | None, room: 
 
     try:
         content = _standard_input(job.name) if job.path is None else read_file(job.path)
-        with room.taken(math.prod(size_of(content))):
+        with room.taken(max(0, math.prod(size_of(content)))):
             picture = decode(content, job.name, max_pixels or MAX_PIXELS)
             faces = recognizer.recognize(picture)
             done = Done(job, (picture.shape[1], picture.shape[0]), faces)
