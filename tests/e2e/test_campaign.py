@@ -192,10 +192,10 @@ def test_asked_to_stop_it_saves_and_packs(tmp_path):
 def test_it_stops_in_time_and_packs_what_there_is(campaign, tmp_path):
     csv = write_csv(tmp_path / "fer2013.csv", make_data(training=64, tests=20))
     command = [sys.executable, SCRIPT, "--data", csv, "--work", tmp_path / "work", "--out", tmp_path / "out"]
-    command += ["--minutes", "0.8", "--device", "cpu", "--jobs", "1", "--known", tmp_path / "nothing"]
+    command += ["--minutes", "1", "--device", "cpu", "--jobs", "1", "--known", tmp_path / "nothing"]
     began = time.monotonic()
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
-    assert time.monotonic() - began < 0.8 * 60 + campaign.GRACE
+    assert time.monotonic() - began < 60 + campaign.GRACE
     assert "ferkit reproduce table-1" in done.stdout
     assert "results, weights of" in done.stdout
     assert (tmp_path / "out/index.json").exists()
