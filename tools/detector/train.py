@@ -1,7 +1,7 @@
 """Trains the two networks that find faces, and writes them where recognition loads them from.
 
 Run:      python tools/detector/train.py --data fer2013.csv [--photos FOLDER ... --yunet FILE] [--out FOLDER]
-Costs:    about half an hour on two cores.
+Costs:    three quarters of an hour on one core, beside other work.
 Expected: propose.onnx, refine.onnx and detector.json, their card; `benchmarks/detectors.py` says what they find.
 Dry run:  python tools/detector/train.py --data fer2013.csv --steps 20 --out /tmp/detector
 

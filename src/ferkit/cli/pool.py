@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOM = 50_000_000
 """Pixels that are unpacked at the same time: four photos of a phone; a larger picture is unpacked alone."""
 
-MOST_THREADS = 32
+MOST_AT_ONCE = 32
 """Pictures that are read at the same time, however many are asked for."""
 
 
@@ -31,7 +31,7 @@ def read_pictures(
     if min(threads, len(jobs)) <= 1:
         yield from map(read, jobs)
         return
-    threads = min(threads, MOST_THREADS)
+    threads = min(threads, MOST_AT_ONCE)
     pool = ThreadPoolExecutor(threads)
     try:
         begun: deque[Future[Done]] = deque()

@@ -1,7 +1,7 @@
 """Pictures to face boxes; a detector is a function from a picture to ``Box`` values, the largest face first.
 
 Boxes are cut as FER2013's faces are: the median box of a FER2013 face, laid into a larger picture and detected again,
-is as large as that face and in its place. ``benchmarks/detectors.py`` measures it.
+is nearly as large as that face and in its place. ``benchmarks/detectors.py`` measures it.
 
 To add a detector, write its class here, or import it, and name it in :data:`DETECTORS`.
 
