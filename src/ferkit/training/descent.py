@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ferkit.evaluation.score import network_input
 from ferkit.training.batches import Batch
+from ferkit.training.convolutions import quick_convolutions
 from ferkit.training.mixing import Mix
 from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import build_criterion, soft_cross_entropy
-from ferkit.training.winograd import quick_convolutions
 
 if TYPE_CHECKING:
     from ferkit.training.recorded import Recorded
@@ -46,7 +46,7 @@ class Descent:
             recipe: The run's settings.
             teachers: Asked about every batch, if any.
             record: Faces of the batches to record, on a GPU; 0 to record none.
-            quick: Compute wide convolutions as :mod:`ferkit.training.winograd` does where that is quicker; not of a
+            quick: Compute convolutions as :mod:`ferkit.training.convolutions` does where that is quicker; not of a
                 network that torch.compile takes apart.
         """
         self.fabric, self.model, self.recipe, self.teachers = fabric, model, recipe, teachers

@@ -9,16 +9,12 @@ Source: Lavin and Gray, 2016, https://arxiv.org/abs/1509.09308, F(2 x 2, 3 x 3);
 Letters: B batch, C channels, O channels of the result, H height, W width, T tiles of a column, U tiles of a row.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.overrides import TorchFunctionMode
-
-from ferkit.training.environment import cpu_capabilities
 
 WIDE = 128, 256
 """Channels of the narrower and of the wider side of a layer from which on it is quicker."""
@@ -26,33 +22,21 @@ WIDE = 128, 256
 SMALLEST_SIDE = 6
 """Pixels of the pictures it is quicker for; of smaller ones the tiles cover too much that is not there."""
 
-_PLAIN = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups, as a layer passes them
 _FILTER = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
 
 
-def quick_convolutions(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which wide convolutions under bf16 autocast are computed this way, where that is quicker.
-
-    It is on processors that multiply bf16 themselves without being so quick at it (AMX) that additions take the time.
-    Where PyTorch cannot say whether there is AMX, before 2.10, nothing changes.
-    """
-    able = cpu_capabilities()
-    quicker = device.type == "cpu" and able.get("avx512_bf16") and able.get("amx_bf16") is False
-    return _InTiles() if quicker and any(map(_wide, model.modules())) else nullcontext()
+def in_tiles(x_BCHW: Tensor, weight_OCKK: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor | None:
+    """Return the convolution in bf16, ``(B, O, H, W)``; None where this way would not be quicker."""
+    plain = stride == padding == (1, 1)
+    if not plain or not _wide_weight(weight_OCKK) or min(x_BCHW.shape[2:]) < SMALLEST_SIDE:
+        return None
+    y_BOHW: Tensor = Winograd.apply(x_BCHW.bfloat16(), weight_OCKK)  # type: ignore[no-untyped-call]
+    return y_BOHW
 
 
-class _InTiles(TorchFunctionMode):
-    """Takes the place of PyTorch's convolution where :func:`quick_convolutions` says."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Compute what ``func`` does of ``args`` and ``kwargs``."""
-        if func is torch.conv2d and not kwargs and _suits(*args):
-            x_BCHW, weight_OC33, bias_O = args[:3]
-            y_BOHW = Winograd.apply(x_BCHW.bfloat16(), weight_OC33)  # type: ignore[no-untyped-call]
-            return y_BOHW if bias_O is None else y_BOHW + bias_O.bfloat16()[:, None, None]
-        return func(*args, **(kwargs or {}))
+def is_wide(layer: nn.Module) -> bool:
+    """Return whether it is a layer this way could be quicker for."""
+    return isinstance(layer, nn.Conv2d) and _wide_weight(layer.weight)
 
 
 class Winograd(torch.autograd.Function):
@@ -94,15 +78,6 @@ class Winograd(torch.autograd.Function):
         height, width = ctx.side
         x_BHWC = _to_tiles_transposed(of_tiles)[:, 1 : height + 1, 1 : width + 1]
         return x_BHWC.permute(0, 3, 1, 2), weight_OC33
-
-
-def _suits(x: Tensor, weight: Tensor, bias: Tensor | None = None, *how: Any) -> bool:  # noqa: ARG001 - any bias suits
-    bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return bf16 and how == _PLAIN and _wide_weight(weight) and min(x.shape[2:]) >= SMALLEST_SIDE
-
-
-def _wide(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and _wide_weight(layer.weight)
 
 
 def _wide_weight(weight: Tensor) -> bool:
