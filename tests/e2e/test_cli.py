@@ -384,6 +384,11 @@ BAD = [
         id="a recipe without the network it begins with",
     ),
     pytest.param(
+        ["train", "--recipe", "compact-votes", "--data", "CSV", "--out", "OUT"],
+        "the recipe compact-votes is made for --init RUN and --votes FILE, as `ferkit recipes` says",
+        id="a recipe without its votes",
+    ),
+    pytest.param(
         ["train", "--recipe", "ensemble", "--data", "CSV", "--out", "OUT"],
         "the recipe ensemble is made for --teacher RUN",
         id="a recipe without its teachers",

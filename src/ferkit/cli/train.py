@@ -96,7 +96,7 @@ def train(
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
     if not resume:
-        _check_others(recipe, chosen, teacher, init)
+        _check_others(recipe, chosen, teacher, votes, init)
     faces = read_fer2013(data)
     chosen, lesson, weights = _begin_with(chosen, faces, out, teacher or [], votes, init)
     events = run(
@@ -195,13 +195,19 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
 
 
-def _check_others(name: str | None, recipe: "Recipe", teachers: list[Path] | None, init: Path | None) -> None:
-    """Raise a RecipeError where a shipped recipe would train something else without the networks it is made for."""
+def _check_others(
+    name: str | None, recipe: "Recipe", teachers: list[Path] | None, votes: Path | None, init: Path | None
+) -> None:
+    """Raise a RecipeError where a shipped recipe would train something else without what it is made for."""
     from ferkit.errors import RecipeError
     from ferkit.training.recipes import MADE_FOR
 
-    given = {"--init": init or recipe.init, "--teacher": teachers or recipe.teachers}
-    missing = [f"{option} RUN" for option in MADE_FOR.get(name or "", ()) if not given[option]]
+    given = {
+        "--init RUN": init or recipe.init,
+        "--teacher RUN": teachers or recipe.teachers,
+        "--votes FILE": votes or recipe.votes,
+    }
+    missing = [option for option in MADE_FOR.get(name or "", ()) if not given[option]]
     if missing:
         raise RecipeError(
             f"the recipe {name} is made for {' and '.join(missing)}, as `ferkit recipes` says; to train it without, "

@@ -20,6 +20,7 @@ from ferkit.training.recipes import (
     COMPACT_5,
     COMPACT_6,
     COMPACT_7,
+    COMPACT_VOTES,
     ENSEMBLE,
     SPEEDRUN,
     TEACHER,
@@ -141,6 +142,12 @@ TABLE = Table(
             recipe=COMPACT_7,
             taught_by=("cpu-compact-4", "cpu-teacher-3"),
             begun_by="cpu-compact-6",
+        ),
+        Row(
+            slug="cpu-compact-votes",
+            label="compact, narrower, with FER+ votes alone, two cores",
+            recipe=replace(COMPACT_VOTES, votes=FER_PLUS),
+            begun_by="cpu-compact-7",
         ),
     ),
     ensembles=(

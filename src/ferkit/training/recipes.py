@@ -45,6 +45,7 @@ COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=10, augmentation="camera")
 COMPACT_5 = replace(COMPACT_4, options={"bottleneck": 0.5}, lr=0.05, epochs=34, distill=0.8, lessons="every_batch")
 COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first reads PublicTest best, poor pictures worst
 COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
+COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(
     TEACHER,
@@ -115,6 +116,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "teacher-3 (--teacher RUN); fifty minutes on a CPU",
         COMPACT_7,
     ),
+    "compact-votes": (
+        "reads what most of ten taggers say: begins with compact-7 (--init RUN), learns from FER+ votes alone "
+        "(--votes FILE); half an hour on a CPU",
+        COMPACT_VOTES,
+    ),
     "teacher-2": (
         "half as wide again as compact, taught by compact-4 (--teacher RUN); 80 minutes on one core",
         TEACHER_2,
@@ -132,8 +138,9 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init", "--teacher") for n in range(2, 8)},
-    **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher",)),
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 8)},
+    "compact-votes": ("--init RUN", "--votes FILE"),
+    **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
 }
 """Name to what `ferkit train` must be given: without, the same settings train another network."""
 
