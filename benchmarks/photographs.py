@@ -27,10 +27,11 @@ from ferkit.inference.session import Session
 from ferkit.labels import EXPRESSIONS
 from recognition import mcnemar
 from recognition_environments import add_work, fer_environment, ferkit_environment, probe
+from recognition_probe import VOTES
 from report_files import day_of, write_report
 
 SCHEMA = 1
-CONTENDERS = ("ferkit", "ferkit (mirror images)", "fer (TFLite)")
+CONTENDERS = ("ferkit", "ferkit (mirror images)", VOTES, "fer (TFLite)")
 OURS = CONTENDERS[0]
 NAMES = {"anger": "angry", "happiness": "happy", "sadness": "sad"}
 """Other words for the classes."""

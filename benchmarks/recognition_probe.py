@@ -73,6 +73,9 @@ CONTENDERS: dict[str, Callable[[int], Reader]] = {
     "fer (Keras)": fer_keras,
 }
 
+VOTES = "ferkit (compact-votes)"
+"""Reads photographs alone: crops of FER2013 are compared by their labels, which it has not learnt."""
+
 
 def _in_our_order(read: Reader, names: Any) -> Reader:
     order = [list(names).index(name) for name in EXPRESSIONS]
@@ -116,7 +119,8 @@ def photograph_reader(contender: str, threads: int = 1) -> Callable[[Path], str 
         from ferkit import Recognizer
         from ferkit.errors import FerkitError
 
-        ours = Recognizer(threads=threads, views=("mirror",) if "mirror" in contender else ())
+        model = "compact-votes" if contender == VOTES else None
+        ours = Recognizer(model, threads=threads, views=("mirror",) if "mirror" in contender else ())
 
         def read(photo: Path) -> str | None:
             try:
@@ -198,7 +202,7 @@ def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=("read", "time", "photographs", "product", "cold", "versions"))
-    parser.add_argument("--contender", choices=CONTENDERS)
+    parser.add_argument("--contender", choices=(*CONTENDERS, VOTES))
     parser.add_argument("--file", type=Path, help="crops as .npy, a photograph, a list of some, or a matrix product")
     parser.add_argument("--out", type=Path, help="for the probabilities")
     parser.add_argument("--batch", type=int, default=64)

@@ -43,6 +43,15 @@ def fer2013_csv() -> Path:
     return Path(path)
 
 
+@pytest.fixture(scope="session")
+def ferplus_csv() -> Path:
+    """Return the file of the FER+ votes, or skip the test."""
+    path = os.environ.get("FERPLUS_CSV")
+    if not path:
+        pytest.skip("FERPLUS_CSV does not name the FER+ votes")
+    return Path(path)
+
+
 def make_faces(n: int, seed: int = 0) -> Faces:
     """Return ``n`` faces whose brightness tells their class, so that a network can learn it."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+
+from ferkit.inference.weights import FOLDER
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 data = pytest.importorskip("skimage.data", reason="needs scikit-image's portrait")
@@ -671,4 +674,22 @@ def test_the_slider_begins_at_the_services_own_confidence(browser, tmp_path):
         page.goto(address)
         page.wait_for_selector("#model dl")
         assert page.inner_text("#confidence-value") == "40 %"
+        page.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "right"), [("compact", "their label has it"), ("compact-votes", "most of ten people name them")]
+)
+def test_the_page_says_by_what_its_network_was_measured(browser, tmp_path, model, right):
+    card = json.loads((FOLDER / f"{model}.json").read_text(encoding="utf-8"))["metrics"]["PrivateTest"]
+    alone = card.get("by_votes", card)["without_copies"]
+    for address in serve(tmp_path, "--model", model):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#model dl")
+        facts = re.sub(r"\s+", " ", page.inner_text("#model .facts"))
+        assert facts.startswith(f"{100 * alone['accuracy']:.0f} of 100 faces are named as {right}")
+        page.click("#model summary")
+        rows = page.locator("#model tbody th").all_inner_texts()
+        assert ("PrivateTest, by FER+ votes, without copies" in rows) == (model == "compact-votes")
         page.close()

@@ -478,6 +478,24 @@ def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv
     assert len(recipe["votes"]) == 16
     assert recipe["teachers"] == []
 
+    export = ("export", tmp_path / "run", "--data", small_csv, "--out")
+    code, out, err = ferkit(*export, tmp_path / "votes.onnx", "--votes", votes)
+    assert (code, err) == (0, "")
+    assert out.count("  by FER+ votes ") == 2
+    assert "FER+ votes: right is what most of ten taggers say" in out
+    assert ferkit(*export, tmp_path / "labels.onnx")[0] == 0
+    by_votes, by_labels = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("votes", "labels"))
+    assert (by_votes["name"], by_labels["name"]) == ("layers-votes", "layers-votes")
+    assert by_votes["temperature"] != by_labels["temperature"]
+    assert {"by_votes" in card["metrics"]["PublicTest"] for card in (by_votes, by_labels)} == {True, False}
+    votes.write_text("\n".join([*lines[:-1], lines[-1].replace(",1,1,0", ",2,1,0")]) + "\n")
+    assert ferkit(*export, tmp_path / "same.onnx", "--votes", votes)[0] == 0  # votes for no class say nothing
+    votes.write_text("\n".join([*lines[:-1], lines[-1].replace(",8,", ",9,").replace(",8,", ",9,")]) + "\n")
+    code, _, err = ferkit(*export, tmp_path / "other.onnx", "--votes", votes)
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"expected the votes the run learnt from ({recipe['votes']}), got others" in err
+    assert not (tmp_path / "other.onnx").exists()
+
 
 @pytest.mark.parametrize("views", ["", "mirror", "mirror,shifts"])
 def test_several_runs_and_views_answer_together(views, ferkit, trained, tmp_path):

@@ -83,13 +83,14 @@ def test_the_probe_hands_back_ferkits_probabilities(tmp_path):
     assert np.load(out) == pytest.approx(Session()(crops), abs=1e-6)
 
 
-def test_the_probe_says_what_photographs_express(tmp_path):
+@pytest.mark.parametrize("contender", ["ferkit", "ferkit (mirror images)", "ferkit (compact-votes)"])
+def test_the_probe_says_what_photographs_express(tmp_path, contender):
     import skimage
 
     samples = Path(skimage.__file__).parent / "data"
     listed = tmp_path / "photos.txt"
     listed.write_text(f"{samples / 'astronaut.png'}\n{samples / 'brick.png'}\n{tmp_path / 'nothing.png'}", "utf-8")
-    values = json.loads(probe("photographs", "--contender", "ferkit", "--file", listed)[-1])
+    values = json.loads(probe("photographs", "--contender", contender, "--file", listed)[-1])
     assert values["said"] == ["happy", None, None]
     assert values["milliseconds"] > 0
 

@@ -10,10 +10,12 @@ import pytest
 from ferkit import Recognizer
 from ferkit.data import Split, read_fer2013
 from ferkit.data.audit import copies_of_training
+from ferkit.data.votes import read_votes
 from ferkit.evaluation.calibration import accuracy_at, calibration_error
+from ferkit.experiments.champion import FER_PLUS
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of
-from ferkit.inference.weights import DEFAULT, card_from_json, file_sha256
+from ferkit.inference.weights import DEFAULT, SHIPPED, card_from_json, file_sha256, network_file
 from networks import SEVEN_BITS, largest_weight
 
 
@@ -29,27 +31,43 @@ def portrait(package, inside):
         pytest.param("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "neutral", id="Grace Hopper"),
     ],
 )
-def test_a_portrait_has_one_face_with_its_expression(package, inside, expression):
-    (face,) = Recognizer().recognize(portrait(package, inside))
+@pytest.mark.parametrize("model", SHIPPED)
+def test_a_portrait_has_one_face_with_its_expression(package, inside, expression, model):
+    (face,) = Recognizer(model).recognize(portrait(package, inside))
     assert face.expression == expression
     assert face.confidence > 0.4  # the next likeliest has at most half of that
     assert sorted(face.probabilities.values())[-2] < face.confidence / 2
 
 
-def test_the_file_is_the_one_its_card_is_of():
-    beside = json.loads(DEFAULT.with_suffix(".json").read_text(encoding="utf-8"))
-    assert beside["sha256"] == file_sha256(DEFAULT)
-    assert card_from_json(DEFAULT.with_suffix(".json").read_text(encoding="utf-8"), "x") == Session().card
-    assert DEFAULT.stat().st_size < 4e6
+@pytest.mark.parametrize("model", SHIPPED)
+def test_the_file_is_the_one_its_card_is_of(model):
+    file, session = SHIPPED[model], Session(model)
+    text = file.with_suffix(".json").read_text(encoding="utf-8")
+    assert json.loads(text)["sha256"] == file_sha256(file)
+    assert card_from_json(text, "x") == session.card
+    assert (session.file, session.card.name) == (file, model)
+    assert file.stat().st_size < 4e6
 
 
-def test_the_weights_leave_room_for_processors_that_add_products_in_16_bits():
-    assert 0 < largest_weight(DEFAULT) <= SEVEN_BITS
+def test_a_network_is_named_or_a_file_and_unless_told_otherwise_learnt_labels(tmp_path):
+    assert Session().file == network_file(None) == DEFAULT == SHIPPED["compact"]
+    assert network_file(Path("compact-votes")) == network_file("compact-votes") == SHIPPED["compact-votes"]
+    assert network_file("./compact-votes.onnx") == Path("compact-votes.onnx")
+    assert Session().card.recipe["votes"] == ""
+    assert Session("compact-votes").card.recipe["votes"] == FER_PLUS
+    both = [session(np.full((1, 48, 48), 99, np.uint8)) for session in map(Session, SHIPPED)]
+    assert not np.allclose(*both)
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_the_weights_leave_room_for_processors_that_add_products_in_16_bits(model):
+    assert 0 < largest_weight(SHIPPED[model]) <= SEVEN_BITS
 
 
 @pytest.mark.data
-def test_the_metrics_of_the_card_are_those_of_the_file(fer2013_csv):
-    data, session = read_fer2013(fer2013_csv), Session()
+@pytest.mark.parametrize("model", SHIPPED)
+def test_the_metrics_of_the_card_are_those_of_the_file(fer2013_csv, model):
+    data, session = read_fer2013(fer2013_csv), Session(model)
     for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
         faces, stated = data.split(split), session.card.metrics[split.value]
         plain, mirrored = (session(seen) for seen in views_of(faces.images, ("mirror",)))
@@ -67,3 +85,21 @@ def test_the_metrics_of_the_card_are_those_of_the_file(fer2013_csv):
             assert np.mean(p.argmax(1) == labels) == pytest.approx(found["accuracy"], abs=0.004)
             assert calibration_error(p, labels) == pytest.approx(found["calibration_error"], abs=0.006)
             assert accuracy_at(0.6, p, labels) == pytest.approx(found["accuracy_at_coverage"]["60%"], abs=0.008)
+
+
+@pytest.mark.data
+def test_the_network_of_votes_says_what_most_taggers_say(fer2013_csv, ferplus_csv):
+    data, session = read_fer2013(fer2013_csv), Session("compact-votes")
+    votes = read_votes(ferplus_csv, data)
+    assert votes.digest().startswith(FER_PLUS)
+    for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
+        stated, said = session.card.metrics[split.value]["by_votes"], session(data.split(split).images)
+        choices = votes.nearest(split, said.argmax(1))
+        told = choices >= 0
+        assert stated["faces"] == told.sum()
+        assert np.mean(said.argmax(1) == choices) * len(told) / told.sum() == pytest.approx(
+            stated["accuracy"], abs=0.004
+        )
+        error = calibration_error(said[told], votes.probabilities(split)[told])
+        assert error == pytest.approx(stated["calibration_error"], abs=0.006)
+        assert error < 0.05

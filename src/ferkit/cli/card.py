@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def card(
     model: Annotated[
         Path | None,
-        typer.Argument(help="A network written by `ferkit export`; the shipped one if left out.", show_default=False),
+        typer.Argument(
+            help="compact, compact-votes, or a file written by `ferkit export`; compact if left out.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -56,11 +59,16 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
     typer.echo("\ncalibration: mean distance between confidence and share of right answers")
     if any(how.startswith("with mirror") for _, how, _ in card.measured()):
         typer.echo("mirror images: read besides each face with --views mirror, in twice the time")
+    if any(how.startswith("by FER+") for _, how, _ in card.measured()):
+        typer.echo("FER+ votes: right is what most of ten taggers say; calibration: against their share")
     for remark in card.remarks:
         typer.echo(remark)
 
 
-_SHORT = {"with mirror images, without copies of Training": "    without copies of Training"}
+_SHORT = {
+    f"{how}, without copies of Training": "    without copies of Training"
+    for how in ("with mirror images", "by FER+ votes")
+}
 
 _TOLD = (
     "optimizer",

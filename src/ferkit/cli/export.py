@@ -17,6 +17,14 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="8-bit integers: smaller and faster, a little less exact.")
     ] = False,
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            "--votes",
+            metavar="FILE",
+            help="FER+ votes (fer2013new.csv) to measure by, too; they calibrate a network that learnt from them.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Export a network to ONNX: calibrated, compared with the trained one, measured on both tests.
@@ -25,6 +33,7 @@ def export(
     """
     from ferkit.cli.card import print_card
     from ferkit.data import read_fer2013
+    from ferkit.data.votes import read_votes
     from ferkit.errors import ModelError
     from ferkit.export import export_run
     from ferkit.inference.weights import file_sha256
@@ -32,7 +41,9 @@ def export(
     if out.suffix.lower() != ".onnx":
         raise ModelError(f"--out {out}: expected a name that ends in .onnx")
     try:
-        done = export_run(run, read_fer2013(data), out, mirror=mirror, int8=int8)
+        faces = read_fer2013(data)
+        said = None if votes is None else read_votes(votes, faces)
+        done = export_run(run, faces, out, mirror=mirror, int8=int8, votes=said)
     except OSError as error:
         raise ModelError(f"{out}: cannot be written ({error.strerror or error})") from None
     if as_json:

@@ -55,7 +55,11 @@ def recognize(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="A network written by `ferkit export`; the shipped one if left out."),
+        typer.Option(
+            "--model",
+            help="compact, compact-votes (what most people say of a face), or a file written by `ferkit export`; "
+            "compact if left out.",
+        ),
     ] = None,
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, help="Refuse larger pictures; 200 million if left out.")

@@ -17,7 +17,7 @@ def results(
     reports: Annotated[Path, typer.Option("--reports", help="Folder of what the benchmarks wrote.")] = Path(
         "benchmarks/reports"
     ),
-    card: Annotated[Path, typer.Option("--card", help="Page of the shipped network.")] = Path("MODEL_CARD.md"),
+    card: Annotated[Path, typer.Option("--card", help="Page of the shipped networks.")] = Path("MODEL_CARD.md"),
     picture: Annotated[Path, typer.Option("--picture", help="Picture of the README.")] = Path(
         "docs/images/table-2.png"
     ),
@@ -30,7 +30,7 @@ def results(
         raise typer.BadParameter("--check writes nothing, and --add does")
     from ferkit.errors import RunError
     from ferkit.experiments import TABLES
-    from ferkit.inference.weights import DEFAULT
+    from ferkit.inference.weights import SHIPPED
     from ferkit.report import figures
     from ferkit.report.beside import BESIDE_MARKS, beside_table
     from ferkit.report.ensembles import read_ensembles
@@ -51,7 +51,7 @@ def results(
     if readme in pages and (beside := beside_table(reports)):
         pages[readme] = filled(pages[readme], BESIDE_MARKS, beside)
     if card.exists():
-        pages[card] = model_card_page(DEFAULT.with_suffix(".json"))
+        pages[card] = model_card_page([file.with_suffix(".json") for file in SHIPPED.values()])
     if check:
         old = stale(pages)
         if old:

@@ -29,7 +29,11 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="A network written by `ferkit export`; the shipped one if left out."),
+        typer.Option(
+            "--model",
+            help="compact, compact-votes (what most people say of a face), or a file written by `ferkit export`; "
+            "compact if left out.",
+        ),
     ] = None,
     detector: Annotated[str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")] = (
         "haar"

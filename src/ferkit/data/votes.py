@@ -73,6 +73,18 @@ class Votes:
         shares: NDArray[np.float32] = (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
         return shares
 
+    def nearest(self, split: Split, said: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the taggers' first choice of each face of ``split``, ``(N,)``, -1 where they made none of the classes.
+
+        Args:
+            split: Whose faces, in their order.
+            said: ``(N,)`` classes; where taggers tied and one of their first choices is this, it is returned.
+        """
+        counts = self.counts[self.splits == SPLITS.index(split)]
+        rows, most = np.arange(len(counts)), counts.max(axis=1, initial=0)
+        nearest = np.where(counts[rows, said] == most, said, counts.argmax(axis=1))
+        return np.where(most > 0, nearest, -1).astype(np.int64)
+
     def digest(self) -> str:
         """Return a SHA-256 of the counts, however the file was written."""
         return hashlib.sha256(np.ascontiguousarray(self.counts).astype("<i8").data).hexdigest()

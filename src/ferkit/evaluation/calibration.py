@@ -17,33 +17,36 @@ COVERAGES = (1.0, 0.8, 0.6)
 """Shares of the faces that are answered, the most confident first."""
 
 
-def fit_temperature(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def fit_temperature(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | NDArray[np.floating[Any]]) -> float:
     """Return the temperature that makes ``softmax(log_probs / T)`` likeliest, between 0.05 and 20.
 
     Args:
         log_probs: ``(N, K)`` log-probabilities, N at least 1.
-        labels: ``(N,)`` true classes.
+        labels: ``(N,)`` true classes, or ``(N, K)`` shares of them, as of votes.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    rows = np.arange(len(labels))
+    shares = np.eye(log_probs.shape[1])[labels] if labels.ndim == 1 else labels
     scores = log_probs.astype(np.float64)
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(scores / np.exp(log_temperature), axis=1)
-        return float(-scaled[rows, labels].mean())
+        return float(-(shares * scaled).sum(axis=1).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return float(np.exp(found.x))
 
 
-def calibration_error(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64], bins: int = BINS) -> float:
+def calibration_error(
+    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64] | NDArray[np.floating[Any]], bins: int = BINS
+) -> float:
     """Return the expected calibration error, 0 to 1: how far confidence and accuracy lie apart, on average.
 
     Args:
         probabilities: ``(N, K)``.
-        labels: ``(N,)`` true classes.
+        labels: ``(N,)`` true classes, or ``(N, K)`` shares of them, as of votes: then how far confidence lies from the
+            share of votes for the likeliest class.
         bins: Of confidence, evenly wide.
 
     Example:
@@ -51,7 +54,8 @@ def calibration_error(probabilities: NDArray[np.floating[Any]], labels: NDArray[
         0.0
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
+    likeliest = probabilities.argmax(axis=1)
+    right = likeliest == labels if labels.ndim == 1 else labels[np.arange(len(labels)), likeliest]
     number = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     counts = np.bincount(number, minlength=bins)
     gaps = np.bincount(number, weights=right, minlength=bins) - np.bincount(number, weights=confidence, minlength=bins)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ferkit import __version__
 from ferkit.data import Fer2013, Split
 from ferkit.data.audit import copies_of_training
+from ferkit.data.votes import Votes
 from ferkit.errors import DataError, ModelError
 from ferkit.evaluation import evaluate_predictions, network_input
 from ferkit.evaluation.calibration import COVERAGES, accuracy_at, calibration_error, fit_temperature
@@ -78,7 +79,9 @@ class _Recognition(nn.Module):
         return log_probs_BK
 
 
-def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int8: bool = False) -> Exported:
+def export_run(
+    run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int8: bool = False, votes: Votes | None = None
+) -> Exported:
     """Export the network of a finished run.
 
     Args:
@@ -88,10 +91,13 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
         out: The ONNX file to write; its card goes beside it, with the ending ``.json``.
         mirror: Average every face with its mirror image; twice the time.
         int8: Weights and activations as 8-bit integers: a quarter of the size, about twice as fast, less exact.
+        votes: FER+ votes for ``data``, by which the file is measured too; of a network that learnt from them they fit
+            the temperature.
 
     Raises:
         RunError: The run is not finished, or damaged.
-        DataError: ``data`` lacks a split, or is not what the run was trained on.
+        DataError: ``data`` lacks a split, or is not what the run was trained on; or these are not the votes it learnt
+            from.
         ModelError: The file says something else than the trained network, or the card would take the place of
             something else; nothing is written.
     """
@@ -103,16 +109,19 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
     recipe, model = load_run(run)
     result = RunFolder(run).read_result(("parameters", "data", "weights_sha256"))
     _check_data(data, result)
+    if recipe.votes and votes is not None and not votes.digest().startswith(recipe.votes):
+        raise DataError(f"expected the votes the run learnt from ({recipe.votes}), got others ({votes.digest()[:16]})")
     recognition = _Recognition(model, mirror).eval()
     fitting = data.split(recipe.protocol.validation)
-    recognition.temperature = fit_temperature(_log_probs(recognition, fitting.images), fitting.labels)
+    truth = fitting.labels if votes is None or not recipe.votes else votes.probabilities(recipe.protocol.validation)
+    recognition.temperature = fit_temperature(_log_probs(recognition, fitting.images), truth)
     with replacing(out) as part:
         _to_onnx(recognition, part)
         _compare(part, recognition, fitting.images[:CHECKED])
         if int8:
             _quantise(part, data.split(Split.TRAINING).images)
         card = ModelCard(
-            name=recipe.model,
+            name=recipe.model + "-votes" * bool(recipe.votes),
             classes=EXPRESSIONS,
             input=f"faces: uint8 (N, {SIDE}, {SIDE}), grey levels 0 to 255",
             temperature=recognition.temperature,
@@ -121,7 +130,7 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
             parameters=int(result["parameters"]),
             protocol=recipe.protocol.value,
             recipe=recipe.to_dict(),
-            metrics=measure(part, data, mirrored=mirror),
+            metrics=measure(part, data, mirrored=mirror, votes=votes),
             weights_sha256=str(result["weights_sha256"]),
             ferkit=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,10 +142,12 @@ def export_run(run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int
     return Exported(out, card)
 
 
-def measure(file: Path, data: Fer2013, *, mirrored: bool) -> dict[str, Any]:
+def measure(file: Path, data: Fer2013, *, mirrored: bool, votes: Votes | None = None) -> dict[str, Any]:
     """Return what a network file reaches on both tests, each whole and without copies of Training images.
 
-    Unless it is ``mirrored``, that is reads each face with its mirror image in any case, both again with these.
+    Unless it is ``mirrored``, that is reads each face with its mirror image in any case, both again with these. With
+    ``votes`` both again by what most taggers say, of ties any, where they say something; confidence is then compared
+    with the share of taggers who say it.
     """
     found: dict[str, Any] = {}
     for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
@@ -148,17 +159,32 @@ def measure(file: Path, data: Fer2013, *, mirrored: bool) -> dict[str, Any]:
         found[split.value] = _whole_and_alone(seen[0], faces.labels, alone)
         if not mirrored:
             found[split.value]["with_mirror"] = _whole_and_alone(np.mean(seen, axis=0), faces.labels, alone)
+        if votes is not None:
+            choices = votes.nearest(split, seen[0].argmax(axis=1))
+            told = choices >= 0
+            if told.any():
+                shares = votes.probabilities(split)[told]
+                found[split.value]["by_votes"] = _whole_and_alone(seen[0][told], choices[told], alone[told], shares)
     return found
 
 
 def _whole_and_alone(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], alone: NDArray[np.bool_]
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    alone: NDArray[np.bool_],
+    shares: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    found = _metrics(probabilities, labels)
-    return {**found, "without_copies": _metrics(probabilities[alone], labels[alone])} if alone.any() else found
+    """Return the metrics of all faces and of those ``alone``; with ``shares`` ``(N, K)`` these tell the calibration."""
+    truth = labels if shares is None else shares
+    found = _metrics(probabilities, labels, truth)
+    if not alone.any():
+        return found
+    return {**found, "without_copies": _metrics(probabilities[alone], labels[alone], truth[alone])}
 
 
-def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:
+def _metrics(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], truth: NDArray[np.int64] | NDArray[np.float32]
+) -> dict[str, Any]:
     evaluation = evaluate_predictions(np.log(np.maximum(probabilities, 1e-12)), labels)
     return {
         "faces": evaluation.faces,
@@ -166,7 +192,7 @@ def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> d
         "interval": evaluation.interval,
         "macro_f1": evaluation.classes["macro avg"]["f1-score"],
         "loss": evaluation.loss,
-        "calibration_error": calibration_error(probabilities, labels),
+        "calibration_error": calibration_error(probabilities, truth),
         "accuracy_at_coverage": {f"{c:.0%}": accuracy_at(c, probabilities, labels) for c in COVERAGES},
     }
 

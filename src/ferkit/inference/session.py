@@ -16,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ferkit.errors import ModelError
-from ferkit.inference.weights import CARD_KEY, DEFAULT, ModelCard, card_from_json
+from ferkit.inference.weights import CARD_KEY, SHIPPED, ModelCard, card_from_json, network_file
 from ferkit.processors import MOST_THREADS
 
 SIDE = 48
@@ -31,22 +31,24 @@ _ERRORS_ONLY = 3
 class Session:
     """A network; several threads may call it at once."""
 
-    def __init__(self, file: Path | None = None, threads: int = 1) -> None:
+    def __init__(self, model: str | Path | None = None, threads: int = 1) -> None:
         """Load a network.
 
         Args:
-            file: Written by ``ferkit export``; the shipped network if left out.
+            model: A file written by ``ferkit export``, or the name of a shipped network, ``compact`` or
+                ``compact-votes``; ``compact`` if left out.
             threads: Processor threads a call may use.
 
         Raises:
             ModelError: The file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to 1,024.
         """
-        self.file = DEFAULT if file is None else file
+        self.file = network_file(model)
         if not 1 <= threads <= MOST_THREADS:
             raise ModelError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
         if not self.file.is_file():
             found = "a folder" if self.file.is_dir() else "nothing"
-            raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")
+            names = " or ".join(SHIPPED)
+            raise ModelError(f"{self.file}: expected the ONNX file of a network, or {names}, got {found}")
         try:
             content = self.file.read_bytes()
         except OSError as error:

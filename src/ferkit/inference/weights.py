@@ -1,7 +1,7 @@
 """What a network file says of itself: where it comes from, what it was measured at, how far to trust it.
 
-An exported network is one ONNX file that carries its card; beside the shipped one lies the same card as JSON, with the
-file's SHA-256.
+An exported network is one ONNX file that carries its card; beside the shipped ones lie the same cards as JSON, with the
+files' SHA-256.
 """
 
 import hashlib
@@ -21,8 +21,10 @@ CARD_KEY = "ferkit_card"
 
 FOLDER = Path(__file__).with_name("weights")
 
-DEFAULT = FOLDER / "compact.onnx"
-"""The shipped network."""
+SHIPPED = {name: FOLDER / f"{name}.onnx" for name in ("compact", "compact-votes")}
+"""The shipped networks by name: ``compact`` learnt FER2013's labels, ``compact-votes`` what ten taggers said (FER+)."""
+
+DEFAULT = SHIPPED["compact"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,9 @@ class ModelCard:
 
     metrics: Mapping[str, Any]
     """By split: of this very file, after export. A split has ``without_copies``, the same without copies of Training
-    images, and ``with_mirror``, the same where each face is read with its mirror image, if it is not in any case."""
+    images, and ``with_mirror``, the same where each face is read with its mirror image, if it is not in any case. Where
+    it was exported with FER+ votes, ``by_votes`` counts as right what most taggers say, of ties any, and compares
+    confidence with the share of taggers who say it."""
 
     weights_sha256: str
     """Of the trained weights the file was made from."""
@@ -78,7 +82,11 @@ class ModelCard:
     def measured(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Yield split, what is said of it (nothing for the whole as it is), and what was measured."""
         for split, found in self.metrics.items():
-            for how, part in (("", found), ("with mirror images", found.get("with_mirror"))):
+            for how, part in (
+                ("", found),
+                ("with mirror images", found.get("with_mirror")),
+                ("by FER+ votes", found.get("by_votes")),
+            ):
                 if part is not None:
                     yield split, how, part
                     if "without_copies" in part:
@@ -87,6 +95,15 @@ class ModelCard:
     def to_json(self) -> str:
         """Return the card as JSON."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+
+
+def network_file(model: str | Path | None) -> Path:
+    """Return the file of a network.
+
+    Args:
+        model: The name of a shipped one, a key of :data:`SHIPPED`, or a file; the default if left out.
+    """
+    return DEFAULT if model is None else SHIPPED.get(str(model), Path(model))
 
 
 def card_from_json(text: str, where: str) -> ModelCard:

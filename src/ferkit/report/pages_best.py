@@ -131,7 +131,8 @@ def _settings(row: Row, runs: Sequence[Run]) -> str:
     recipe = row.recipe
     begun = f", begun with {row.begun_by}" if row.begun_by else ""
     taught = f", taught by {_teachers(runs)} {' and '.join(row.taught_by)}" if row.taught_by else ""
-    votes = ", beside FER+ votes" if recipe.votes else ""
+    alone = recipe.distill == 1
+    votes = f", {'taught by FER+ votes alone' if alone else 'beside FER+ votes'}" if recipe.votes else ""
     copies = ", without copies" if recipe.drop_copies else ""
     return f"{recipe.model}, {recipe.epochs} epochs{begun}{taught}{votes}{copies}"
 

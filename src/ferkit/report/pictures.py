@@ -16,12 +16,13 @@ def draw_losses(runs: Sequence[Run], picture: Path, table: Table, model: str = "
         runs: Every finished run.
         picture: The file to write.
         table: Whose runs to draw.
-        model: Of all its rows, variations among them, those of this network alone.
+        model: Of all its rows, variations among them, those of this network that learnt from labels: what learns from
+            votes is off the labels by more the better it learns.
 
     Returns:
         ``picture``, or ``None`` where there is no such run.
     """
-    rows = [row for row in table.every if row.recipe.model == model] if model else table.rows
+    rows = [row for row in table.every if row.recipe.model == model and not row.recipe.votes] if model else table.rows
     series = _losses(_firsts(rows, table, runs))
     if not series:
         return None

@@ -32,7 +32,7 @@ class Settings:
     """
 
     model: Path | None = None
-    """Written by ``ferkit export``; the shipped network if left out."""
+    """As :class:`ferkit.Recognizer` takes it."""
 
     detector: str = "haar"
     """As :class:`ferkit.Recognizer` takes it."""

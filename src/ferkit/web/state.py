@@ -5,7 +5,7 @@ import json
 from starlette.requests import HTTPConnection
 
 from ferkit.inference.recognizer import Recognizer
-from ferkit.inference.weights import DEFAULT, file_sha256
+from ferkit.inference.weights import file_sha256, network_file
 from ferkit.web.desk import Desk
 from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters
@@ -31,7 +31,7 @@ class Service:
             max_pixels=settings.pixels,
             views=settings.views,
         )
-        sha256 = file_sha256(settings.model or DEFAULT)
+        sha256 = file_sha256(network_file(settings.model))
         self.reader = Reader(recognizer, sha256, settings.pixels, settings.seconds, meters)
         self.desk = Desk(settings.threads, settings.waiting, settings.seconds, meters.taken)
         self.streams = Streams(self.reader, self.desk, keys, settings.streams, meters)

@@ -1,9 +1,7 @@
 """The FER+ votes: reading them, what they say, and what is wrong with a file."""
 
 import gzip
-import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +56,15 @@ def test_a_face_without_a_vote_for_a_class_keeps_its_label(tmp_path, data):
     votes = read_votes(write(tmp_path, lines_for(data, {8: [0, 0, 0, 0, 0, 0, 0, 3, 6, 1]})), data)
     assert not votes.usable[8]
     np.testing.assert_array_equal(votes.probabilities(Split.PUBLIC_TEST)[0], np.eye(7)[data.faces.labels[8]])
+
+
+def test_the_first_choice_is_the_one_that_was_said_where_taggers_tied(tmp_path, data):
+    tied, none = [0, 5, 0, 0, 5, 0, 0, 0, 0, 0], [0] * 7 + [4, 3, 3]  # happy and angry; none of the classes
+    votes = read_votes(write(tmp_path, lines_for(data, {8: tied, 9: none})), data)
+    label = int(data.faces.labels[10])
+    for said, nearest in (("happy", "happy"), ("angry", "angry"), ("sad", "angry")):
+        found = votes.nearest(Split.PUBLIC_TEST, np.full(3, EXPRESSIONS.index(said)))
+        assert found.tolist() == [EXPRESSIONS.index(nearest), -1, label]
 
 
 def test_the_summary_counts_agreement_and_what_was_left_out(tmp_path, data):
@@ -166,14 +173,11 @@ def test_a_column_that_comes_twice_is_named(tmp_path, data):
 
 
 @pytest.mark.data
-def test_the_real_votes_agree_with_two_thirds_of_the_labels(fer2013_csv):
-    path = os.environ.get("FERPLUS_CSV")
-    if not path:
-        pytest.skip("FERPLUS_CSV does not name the FER+ votes")
+def test_the_real_votes_agree_with_two_thirds_of_the_labels(fer2013_csv, ferplus_csv):
     from ferkit.experiments.champion import FER_PLUS
 
-    votes = read_votes(Path(path), read_fer2013(fer2013_csv))
-    found = summarise(votes, path)
+    votes = read_votes(ferplus_csv, read_fer2013(fer2013_csv))
+    found = summarise(votes, str(ferplus_csv))
     assert votes.digest().startswith(FER_PLUS)
     assert found.without_votes == {"Training": 152, "PublicTest": 10, "PrivateTest": 16}
     assert found.agreement["Training"] == pytest.approx(0.655, abs=0.001)

@@ -26,6 +26,13 @@ def test_the_temperature_undoes_what_made_scores_too_sure(temperature):
         assert calibration_error(np.exp(told), labels) > 0.2
 
 
+def test_shares_fit_the_temperature_as_labels_do():
+    logits, labels = honest_scores()
+    told = log_softmax(logits * 2, axis=1).astype(np.float32)
+    assert fit_temperature(told, np.eye(7)[labels]) == pytest.approx(fit_temperature(told, labels), rel=1e-6)
+    assert fit_temperature(told, softmax(logits, axis=1)) == pytest.approx(2, rel=0.001)  # what labels are drawn from
+
+
 def test_the_error_is_the_gap_of_each_bin_weighted_by_its_faces():
     confidence = np.array([0.55, 0.55, 0.9, 0.9, 0.9, 0.9, 1.0])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
@@ -35,6 +42,14 @@ def test_the_error_is_the_gap_of_each_bin_weighted_by_its_faces():
     gaps_that_cancel = abs((3 / 6) - (2 * 0.55 + 4 * 0.9) / 6)
     assert calibration_error(probabilities[:6], labels[:6], bins=1) == pytest.approx(abs(4 / 6 - 4.7 / 6))
     assert calibration_error(probabilities[:6], labels[:6]) != pytest.approx(gaps_that_cancel)
+
+
+def test_with_shares_confidence_is_compared_with_that_of_the_likeliest_class():
+    probabilities = np.array([[0.9, 0.1], [0.3, 0.7]])
+    shares = np.array([[0.6, 0.4], [0.1, 0.9]])
+    assert calibration_error(probabilities, shares) == pytest.approx((0.3 + 0.2) / 2)
+    labels = np.array([0, 0])
+    assert calibration_error(probabilities, np.eye(2)[labels]) == calibration_error(probabilities, labels)
 
 
 def test_a_confidence_of_one_is_in_the_last_bin():

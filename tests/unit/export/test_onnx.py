@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,8 +10,10 @@ from torch import nn
 from conftest import make_data
 from ferkit.data import Split
 from ferkit.data.faces import SPLITS
+from ferkit.data.votes import Votes
 from ferkit.errors import ModelError
 from ferkit.export.onnx import _Recognition, export_run, measure
+from ferkit.inference.session import Session
 from networks import write_network
 
 
@@ -27,6 +30,25 @@ def test_a_test_whose_faces_all_stand_in_training_is_measured_whole_alone(networ
     assert "without_copies" not in found["PublicTest"]
     assert "without_copies" not in found["PublicTest"]["with_mirror"]
     assert found["PrivateTest"]["without_copies"]["faces"] == 10
+
+
+def test_by_votes_counts_what_most_taggers_say_and_leaves_out_faces_of_which_they_say_nothing(network):
+    data = make_data(training=40, tests=10)
+    counts = np.zeros((60, 7), np.int64)
+    private = np.flatnonzero(data.splits == SPLITS.index(Split.PRIVATE_TEST))
+    said = Session(network)(data.split(Split.PRIVATE_TEST).images).argmax(1)
+    counts[private, said] = 4
+    counts[private, (said + 1) % 7] = 4  # a tie
+    counts[private[:3]] = 0
+    counts[private[3:5], (said[3:5] + 1) % 7] = 5
+    votes = Votes(counts, np.zeros(60, np.int64), data.faces.labels, data.splits)
+    found = measure(network, data, mirrored=False, votes=votes)["PrivateTest"]["by_votes"]
+    assert (found["faces"], found["accuracy"]) == (7, pytest.approx(5 / 7))
+    assert found["without_copies"]["faces"] == 7
+    confidence = Session(network)(data.split(Split.PRIVATE_TEST).images).max(1)[3:]
+    shares = np.array([4 / 9, 4 / 9, *[0.5] * 5])  # of taggers who say what it says; it is sure of all alike
+    assert found["calibration_error"] == pytest.approx(abs(confidence.mean() - shares.mean()), abs=0.01)
+    assert "by_votes" not in measure(network, data, mirrored=False)["PrivateTest"]
 
 
 class Tilted(nn.Module):

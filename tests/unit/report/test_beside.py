@@ -92,6 +92,15 @@ def test_each_number_stands_in_its_row_and_column(reports):
         assert part in text
 
 
+def test_the_network_of_votes_has_a_row_where_photographs_were_read_with_it(reports):
+    votes = {"found": 910, "right": 610, "interval": [0.58, 0.64]}
+    seen = {**SEEN, "contenders": {**SEEN["contenders"], "ferkit (compact-votes)": votes}}
+    (reports / "photographs-2026-02-04.json").write_text(json.dumps(seen))
+    lines = beside_table(reports).splitlines()
+    assert lines[6].startswith("| found, and read as labelled | 50.0 %")
+    assert lines[7] == "| the same with `--model compact-votes` | 61.0 % (58.0 to 64.0) |  |"
+
+
 def test_readmes_report_is_of_the_network_that_is_shipped():
     reports = Path(__file__).parents[3] / "benchmarks" / "reports"
     measured = json.loads(max(reports.glob("recognition-????-??-??.json")).read_text())

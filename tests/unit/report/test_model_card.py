@@ -32,16 +32,15 @@ def write(tmp_path):
         card = make_card(**changes)
         content = {"schema": 1, **asdict(card), "sha256": "ab" * 32}
         (tmp_path / "compact.json").write_text(json.dumps(content))
-        return model_card_page(tmp_path / "compact.json").splitlines()
+        return model_card_page([tmp_path / "compact.json"]).splitlines()
 
     return page
 
 
 def test_each_number_stands_in_its_column(write):
-    mirror = part(53, without_copies=part(54))
-    lines = write(
-        metrics={"PublicTest": part(51), "PrivateTest": part(52, without_copies=part(55), with_mirror=mirror)}
-    )
+    mirror, votes = part(53, without_copies=part(54)), part(56, without_copies=part(57))
+    private = part(52, without_copies=part(55), with_mirror=mirror, by_votes=votes)
+    lines = write(metrics={"PublicTest": part(51), "PrivateTest": private})
     rows = [line for line in lines if line.startswith(("| PublicTest", "| PrivateTest"))]
     assert rows == [
         "| PublicTest | 1,051 | 51.00 | 49.0 to 54.0 | 0.460 | 5.1 | 61.0 | 71.0 |",
@@ -50,7 +49,12 @@ def test_each_number_stands_in_its_column(write):
         "| PrivateTest with mirror images | 1,053 | 53.00 | 51.0 to 56.0 | 0.480 | 5.3 | 63.0 | 73.0 |",
         "| PrivateTest with mirror images, without copies of Training | 1,054 | 54.00 | 52.0 to 57.0 | 0.490 | 5.4 "
         "| 64.0 | 74.0 |",
+        "| PrivateTest by FER+ votes | 1,056 | 56.00 | 54.0 to 59.0 | 0.510 | 5.6 | 66.0 | 76.0 |",
+        "| PrivateTest by FER+ votes, without copies of Training | 1,057 | 57.00 | 55.0 to 60.0 | 0.520 | 5.7 "
+        "| 67.0 | 77.0 |",
     ]
+    assert any(line.startswith("*By FER+ votes*") for line in lines)
+    assert not any(line.startswith("*By FER+ votes*") for line in write(metrics={"PublicTest": part(51)}))
     head = next(line for line in lines if line.startswith("| measured on"))
     assert head.split(" | ")[1:6] == ["faces", "accuracy, %", "95 % interval", "macro F1", "calibration error, %"]
 
@@ -82,7 +86,23 @@ def test_networks_it_learnt_from_come_with_what_they_were(write):
     assert not any("back from exported files" in line for line in write(recipe={"lr": 0.1}, metrics={}))
 
 
+def test_several_networks_have_a_table_and_a_recipe_each(write, tmp_path):
+    write(metrics={"PublicTest": part(51)})
+    for name in ("compact.onnx", "compact.json"):
+        (tmp_path / name).rename(tmp_path / f"first-{name}")
+    write(metrics={"PublicTest": part(52)}, recipe={"votes": "abc"})
+    lines = model_card_page([tmp_path / "first-compact.json", tmp_path / "compact.json"]).splitlines()
+    heads = [line for line in lines if line.startswith("## ")]
+    assert (heads[:2], heads[-2:]) == (
+        ["## first-compact", "## compact"],
+        ["## Recipe of first-compact", "## Recipe of compact"],
+    )
+    assert [line.split(" | ")[2] for line in lines if line.startswith("| PublicTest")] == ["51.00", "52.00"]
+    assert "- Training pictures: FER2013's; no others, and no weights from elsewhere" in lines
+    assert "- Training pictures: FER2013's, FER+ votes of them; no others, and no weights from elsewhere" in lines
+
+
 def test_what_is_no_card_is_refused(tmp_path):
     (tmp_path / "compact.json").write_text("{}")
     with pytest.raises(ModelError, match="expected the card of a network"):
-        model_card_page(tmp_path / "compact.json")
+        model_card_page([tmp_path / "compact.json"])

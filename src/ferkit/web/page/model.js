@@ -8,11 +8,12 @@ const CHOSEN = { standard: ["PrivateTest", "PublicTest"], report: ["PublicTest",
 export function showModel(place, card) {
   const test = (CHOSEN[card.protocol] ?? Object.keys(card.metrics ?? {})).find((name) => card.metrics?.[name]);
   const plain = test && card.metrics[test];
-  const all = (card.views?.includes("mirror") && plain?.with_mirror) || plain; // as this server reads faces
+  const voted = card.recipe?.votes ? plain?.by_votes : undefined; // a network that learnt from votes is told by them
+  const all = voted ?? ((card.views?.includes("mirror") && plain?.with_mirror) || plain); // as this server reads faces
   const measured = all?.without_copies ?? all;
   place.replaceChildren(
     make("p", {}, intro(card)),
-    ...(measured?.accuracy ? [facts(measured), make("p", {}, explained(measured, test, measured !== all))] : []),
+    ...(measured?.accuracy ? [facts(measured, voted), make("p", {}, explained(measured, test, measured !== all))] : []),
     details(card),
   );
 }
@@ -25,10 +26,12 @@ function intro(card) {
 
 const listed = (words) => `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
-function facts({ accuracy, interval, accuracy_at_coverage: coverage, calibration_error: error }) {
-  const items = [[hundred(accuracy), `of 100 faces are named as their label has it${interval ? ` (95 % interval: ${hundred(interval[0])} to ${hundred(interval[1])})` : ""}`]];
+function facts({ accuracy, interval, accuracy_at_coverage: coverage, calibration_error: error }, voted) {
+  const right = voted ? "most of ten people name them" : "their label has it";
+  const often = voted ? "the share of people who agree" : "how often it is right";
+  const items = [[hundred(accuracy), `of 100 faces are named as ${right}${interval ? ` (95 % interval: ${hundred(interval[0])} to ${hundred(interval[1])})` : ""}`]];
   if (coverage?.["60%"]) items.push([hundred(coverage["60%"]), "of 100 are right if it answers only for the 60 % it is surest of"]);
-  if (error !== undefined) items.push([`± ${(100 * error).toFixed(0)} %`, "is how far its confidence is from how often it is right, on average"]);
+  if (error !== undefined) items.push([`± ${(100 * error).toFixed(0)} %`, `is how far its confidence is from ${often}, on average`]);
   return make("dl", { class: "facts" }, ...items.map(([value, words]) => make("div", {}, make("dt", {}, value), make("dd", {}, words))));
 }
 
@@ -42,7 +45,8 @@ function details(card) {
   const head = ["Measured on", "Faces", "Accuracy", "95 % interval", "Macro F1", "Calibration error"];
   const rows = Object.entries(card.metrics ?? {}).flatMap(([name, all]) =>
     [[name, all], [`${name}, without copies`, all.without_copies], [`${name}, with mirror images`, all.with_mirror],
-      [`${name}, with mirror images, without copies`, all.with_mirror?.without_copies]].filter(([, each]) => each?.accuracy));
+      [`${name}, with mirror images, without copies`, all.with_mirror?.without_copies],
+      [`${name}, by FER+ votes`, all.by_votes], [`${name}, by FER+ votes, without copies`, all.by_votes?.without_copies]].filter(([, each]) => each?.accuracy));
   const table = make("table", {},
     make("caption", { class: "visually-hidden" }, "All measurements"),
     make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each)))),
