@@ -256,7 +256,7 @@ def test_evaluate_says_that_a_device_is_not_there(ferkit, trained, monkeypatch, 
 def test_evaluate_takes_the_gpu_there_is(ferkit, trained, monkeypatch, options, device):
     taken = []
 
-    def measure(runs, faces, splits, views, where):
+    def measure(runs, faces, splits, views, where, votes):
         taken.append(where)
         raise RunError("far enough")
 
@@ -477,6 +477,14 @@ def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv
     recipe = json.loads((tmp_path / "run/result.json").read_text())["recipe"]
     assert len(recipe["votes"]) == 16
     assert recipe["teachers"] == []
+
+    evaluate = ("evaluate", tmp_path / "run", "--data", small_csv, "--split", "validation")
+    _, out, _ = ferkit(*evaluate, "--votes", votes)
+    assert out.count("\n  by FER+ votes ") == 1
+    found = json.loads(ferkit(*evaluate, "--votes", votes, "--json")[1])
+    assert found["by_votes"]["faces"] == found["all"]["faces"]
+    assert found["by_votes"]["confusion"] != found["all"]["confusion"]
+    assert "by_votes" not in json.loads(ferkit(*evaluate, "--json")[1])
 
     export = ("export", tmp_path / "run", "--data", small_csv, "--out")
     code, out, err = ferkit(*export, tmp_path / "votes.onnx", "--votes", votes)

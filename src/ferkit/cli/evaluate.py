@@ -31,6 +31,10 @@ def evaluate(
             "--views", help="Besides each face: mirror, its mirror image; shifts, it moved; or mirror,shifts."
         ),
     ] = "",
+    votes: Annotated[
+        Path | None,
+        typer.Option("--votes", metavar="FILE", help="FER+ votes (fer2013new.csv) to compare with, beside the labels."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the confusion matrix; the run's own, with its page, if left out."),
@@ -41,11 +45,13 @@ def evaluate(
     """Evaluate a run in float32: loss, accuracy with its interval, each class, confusion matrix, page.
 
     The split is read whole and, where it is not Training, once more without the faces that also stand in Training.
-    Several runs are an ensemble: the mean of their probabilities. So are the --views of each face. A page of the run is
-    written only for the face as it is, and only where the data is what the run was evaluated on.
+    With --votes it is compared once more with what most taggers say, of ties any. Several runs are an ensemble: the
+    mean of their probabilities. So are the --views of each face. A page of the run is written only for the face as it
+    is, and only where the data is what the run was evaluated on.
     """
     notice(f"evaluating {', '.join(map(str, runs))}")
     from ferkit.data import Protocol, Split, read_fer2013
+    from ferkit.data.votes import read_votes
     from ferkit.errors import RunError, UnknownNameError
     from ferkit.inference.views import parse_views
     from ferkit.report import figures
@@ -76,10 +82,8 @@ def evaluate(
     if split == "test":
         _warn(runs, recipes, chosen)
     faces = read_fer2013(data)
-    together = evaluate_together(runs, faces, [chosen], seen, where)[chosen]
-    found = {"all": together.evaluation}
-    if together.without_copies is not None:
-        found["without_copies"] = together.without_copies
+    said = None if votes is None else read_votes(votes, faces)
+    found = evaluate_together(runs, faces, [chosen], seen, where, said)[chosen].parts()
     title = _title(recipes, len(runs), seen)
     if own is not None and not fits(own, faces, chosen):
         typer.echo(f"nothing is written to {runs[0]}: {data} is other data than the run was evaluated on", err=True)
@@ -136,7 +140,8 @@ def _print(found: dict[str, Any], title: str, split: str) -> None:
     from ferkit.labels import EXPRESSIONS
 
     typer.echo(title)
-    typer.echo(accuracies([({"all": split, "without_copies": WITHOUT_COPIES}[name], e) for name, e in found.items()]))
+    names = {"all": split, "without_copies": WITHOUT_COPIES, "by_votes": "  by FER+ votes"}
+    typer.echo(accuracies([(names[name], evaluation) for name, evaluation in found.items()]))
     typer.echo("\n" + found["all"].to_text() + "\n")
     typer.echo("confusion matrix (rows true, columns predicted)")
     typer.echo(f"{'':>9}" + "".join(f"{name:>9}" for name in EXPRESSIONS))

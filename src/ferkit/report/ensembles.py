@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ferkit.data import Fer2013, Protocol, Split
 from ferkit.data.audit import copies_of_training
+from ferkit.data.votes import Votes
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import Evaluation, evaluate_predictions
 from ferkit.evaluation.views import mean_of, predict_views
@@ -40,9 +41,23 @@ class Together:
     without_copies: Evaluation | None
     """Without the faces that also stand in Training; ``None`` for Training, or where none is left."""
 
+    by_votes: Evaluation | None = None
+    """With the first choice of FER+'s taggers for the label, of ties any, where they made one of the classes; ``None``
+    without votes."""
+
+    def parts(self) -> dict[str, Evaluation]:
+        """Return what there is by name: ``all``, ``without_copies``, ``by_votes``."""
+        parts = {"all": self.evaluation, "without_copies": self.without_copies, "by_votes": self.by_votes}
+        return {name: part for name, part in parts.items() if part is not None}
+
 
 def evaluate_together(
-    runs: Sequence[Path], data: Fer2013, splits: Sequence[Split], views: Sequence[str] = (), device: str = "cpu"
+    runs: Sequence[Path],
+    data: Fer2013,
+    splits: Sequence[Split],
+    views: Sequence[str] = (),
+    device: str = "cpu",
+    votes: Votes | None = None,
 ) -> dict[Split, Together]:
     """Return what the networks of finished runs do together on each split, each with the given views, in float32.
 
@@ -52,6 +67,7 @@ def evaluate_together(
         splits: Of ``data``.
         views: Names of :data:`ferkit.inference.views.VIEWS`.
         device: ``cpu`` or ``cuda``.
+        votes: FER+ votes for ``data``, to compare with, too.
 
     Raises:
         RunError: A run is not finished, or damaged, or its network is named twice, be it by a copy of its folder.
@@ -71,16 +87,19 @@ def evaluate_together(
             model = load_run(run)[1].to(device)
             for split in splits:
                 said[split].append(predict_views(model, faces[split].images, views, device))
-    return {split: _together(data, split, mean_of(said[split])) for split in splits}
+    return {split: _together(data, split, mean_of(said[split]), votes) for split in splits}
 
 
-def _together(data: Fer2013, split: Split, log_probs: NDArray[np.float32]) -> Together:
+def _together(data: Fer2013, split: Split, log_probs: NDArray[np.float32], votes: Votes | None) -> Together:
     labels = data.split(split).labels
     own = None
     known = len(data.split(Split.TRAINING)) > 0  # otherwise nothing says which are copies
     if known and split is not Split.TRAINING and (alone := ~copies_of_training(data, split)).any():
         own = evaluate_predictions(log_probs[alone], labels[alone])
-    return Together(evaluate_predictions(log_probs, labels), own)
+    voted = None
+    if votes is not None and (told := (choices := votes.nearest(split, log_probs.argmax(axis=1))) >= 0).any():
+        voted = evaluate_predictions(log_probs[told], choices[told])
+    return Together(evaluate_predictions(log_probs, labels), own, voted)
 
 
 def take_up_ensembles(
