@@ -37,18 +37,19 @@ def cache_home(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def fer2013_csv() -> Path:
     """Return the real file, or skip the test."""
-    path = os.environ.get("FER2013_CSV")
-    if not path:
-        pytest.skip("FER2013_CSV does not name the real fer2013.csv")
-    return Path(path)
+    return named_by("FER2013_CSV", "the real fer2013.csv")
 
 
 @pytest.fixture(scope="session")
 def ferplus_csv() -> Path:
     """Return the file of the FER+ votes, or skip the test."""
-    path = os.environ.get("FERPLUS_CSV")
+    return named_by("FERPLUS_CSV", "the FER+ votes")
+
+
+def named_by(variable: str, what: str) -> Path:
+    path = os.environ.get(variable)
     if not path:
-        pytest.skip("FERPLUS_CSV does not name the FER+ votes")
+        pytest.skip(f"{variable} does not name {what}")
     return Path(path)
 
 
@@ -130,3 +131,19 @@ def ferkit(monkeypatch, capsys):
         return code, output.out, output.err
 
     return run
+
+
+def gradients_of(network, faces: Faces, *, quick: bool) -> list:
+    """Return what one batch of all ``faces`` teaches each weight of ``network`` in bf16 on the processor."""
+    import torch
+    from lightning_fabric import Fabric
+
+    from ferkit.training.batches import Batch
+    from ferkit.training.descent import Descent
+    from ferkit.training.mixing import Mix
+
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    model = fabric.setup_module(network.train())
+    batch = Batch(torch.from_numpy(faces.images), torch.from_numpy(faces.labels), len(faces))
+    Descent(fabric, model, small_recipe(), None, quick=quick)(batch, Mix(1.0), 0)
+    return [weight.grad.clone() for weight in network.parameters()]

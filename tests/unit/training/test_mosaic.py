@@ -5,16 +5,12 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from lightning_fabric import Fabric
 from torch import nn
 
-from conftest import make_faces, small_recipe
+from conftest import gradients_of, make_faces
 from ferkit.models import build_model
 from ferkit.training import convolutions
-from ferkit.training.batches import Batch
 from ferkit.training.convolutions import quick_convolutions
-from ferkit.training.descent import Descent
-from ferkit.training.mixing import Mix
 from ferkit.training.mosaic import Mosaic, side_by_side
 
 CPU = torch.device("cpu")
@@ -140,14 +136,9 @@ def test_without_amx_nothing_changes(monkeypatch, able, device):
 def test_training_uses_it_for_every_small_picture_and_comes_to_the_same_gradients(amx):
     torch.manual_seed(0)
     network = build_model("compact", dropout=0.0)
-    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    model = fabric.setup_module(network.train())
-    faces = make_faces(16, seed=1)
-    batch = Batch(torch.from_numpy(faces.images), torch.from_numpy(faces.labels), 16)
     gradients = []
     for quick in (False, True):
-        Descent(fabric, model, small_recipe(), None, quick=quick)(batch, Mix(1.0), 0)
-        gradients.append([weight.grad.clone() for weight in network.parameters()])
+        gradients.append(gradients_of(network, make_faces(16, seed=1), quick=quick))
         assert len(amx) == (11 if quick else 0)  # the last three stages' layers, but for the two that take 32 channels
     for one, other in zip(*gradients, strict=True):
         assert (one - other).norm() < 0.05 * other.norm() + 1e-6

@@ -5,15 +5,11 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from lightning_fabric import Fabric
 from torch import nn
 
-from conftest import make_faces, small_recipe
+from conftest import gradients_of, make_faces
 from ferkit.training import convolutions
-from ferkit.training.batches import Batch
 from ferkit.training.convolutions import quick_convolutions
-from ferkit.training.descent import Descent
-from ferkit.training.mixing import Mix
 from ferkit.training.winograd import Winograd
 
 QUICKER = {"avx512_bf16": True, "amx_bf16": False}
@@ -110,14 +106,9 @@ def test_training_uses_it_and_comes_to_the_same_gradients(quicker):
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 128, 8, stride=4), nn.ReLU(), nn.Conv2d(128, 256, 3, padding=1), nn.ReLU()]
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 7), nn.LogSoftmax(1))
-    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    model = fabric.setup_module(network.train())
-    faces = make_faces(8, seed=1)
-    batch = Batch(torch.from_numpy(faces.images), torch.from_numpy(faces.labels), 8)
     gradients = []
     for quick in (False, True):
-        Descent(fabric, model, small_recipe(), None, quick=quick)(batch, Mix(1.0), 0)
-        gradients.append([weight.grad.clone() for weight in network.parameters()])
+        gradients.append(gradients_of(network, make_faces(8, seed=1), quick=quick))
         assert quicker == ([(8, 128, 11, 11)] if quick else [])
     for one, other in zip(*gradients, strict=True):
         assert (one - other).norm() < 0.03 * other.norm()
