@@ -23,7 +23,7 @@ import numpy as np
 from command_line import count, plainly
 from ferkit.errors import DataError
 from ferkit.evaluation.metrics import wilson_interval
-from ferkit.inference.session import Session
+from ferkit.inference.weights import SHIPPED, file_sha256
 from ferkit.labels import EXPRESSIONS
 from recognition import mcnemar
 from recognition_environments import add_work, fer_environment, ferkit_environment, probe
@@ -47,7 +47,7 @@ def main() -> None:
         "schema": SCHEMA,
         "photos": asked.photos.resolve().parent.name + "/" + asked.photos.resolve().name,
         "drawn": dict(Counter(photos.values())),
-        "network": Session().card.name,
+        "networks": {name: file_sha256(file) for name, file in SHIPPED.items()},
         "versions": {},
     }
     for package, environment in environments.items():
@@ -141,7 +141,9 @@ def to_markdown(found: dict[str, Any]) -> str:
             f"- {ours} photographs only {OURS} reads right, {theirs} only {name}: McNemar's exact p {paired['p']:.1g}"
         )
     times = ", ".join(f"{name} {value:.0f} ms" for name, value in found["milliseconds"].items())
-    lines += [f"- processor time of a photograph, median, one thread: {times}", f"- network: {found['network']}"]
+    lines += [f"- processor time of a photograph, median, one thread: {times}"]
+    networks = (f"{name} {digest[:12]}" for name, digest in found["networks"].items())
+    lines += [f"- networks of ferkit, SHA-256: {', '.join(networks)}"]
     for package, versions in found["versions"].items():
         lines.append(f"- {package}: " + ", ".join(f"{name} {number}" for name, number in versions.items()))
     return "\n".join([*lines, f"- finished: {found['finished']}", ""])

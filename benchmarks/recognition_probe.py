@@ -210,6 +210,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--packages", nargs="*", default=[])
     asked = parser.parse_args()
+    if asked.contender == VOTES and asked.task != "photographs":
+        parser.error(f"{VOTES} reads photographs alone")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-asked.threads :])
     if asked.task == "versions":

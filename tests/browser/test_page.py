@@ -678,7 +678,7 @@ def test_the_slider_begins_at_the_services_own_confidence(browser, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "right"), [("compact", "their label has it"), ("compact-votes", "most of ten people name them")]
+    ("model", "right"), [("compact", "their label has it"), ("compact-votes", "people named them most often")]
 )
 def test_the_page_says_by_what_its_network_was_measured(browser, tmp_path, model, right):
     card = json.loads((FOLDER / f"{model}.json").read_text(encoding="utf-8"))["metrics"]["PrivateTest"]

@@ -489,11 +489,16 @@ def test_votes_say_how_far_people_agree_and_can_be_learnt_from(ferkit, small_csv
     export = ("export", tmp_path / "run", "--data", small_csv, "--out")
     code, out, err = ferkit(*export, tmp_path / "votes.onnx", "--votes", votes)
     assert (code, err) == (0, "")
-    assert out.count("  by FER+ votes ") == 2
-    assert "FER+ votes: right is what most of ten taggers say" in out
-    assert ferkit(*export, tmp_path / "labels.onnx")[0] == 0
+    assert out.count("  by FER+ votes ") == out.count("  mirror images, by FER+ votes ") == 2
+    assert "FER+ votes: right is what taggers chose most often" in out
+    code, _, err = ferkit(*export, tmp_path / "labels.onnx")
+    assert (code, err) == (
+        0,
+        "note: calibrated by labels; --votes FILE calibrates by what the network learnt from\n",
+    )
     by_votes, by_labels = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("votes", "labels"))
-    assert (by_votes["name"], by_labels["name"]) == ("layers-votes", "layers-votes")
+    assert (by_votes["name"], by_labels["name"]) == ("layers", "layers")  # beside the labels, not in their place
+    assert (by_votes["calibrated_by"], by_labels["calibrated_by"]) == ("FER+ votes", "labels")
     assert by_votes["temperature"] != by_labels["temperature"]
     assert {"by_votes" in card["metrics"]["PublicTest"] for card in (by_votes, by_labels)} == {True, False}
     votes.write_text("\n".join([*lines[:-1], lines[-1].replace(",1,1,0", ",2,1,0")]) + "\n")

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def card(
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
+            metavar="[NAME|FILE]",
             help="compact, compact-votes, or a file written by `ferkit export`; compact if left out.",
             show_default=False,
         ),
@@ -46,7 +47,8 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
         "network": f"{card.name}, {card.parameters:,} parameters",
         "input": card.input,
         "classes": ", ".join(card.classes),
-        "answers": f"temperature {card.temperature:.3f}, {'with' if card.mirror else 'without'} the mirror image",
+        "answers": f"temperature {card.temperature:.3f}, fitted to {card.calibrated_by}; "
+        f"{'with' if card.mirror else 'without'} the mirror image",
         "protocol": f"{card.protocol}: chosen on {chosen}, {tested} is the test",
         "recipe": ", ".join(f"{name} {as_option(recipe[name])}" for name in _TOLD if recipe.get(name) not in _NOTHING),
         "made": f"{card.created}, ferkit {card.ferkit}",
@@ -60,15 +62,15 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
     if any(how.startswith("with mirror") for _, how, _ in card.measured()):
         typer.echo("mirror images: read besides each face with --views mirror, in twice the time")
     if any(how.startswith("by FER+") for _, how, _ in card.measured()):
-        typer.echo("FER+ votes: right is what most of ten taggers say; calibration: against their share")
+        typer.echo("FER+ votes: right is what taggers chose most often; calibration: with their share")
     for remark in card.remarks:
         typer.echo(remark)
 
 
 _SHORT = {
     f"{how}, without copies of Training": "    without copies of Training"
-    for how in ("with mirror images", "by FER+ votes")
-}
+    for how in ("with mirror images", "by FER+ votes", "with mirror images, by FER+ votes")
+} | {"with mirror images, by FER+ votes": "  mirror images, by FER+ votes"}
 
 _TOLD = (
     "optimizer",

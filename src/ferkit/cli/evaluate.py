@@ -45,9 +45,9 @@ def evaluate(
     """Evaluate a run in float32: loss, accuracy with its interval, each class, confusion matrix, page.
 
     The split is read whole and, where it is not Training, once more without the faces that also stand in Training.
-    With --votes it is compared once more with what most taggers say, of ties any. Several runs are an ensemble: the
-    mean of their probabilities. So are the --views of each face. A page of the run is written only for the face as it
-    is, and only where the data is what the run was evaluated on.
+    With --votes it is compared once more with what taggers chose most often, of ties any. Several runs are an ensemble:
+    the mean of their probabilities. So are the --views of each face. A page of the run is written only for the face as
+    it is, and only where the data is what the run was evaluated on.
     """
     notice(f"evaluating {', '.join(map(str, runs))}")
     from ferkit.data import Protocol, Split, read_fer2013

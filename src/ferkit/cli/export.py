@@ -46,6 +46,8 @@ def export(
         done = export_run(run, faces, out, mirror=mirror, int8=int8, votes=said)
     except OSError as error:
         raise ModelError(f"{out}: cannot be written ({error.strerror or error})") from None
+    if done.card.recipe.get("votes") and done.card.calibrated_by == "labels":
+        typer.echo("note: calibrated by labels; --votes FILE calibrates by what the network learnt from", err=True)
     if as_json:
         typer.echo(json.dumps(json.loads(done.card.to_json()), indent=1))
         return

@@ -54,10 +54,11 @@ def recognize(
         Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
     ] = None,
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--model",
-            help="compact, compact-votes (what most people say of a face), or a file written by `ferkit export`; "
+            metavar="NAME|FILE",
+            help="compact, compact-votes (what people chose for such faces), or a file written by `ferkit export`; "
             "compact if left out.",
         ),
     ] = None,
@@ -215,7 +216,7 @@ def _place(path: Path) -> str:
 
 
 def _recognizer(
-    model: Path | None,
+    model: str | None,
     detector: str,
     detector_model: Path | None,
     min_confidence: float,

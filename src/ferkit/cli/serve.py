@@ -28,10 +28,11 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--model",
-            help="compact, compact-votes (what most people say of a face), or a file written by `ferkit export`; "
+            metavar="NAME|FILE",
+            help="compact, compact-votes (what people chose for such faces), or a file written by `ferkit export`; "
             "compact if left out.",
         ),
     ] = None,

@@ -113,7 +113,8 @@ def export_run(
         raise DataError(f"expected the votes the run learnt from ({recipe.votes}), got others ({votes.digest()[:16]})")
     recognition = _Recognition(model, mirror).eval()
     fitting = data.split(recipe.protocol.validation)
-    truth = fitting.labels if votes is None or not recipe.votes else votes.probabilities(recipe.protocol.validation)
+    voted = votes if recipe.votes else None
+    truth = fitting.labels if voted is None else voted.probabilities(recipe.protocol.validation)
     recognition.temperature = fit_temperature(_log_probs(recognition, fitting.images), truth)
     with replacing(out) as part:
         _to_onnx(recognition, part)
@@ -121,7 +122,7 @@ def export_run(
         if int8:
             _quantise(part, data.split(Split.TRAINING).images)
         card = ModelCard(
-            name=recipe.model + "-votes" * bool(recipe.votes),
+            name=recipe.model + "-votes" * bool(recipe.votes and recipe.distill == 1),
             classes=EXPRESSIONS,
             input=f"faces: uint8 (N, {SIDE}, {SIDE}), grey levels 0 to 255",
             temperature=recognition.temperature,
@@ -134,6 +135,7 @@ def export_run(
             weights_sha256=str(result["weights_sha256"]),
             ferkit=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            calibrated_by="labels" if voted is None else "FER+ votes",
         )
         _write_card(part, card)
         digest = file_sha256(part)
@@ -146,8 +148,8 @@ def measure(file: Path, data: Fer2013, *, mirrored: bool, votes: Votes | None = 
     """Return what a network file reaches on both tests, each whole and without copies of Training images.
 
     Unless it is ``mirrored``, that is reads each face with its mirror image in any case, both again with these. With
-    ``votes`` both again by what most taggers say, of ties any, where they say something; confidence is then compared
-    with the share of taggers who say it.
+    ``votes`` both again by what taggers chose most often, of ties any, where they chose one of the classes; confidence
+    is then compared with the share of those votes that it got.
     """
     found: dict[str, Any] = {}
     for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
@@ -156,15 +158,12 @@ def measure(file: Path, data: Fer2013, *, mirrored: bool, votes: Votes | None = 
             continue
         alone = ~copies_of_training(data, split)
         seen = [_run(file, images) for images in views_of(faces.images, () if mirrored else ("mirror",))]
-        found[split.value] = _whole_and_alone(seen[0], faces.labels, alone)
-        if not mirrored:
-            found[split.value]["with_mirror"] = _whole_and_alone(np.mean(seen, axis=0), faces.labels, alone)
-        if votes is not None:
-            choices = votes.nearest(split, seen[0].argmax(axis=1))
-            told = choices >= 0
-            if told.any():
+        for how, said in (("", seen[0]), ("with_mirror", np.mean(seen, axis=0)))[: 1 + (not mirrored)]:
+            part = _whole_and_alone(said, faces.labels, alone)
+            if votes is not None and (told := (choices := votes.nearest(split, said.argmax(axis=1))) >= 0).any():
                 shares = votes.probabilities(split)[told]
-                found[split.value]["by_votes"] = _whole_and_alone(seen[0][told], choices[told], alone[told], shares)
+                part["by_votes"] = _whole_and_alone(said[told], choices[told], alone[told], shares)
+            found[split.value] = {**found.get(split.value, {}), **({how: part} if how else part)}
     return found
 
 

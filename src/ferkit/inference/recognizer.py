@@ -39,7 +39,7 @@ class Face:
 
     confidence: float
     """Probability of the likeliest class, calibrated on FER2013: of the faces with 0.8 about 80 % are right; read by
-    ``compact-votes``, about 80 % of those who look at such a face say so."""
+    ``compact-votes``, it is the share of the votes for one of the classes that such faces get on average."""
 
     probabilities: Mapping[str, float]
     """Of every class; they sum to 1."""
@@ -81,8 +81,8 @@ class Recognizer:
         """Load network and detector.
 
         Args:
-            model: ``compact``, which reads what FER2013's labels say, ``compact-votes``, which reads what most of ten
-                taggers say, or an ONNX file written by ``ferkit export``; ``compact`` if left out.
+            model: ``compact``, which learnt FER2013's labels, ``compact-votes``, which learnt what ten taggers chose,
+                or an ONNX file written by ``ferkit export``, as a ``Path`` always is; ``compact`` if left out.
             detector: ``haar``, ``yunet``, ``none`` (a picture is one face), or a function from RGB ``(H, W, 3)`` uint8
                 to boxes.
             detector_model: The file that ``yunet`` needs.
@@ -97,7 +97,7 @@ class Recognizer:
                 1,024.
             ImageError: The detector's file is missing or wrong, it is no function, or ``min_confidence`` is not in
                 0 to 1.
-            UnknownNameError: There is no such detector or view.
+            UnknownNameError: There is no such network, detector or view.
         """
         if isinstance(views, str):
             raise ImageError(f"expected views as a list of names, got the string {views!r}")

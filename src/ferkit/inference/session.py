@@ -16,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ferkit.errors import ModelError
-from ferkit.inference.weights import CARD_KEY, SHIPPED, ModelCard, card_from_json, network_file
+from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, network_file
 from ferkit.processors import MOST_THREADS
 
 SIDE = 48
@@ -40,6 +40,7 @@ class Session:
             threads: Processor threads a call may use.
 
         Raises:
+            UnknownNameError: There is no network of that name.
             ModelError: The file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to 1,024.
         """
         self.file = network_file(model)
@@ -47,8 +48,7 @@ class Session:
             raise ModelError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
         if not self.file.is_file():
             found = "a folder" if self.file.is_dir() else "nothing"
-            names = " or ".join(SHIPPED)
-            raise ModelError(f"{self.file}: expected the ONNX file of a network, or {names}, got {found}")
+            raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")
         try:
             content = self.file.read_bytes()
         except OSError as error:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ferkit.errors import ModelError
+from ferkit.errors import ModelError, UnknownNameError
 
 SCHEMA = 1
 """Of a card."""
@@ -60,8 +60,8 @@ class ModelCard:
     metrics: Mapping[str, Any]
     """By split: of this very file, after export. A split has ``without_copies``, the same without copies of Training
     images, and ``with_mirror``, the same where each face is read with its mirror image, if it is not in any case. Where
-    it was exported with FER+ votes, ``by_votes`` counts as right what most taggers say, of ties any, and compares
-    confidence with the share of taggers who say it."""
+    it was exported with FER+ votes, both have ``by_votes``, which counts as right what taggers chose most often, of
+    ties any, and compares confidence with the share of the votes for one of the classes that it got."""
 
     weights_sha256: str
     """Of the trained weights the file was made from."""
@@ -74,6 +74,9 @@ class ModelCard:
 
     remarks: tuple[str, ...] = field(default=())
 
+    calibrated_by: str = "labels"
+    """``labels`` of the validation split, or ``FER+ votes`` of it: what the temperature was fitted to."""
+
     @property
     def splits(self) -> tuple[str, str]:
         """The split it was chosen on, and the one that is its test."""
@@ -82,10 +85,12 @@ class ModelCard:
     def measured(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Yield split, what is said of it (nothing for the whole as it is), and what was measured."""
         for split, found in self.metrics.items():
+            mirrored = found.get("with_mirror")
             for how, part in (
                 ("", found),
-                ("with mirror images", found.get("with_mirror")),
+                ("with mirror images", mirrored),
                 ("by FER+ votes", found.get("by_votes")),
+                ("with mirror images, by FER+ votes", (mirrored or {}).get("by_votes")),
             ):
                 if part is not None:
                     yield split, how, part
@@ -101,9 +106,20 @@ def network_file(model: str | Path | None) -> Path:
     """Return the file of a network.
 
     Args:
-        model: The name of a shipped one, a key of :data:`SHIPPED`, or a file; the default if left out.
+        model: The name of a shipped one, a key of :data:`SHIPPED`, or a file, as a ``Path`` always is; the default if
+            left out.
+
+    Raises:
+        UnknownNameError: It looks like a name, but no network and no file has it.
     """
-    return DEFAULT if model is None else SHIPPED.get(str(model), Path(model))
+    if model is None:
+        return DEFAULT
+    if isinstance(model, Path) or model not in SHIPPED:
+        file = Path(model)
+        if isinstance(model, str) and file.name == model and not file.suffix and not file.exists():
+            raise UnknownNameError("network", model, SHIPPED)
+        return file
+    return SHIPPED[model]
 
 
 def card_from_json(text: str, where: str) -> ModelCard:

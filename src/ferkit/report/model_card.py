@@ -35,9 +35,10 @@ labelled its training data, not what a person feels.
 
 _MEANT = {
     "compact": "It learnt FER2013's labels: how well it reads those is what networks are compared by.",
-    "compact-votes": "It learnt what ten taggers said of the same faces (FER+), so it says what most people see, and "
-    "reads photographs of other\norigin better for it, but FER2013's labels, which often say something else, worse. "
-    "`--model compact-votes` recognises with it.",
+    "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
+    "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"
+    "more as labelled, far more of the neutral and surprised ones, fewer of the sad, angry and afraid\n"
+    "([measured](benchmarks/reports/photographs-2026-11-28.md)). `--model compact-votes` recognises with it.",
 }
 """What each shipped network is for, by its name."""
 
@@ -82,7 +83,7 @@ def _head(card: ModelCard, name: str, digest: str, size: int) -> list[str]:
         f"- Network: {card.name}, {card.parameters:,} parameters; made {card.created} by ferkit {card.ferkit}",
         f"- Input: {card.input}. Output: probabilities of {', '.join(card.classes)}",
         f"- Each face {'and its mirror image are' if card.mirror else 'is'} read; temperature {card.temperature:.3f}, "
-        f"fitted on {chosen}{' by the votes' if learnt else ''}",
+        f"fitted on {chosen} to {card.calibrated_by}",
         f"- Protocol `{card.protocol}`: trained on Training alone, chosen on {chosen}; {tested} is the test",
         f"- Training pictures: FER2013's{learnt}; no others, and no weights from elsewhere",
         "",
@@ -96,9 +97,9 @@ def _head(card: ModelCard, name: str, digest: str, size: int) -> list[str]:
     if any(each.startswith("by FER+") for each in how):
         lines += [
             "",
-            "*By FER+ votes*: right is what most taggers chose, of several equal any; the calibration error is between "
-            "confidence and the share of taggers who\nchose that. Faces for which none chose one of the classes are "
-            "left out.",
+            "*By FER+ votes*: right is what taggers chose most often, of several equal any; the calibration error is "
+            "between confidence and the share of\ntheir votes that this got, over faces of like confidence. Votes for "
+            "none of the classes are left out, and faces that have no others.",
         ]
     return lines
 

@@ -62,9 +62,12 @@ class _Instead(TorchFunctionMode):
     ) -> Tensor | None:
         if isinstance(padding, str) or _pair(dilation) != (1, 1) or groups != 1 or input.ndim != 4:
             return None
+        if not {input.dtype, weight.dtype} <= {torch.float32, torch.bfloat16}:  # autocast leaves float64 as it is
+            return None
         y_BOHW = self.way(input, weight, _pair(stride), _pair(padding))
         return y_BOHW if y_BOHW is None or bias is None else y_BOHW + bias.bfloat16()[:, None, None]
 
 
-def _pair(size: int | Pair) -> Pair:
-    return (size, size) if isinstance(size, int) else size
+def _pair(size: int | tuple[int, ...]) -> Pair:
+    first, last = (size, size) if isinstance(size, int) else (size[0], size[-1])  # one number may come as a tuple
+    return first, last

@@ -89,7 +89,13 @@ def _joined(x_BCHW: Tensor, together: int, pitch: int, columns: int) -> Tensor:
 def _parted(mosaic_MCHT: Tensor, together: int, pitch: int, width: int) -> Tensor:
     """Return the pictures of :func:`_joined`: ``(B, C, H, W)``."""
     mosaic_MHTC = mosaic_MCHT.permute(0, 2, 3, 1).contiguous()
-    return _each(mosaic_MHTC, together, pitch, width).flatten(0, 1).permute(0, 3, 1, 2)
+    parts_MNHWC = _each(mosaic_MHTC, together, pitch, width)
+    mosaics, _, height, _, channels = parts_MNHWC.shape
+    size = mosaics * together, channels, height, width
+    # no view, so that what computes in place, as some ReLUs do, may change it
+    x_BCHW = torch.empty(size, dtype=mosaic_MCHT.dtype, memory_format=torch.channels_last)
+    torch.unflatten(x_BCHW.permute(0, 2, 3, 1), 0, (-1, together)).copy_(parts_MNHWC)
+    return x_BCHW
 
 
 def _each(mosaic_MHTC: Tensor, together: int, pitch: int, width: int) -> Tensor:

@@ -117,7 +117,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_7,
     ),
     "compact-votes": (
-        "reads what most of ten taggers say: begins with compact-7 (--init RUN), learns from FER+ votes alone "
+        "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
         "(--votes FILE); half an hour on a CPU",
         COMPACT_VOTES,
     ),

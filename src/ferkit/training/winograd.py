@@ -59,8 +59,10 @@ class Winograd(torch.autograd.Function):
         products = torch.bmm(tiles_44BTUC.view(16, -1, channels_in), filters_16OC.transpose(1, 2))
         ctx.save_for_backward(tiles_44BTUC, filters_16OC)
         ctx.side, ctx.dtype = (height, width), weight_OC33.dtype
-        y_BHWO = _from_tiles(products.view(*tiles_44BTUC.shape[:5], channels_out))
-        return y_BHWO[:, :height, :width].permute(0, 3, 1, 2)
+        y_BOHW = _from_tiles(products.view(*tiles_44BTUC.shape[:5], channels_out))
+        if y_BOHW.shape[2:] == (height, width):
+            return y_BOHW
+        return y_BOHW[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     @once_differentiable
@@ -138,13 +140,18 @@ def _overlap(parts: Tensor, out: Tensor, dim: int) -> None:
 
 
 def _from_tiles(products_44BTUO: Tensor) -> Tensor:
-    """Return the picture, ``(B, 2T, 2U, O)``, whose every tile of 2 x 2 comes from 4 x 4 products."""
+    """Return the picture, ``(B, O, 2T, 2U)``, whose every tile of 2 x 2 comes from 4 x 4 products.
+
+    It is in ``channels_last`` and no view, so that what computes in place, as some ReLUs do, may change it.
+    """
     *_, batch, down, across, channels = products_44BTUO.shape
-    y = products_44BTUO.new_empty(batch, 2 * down, 2 * across, channels)
+    size = batch, channels, 2 * down, 2 * across
+    y_BOHW = torch.empty(size, dtype=products_44BTUO.dtype, memory_format=torch.channels_last)
+    y_BHWO = y_BOHW.permute(0, 2, 3, 1)
     for row, four in enumerate(_sums(products_44BTUO)):
         for column, pixels in enumerate(_sums(four)):
-            y[:, row::2, column::2] = pixels
-    return y
+            y_BHWO[:, row::2, column::2] = pixels
+    return y_BOHW
 
 
 def _sums(four: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ class Settings:
         pydantic.ValidationError: A setting is out of its range.
     """
 
-    model: Path | None = None
+    model: str | Path | None = None
     """As :class:`ferkit.Recognizer` takes it."""
 
     detector: str = "haar"

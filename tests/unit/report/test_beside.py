@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ferkit.errors import RunError
-from ferkit.inference.weights import DEFAULT
+from ferkit.inference.weights import DEFAULT, SHIPPED, file_sha256
 from ferkit.report.beside import beside_table
 
 WHO = ("ferkit", "fer (TFLite)", "fer (Keras)")
@@ -106,6 +106,9 @@ def test_readmes_report_is_of_the_network_that_is_shipped():
     measured = json.loads(max(reports.glob("recognition-????-??-??.json")).read_text())
     shipped = json.loads(DEFAULT.with_suffix(".json").read_text())
     assert measured["network"]["created"] == shipped["created"], "run benchmarks/recognition.py again"
+    seen = json.loads(max(reports.glob("photographs-????-??-??.json")).read_text())
+    files = {name: file_sha256(file) for name, file in SHIPPED.items()}
+    assert seen["networks"] == files, "run benchmarks/photographs.py again"
 
 
 @pytest.mark.parametrize("name", ["recognition-2026-02-03.json", "photographs-2026-02-01.json"])

@@ -10,6 +10,8 @@ import torch
 
 from conftest import make_data, small_recipe
 from ferkit.data import Split
+from ferkit.data.faces import SPLITS
+from ferkit.data.votes import Votes
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.evaluation.views import predict_views
@@ -206,3 +208,22 @@ def test_a_row_that_begins_with_another_waits_for_its_seed_0_and_owns_what_began
     list(train(replace(tuned()[1].recipe, device="cpu"), data, tmp_path / "tuned", workers=0, weights=weights))
     assert add_run(tmp_path / "tuned", fresh["results"], [TABLE]).parent.name == "tuned"
     assert [run.state for run in tuned()] == [State.NEW, State.DONE]
+
+
+def test_votes_count_ties_for_the_network_and_leave_out_faces_without_one(places, data):
+    (run, *_) = sorted(places["runs"].iterdir())
+    said = predict(load_run(run)[1], data.split(Split.PUBLIC_TEST).images).argmax(1)
+    public = np.flatnonzero(data.splits == SPLITS.index(Split.PUBLIC_TEST))
+    counts = np.zeros((len(data.splits), 7), np.int64)
+    counts[public, (said + 1) % 7] = 4
+    counts[public[:4], said[:4]] = 4  # ties
+    counts[public[4]] = 0
+    votes = Votes(counts, np.zeros(len(counts), np.int64), data.faces.labels, data.splits)
+    found = evaluate_together([run], data, [Split.PUBLIC_TEST], votes=votes)[Split.PUBLIC_TEST].parts()
+    assert found["by_votes"].faces == len(public) - 1
+    assert found["by_votes"].accuracy == pytest.approx(4 / (len(public) - 1))
+    assert list(found) == ["all", "without_copies", "by_votes"]
+    nothing = Votes(0 * counts, votes.others, votes.labels, votes.splits)
+    assert (
+        "by_votes" not in evaluate_together([run], data, [Split.PUBLIC_TEST], votes=nothing)[Split.PUBLIC_TEST].parts()
+    )

@@ -55,9 +55,14 @@ def test_result_and_gradients_are_those_of_a_convolution(kernel, stride, padding
 
 
 def test_height_and_width_may_be_treated_differently():
-    x, weight = torch.randn(4, 3, 9, 6, dtype=torch.float64), torch.randn(4, 3, 3, 3, dtype=torch.float64)
+    x = torch.randn(4, 3, 9, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 2, dtype=torch.float64, requires_grad=True)
     for how in [((1, 2), (1, 0)), ((2, 1), (0, 1))]:
-        torch.testing.assert_close(Mosaic.apply(x, weight, *how, 2), F.conv2d(x, weight, None, *how))
+        ours, theirs = Mosaic.apply(x, weight, *how, 2), F.conv2d(x, weight, None, *how)
+        torch.testing.assert_close(ours, theirs)
+        of_both = [torch.autograd.grad(y.square().sum(), (x, weight)) for y in (ours, theirs)]
+        for one, other in zip(*of_both, strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_what_is_beside_a_picture_does_not_leak_into_it():
@@ -127,10 +132,32 @@ def test_other_convolutions_are_pytorchs(amx, layer, precision):
     assert amx == []
 
 
+def test_what_autocast_leaves_as_it_is_stays_and_sizes_may_be_tuples_of_one(amx):
+    x, weight = torch.randn(8, 64, 6, 6), torch.randn(64, 64, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16), quick_convolutions(nn.Identity(), CPU):
+        assert torch.conv2d(x.double(), weight.double(), None, 1, 1).dtype == torch.float64
+        assert amx == []
+        torch.conv2d(x, weight, None, (1,), (1,))
+    assert amx == [(8, 64, 6, 6, 8)]
+
+
 @pytest.mark.parametrize(("able", "device"), [({}, "cpu"), ({"amx_bf16": False}, "cpu"), ({"amx_bf16": True}, "cuda")])
 def test_without_amx_nothing_changes(monkeypatch, able, device):
     monkeypatch.setattr(convolutions, "cpu_capabilities", lambda: able)
     assert isinstance(quick_convolutions(nn.Conv2d(16, 16, 3), torch.device(device)), nullcontext)
+
+
+def test_what_comes_next_may_change_the_result_in_place(amx):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+    x = torch.randn(8, 64, 6, 6)
+    gradients = []
+    for context in (nullcontext(), quick_convolutions(layer, CPU)):
+        with torch.autocast("cpu", torch.bfloat16), context:
+            y = nn.ReLU(inplace=True)(layer(x))
+        gradients.append(torch.autograd.grad(y.float().sum(), layer.weight)[0])
+    assert len(amx) == 1
+    assert (gradients[0] - gradients[1]).norm() < 0.03 * gradients[0].norm()
 
 
 def test_training_uses_it_for_every_small_picture_and_comes_to_the_same_gradients(amx):

@@ -8,8 +8,9 @@ const CHOSEN = { standard: ["PrivateTest", "PublicTest"], report: ["PublicTest",
 export function showModel(place, card) {
   const test = (CHOSEN[card.protocol] ?? Object.keys(card.metrics ?? {})).find((name) => card.metrics?.[name]);
   const plain = test && card.metrics[test];
-  const voted = card.recipe?.votes ? plain?.by_votes : undefined; // a network that learnt from votes is told by them
-  const all = voted ?? ((card.views?.includes("mirror") && plain?.with_mirror) || plain); // as this server reads faces
+  const seen = (card.views?.includes("mirror") && plain?.with_mirror) || plain; // as this server reads faces
+  const voted = card.calibrated_by === "FER+ votes" ? seen?.by_votes : undefined; // what its confidence speaks of
+  const all = voted ?? seen;
   const measured = all?.without_copies ?? all;
   place.replaceChildren(
     make("p", {}, intro(card)),
@@ -27,8 +28,8 @@ function intro(card) {
 const listed = (words) => `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
 function facts({ accuracy, interval, accuracy_at_coverage: coverage, calibration_error: error }, voted) {
-  const right = voted ? "most of ten people name them" : "their label has it";
-  const often = voted ? "the share of people who agree" : "how often it is right";
+  const right = voted ? "people named them most often" : "their label has it";
+  const often = voted ? "the share of people who agree, over faces of like confidence" : "how often it is right";
   const items = [[hundred(accuracy), `of 100 faces are named as ${right}${interval ? ` (95 % interval: ${hundred(interval[0])} to ${hundred(interval[1])})` : ""}`]];
   if (coverage?.["60%"]) items.push([hundred(coverage["60%"]), "of 100 are right if it answers only for the 60 % it is surest of"]);
   if (error !== undefined) items.push([`± ${(100 * error).toFixed(0)} %`, `is how far its confidence is from ${often}, on average`]);
