@@ -12,13 +12,19 @@ from ferkit.cli.terminal import as_option, beside
 if TYPE_CHECKING:
     from ferkit.inference.weights import ModelCard
 
+NETWORKS = (
+    "compact, compact-votes (what people chose for such faces), or a file written by `ferkit export`; compact if left "
+    "out."
+)
+"""What a command that takes a network says of it."""
+
 
 def card(
     model: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME|FILE]",
-            help="compact, compact-votes, or a file written by `ferkit export`; compact if left out.",
+            help=NETWORKS,
             show_default=False,
         ),
     ] = None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferkit.cli import signals
+from ferkit.cli.card import NETWORKS
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
 from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_video
@@ -55,12 +56,7 @@ def recognize(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|FILE",
-            help="compact, compact-votes (what people chose for such faces), or a file written by `ferkit export`; "
-            "compact if left out.",
-        ),
+        typer.Option("--model", metavar="NAME|FILE", help=NETWORKS),
     ] = None,
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, help="Refuse larger pictures; 200 million if left out.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.card import NETWORKS
 from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|FILE",
-            help="compact, compact-votes (what people chose for such faces), or a file written by `ferkit export`; "
-            "compact if left out.",
-        ),
+        typer.Option("--model", metavar="NAME|FILE", help=NETWORKS),
     ] = None,
     detector: Annotated[str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")] = (
         "haar"

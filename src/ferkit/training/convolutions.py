@@ -28,11 +28,10 @@ def quick_convolutions(model: nn.Module, device: torch.device) -> AbstractContex
     (:mod:`ferkit.training.winograd`). Where PyTorch cannot say whether there is AMX, before 2.10, nothing changes.
     """
     able = cpu_capabilities()
-    if device.type != "cpu" or not (able.get("avx512_bf16") or able.get("amx_bf16")):
-        return nullcontext()
-    if able.get("amx_bf16"):
+    if device.type == "cpu" and able.get("amx_bf16"):
         return _Instead(side_by_side)
-    return _Instead(in_tiles) if able.get("amx_bf16") is False and any(map(is_wide, model.modules())) else nullcontext()
+    without_amx = device.type == "cpu" and able.get("avx512_bf16") and able.get("amx_bf16") is False
+    return _Instead(in_tiles) if without_amx and any(map(is_wide, model.modules())) else nullcontext()
 
 
 class _Instead(TorchFunctionMode):

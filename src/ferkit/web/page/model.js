@@ -47,7 +47,9 @@ function details(card) {
   const rows = Object.entries(card.metrics ?? {}).flatMap(([name, all]) =>
     [[name, all], [`${name}, without copies`, all.without_copies], [`${name}, with mirror images`, all.with_mirror],
       [`${name}, with mirror images, without copies`, all.with_mirror?.without_copies],
-      [`${name}, by FER+ votes`, all.by_votes], [`${name}, by FER+ votes, without copies`, all.by_votes?.without_copies]].filter(([, each]) => each?.accuracy));
+      [`${name}, by FER+ votes`, all.by_votes], [`${name}, by FER+ votes, without copies`, all.by_votes?.without_copies],
+      [`${name}, with mirror images, by FER+ votes`, all.with_mirror?.by_votes],
+      [`${name}, with mirror images, by FER+ votes, without copies`, all.with_mirror?.by_votes?.without_copies]].filter(([, each]) => each?.accuracy));
   const table = make("table", {},
     make("caption", { class: "visually-hidden" }, "All measurements"),
     make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each)))),
