@@ -32,10 +32,10 @@ from ferkit.inference.session import Session
 from ferkit.models import build_model
 from ferkit.models.one_plane import PooledConv
 from ferkit.training.checkpoint import save_weights
+from ferkit.training.evaluate import evaluate_splits
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import make_recipe, with_settings
 from ferkit.training.result import SCHEMA
-from ferkit.training.run import evaluate_splits
 
 FACES = 4096
 """Training faces that give the batch norms their means and variances."""

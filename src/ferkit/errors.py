@@ -6,6 +6,7 @@
   * RunError            a run folder cannot be used as asked
   * TrainingError       training had to stop: disk space ran out, or
     * UntrainableError  these settings cannot be trained here: the loss is not finite, memory ran out
+  * OptionError         an argument is out of its range, or of another kind
   * ImageError          a picture, video or detector file cannot be used
   * ModelError          a file is not a network exported by ferkit, or is damaged
   * ServiceError        the web service cannot start as asked
@@ -43,6 +44,10 @@ class TrainingError(FerkitError, RuntimeError):
 
 class UntrainableError(TrainingError):
     """These settings cannot be trained here: the loss is not finite, or memory ran out."""
+
+
+class OptionError(FerkitError, ValueError):
+    """An argument is out of its range, or of another kind than expected."""
 
 
 class ImageError(FerkitError, ValueError):

@@ -210,10 +210,13 @@ def test_a_recipe_in_another_encoding_is_one_line(ferkit, trained, tmp_path):
 
 def test_evaluate_speaks_json_and_agrees_with_the_run(ferkit, trained):
     csv, run = trained
+    page = run / "report.html"
+    page.unlink()
     code, out, _ = ferkit("evaluate", run, "--data", csv, "--json")
     found = json.loads(out)
     result = json.loads((run / "result.json").read_text())
     assert code == 0
+    assert (found["report_html"], page.exists()) == (str(page), True)
     assert found["split"] == "PublicTest"
     assert found["all"]["accuracy"] == result["evaluation"]["test"]["accuracy"]
     assert found["all"]["confusion"] == result["evaluation"]["test"]["confusion"]
@@ -233,7 +236,7 @@ def test_evaluate_reads_the_split_it_is_asked_for(ferkit, trained, tmp_path, opt
     csv, run = trained
     code, out, _ = ferkit("evaluate", run, "--data", csv, "--json", "--out", tmp_path, *options)
     assert code == 0
-    assert json.loads(out)["split"] == split
+    assert (json.loads(out)["split"], json.loads(out)["report_html"]) == (split, None)
     assert (tmp_path / f"confusion-{split}.png").exists()
 
 
@@ -261,7 +264,7 @@ def test_evaluate_takes_the_gpu_there_is(ferkit, trained, monkeypatch, options, 
         raise RunError("far enough")
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("ferkit.report.ensembles.evaluate_together", measure)
+    monkeypatch.setattr("ferkit.training.evaluate.evaluate_together", measure)
     csv, run = trained
     assert ferkit("evaluate", run, "--data", csv, *options) == (1, "", "error: far enough\n")
     assert taken == [device]
@@ -291,6 +294,27 @@ def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_pat
     code, out, err = ferkit("recognize", tmp_path / "face.pgm", "--detector", "none", "--model", file, "--json")
     assert (code, err) == (0, "")
     assert sum(json.loads(out)["faces"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_other_faces_than_the_runs_are_not_measured(ferkit, trained, tmp_path):
+    run, file = trained[1], tmp_path / "model.onnx"
+    for name, data in (
+        ("others", make_data(training=64, tests=30, seed=1)),
+        ("fewer", make_data(training=64, tests=0)),
+    ):
+        csv = write_csv(tmp_path / f"{name}.csv", data)
+        code, out, err = ferkit("export", run, "--data", csv, "--out", file)
+        assert (code, out) == (1, "")
+        assert err == f"error: {csv}: expected the faces the run was trained and evaluated on, got others\n"
+    assert not file.exists()
+
+
+def test_the_same_faces_in_another_form_are(ferkit, trained, tmp_path):
+    csv, run = trained
+    other = tmp_path / "fer2013.csv"
+    other.write_bytes(csv.read_bytes().replace(b"\n", b"\r\n"))
+    code, _, err = ferkit("export", run, "--data", other, "--out", tmp_path / "model.onnx")
+    assert (code, err) == (0, "")
 
 
 def test_a_card_takes_no_others_place(ferkit, trained):

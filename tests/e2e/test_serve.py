@@ -1,6 +1,7 @@
 """``ferkit serve`` as a process: starting, stopping, slow clients, killed workers, silence."""
 
 import http.client
+import inspect
 import io
 import json
 import os
@@ -20,7 +21,8 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from ferkit.cli.serve import _hosts
+from ferkit.cli.serve import _hosts, serve
+from ferkit.web.settings import Settings
 from networks import write_network
 from service import picture, serving
 
@@ -84,6 +86,31 @@ def test_what_cannot_work_is_one_line(ferkit, tmp_path, monkeypatch, arguments, 
     code, output, error = ferkit("serve", "--port", "0", *arguments)
     assert (code, output, error.count("\n")) == (1, "", 1)
     assert words in error
+
+
+def test_its_limits_are_those_of_the_settings():
+    given = inspect.signature(serve).parameters
+    limits = {
+        **{name: name for name in ("detector", "min_confidence", "waiting", "upload_seconds", "seconds", "per_minute")},
+        "max_body": "body_bytes",
+        "max_frame": "frame_bytes",
+        "max_pixels": "pixels",
+        "max_images": "images",
+        "max_streams": "streams",
+    }
+    settings = Settings()
+    for option, name in limits.items():
+        assert given[option].default == getattr(settings, name), option
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_who_opens_it_to_the_network_without_a_key_is_told(ferkit, tmp_path, monkeypatch, host, warned):
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1000000")  # restored after the test
+    monkeypatch.setattr("ferkit.cli.serve._run", lambda _, listening, __: listening.close())
+    warning = f"warning: whoever reaches {host} may use the service; --api-key-file asks for a key\n"
+    assert ferkit("serve", "--port", 0, "--host", host) == (0, "", warning if warned else "")
+    (tmp_path / "keys").write_text("a key that is long enough\n")
+    assert ferkit("serve", "--port", 0, "--host", host, "--api-key-file", tmp_path / "keys") == (0, "", "")
 
 
 def test_a_port_that_is_taken_is_named(ferkit, monkeypatch):

@@ -1,16 +1,21 @@
-"""The Python in the guides: every name that they import is there."""
+"""The guides: every name that their Python imports is there, and every command and option that their lines have."""
 
 import ast
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+
+from ferkit.cli.main import app
 
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "MODEL_CARD.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCKS = [
     pytest.param(code, id=f"{path.name}-{number}")
-    for path in (ROOT / "README.md", ROOT / "MODEL_CARD.md", *sorted(ROOT.glob("docs/**/*.md")))
+    for path in PAGES
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL), 1)
 ]
 
@@ -24,5 +29,27 @@ def test_what_a_guide_imports_exists(code):
         assert not missing, f"{node.module} has no {missing}"
 
 
+def commands(page):
+    """Yield the words of each `ferkit` command in the blocks of a page that are for a shell."""
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words[:1] == ["ferkit"]:
+                yield words[1:]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES if list(commands(page))])
+def test_commands_and_options_of_a_guide_exist(page):
+    for words in commands(page):
+        command, rest = typer.main.get_command(app), list(words)
+        while rest and rest[0] in getattr(command, "commands", {}):
+            command = command.commands[rest.pop(0)]
+        assert not hasattr(command, "commands") or rest[0].startswith("-"), f"no command: ferkit {' '.join(words)}"
+        known = {"--help", *(option for parameter in command.params for option in parameter.opts)}
+        unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - known
+        assert not unknown, f"no option: ferkit {' '.join(words)}"
+
+
 def test_there_are_guides():
     assert len(BLOCKS) >= 6
+    assert len([words for page in PAGES for words in commands(page)]) >= 60

@@ -55,9 +55,9 @@ def evaluate(
     from ferkit.errors import RunError, UnknownNameError
     from ferkit.inference.views import parse_views
     from ferkit.report import figures
-    from ferkit.report.ensembles import evaluate_together
     from ferkit.report.page import write_page
     from ferkit.training.environment import choose_device
+    from ferkit.training.evaluate import evaluate_together
     from ferkit.training.folder import RunFolder
     from ferkit.training.recipe import make_recipe
     from ferkit.training.result import fits
@@ -72,7 +72,7 @@ def evaluate(
             f"the runs have different protocols ({', '.join(sorted(protocols))}); choose one with --protocol"
         )
     named = Protocol(protocol) if protocol else recipes[0].protocol
-    splits = {"test": named.test, "validation": named.validation, **{s.value: s for s in Split}}
+    splits = {**named.roles, **{s.value: s for s in Split}}
     if split not in splits:
         raise UnknownNameError("split", split, splits)
     chosen = splits[split]
@@ -93,6 +93,7 @@ def evaluate(
         picture = (out or runs[0]) / f"confusion-{chosen.value}.png"
         with figures.writing(picture):
             figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
+    has_page = own is not None and not own.get("reopened")
     if as_json:
         typer.echo(
             json.dumps(
@@ -103,6 +104,7 @@ def evaluate(
                     "protocol": named.value,
                     "split": chosen.value,
                     "confusion_png": None if picture is None else str(picture),
+                    "report_html": str(write_page(runs[0], faces)) if has_page else None,
                     **{name: evaluation.to_dict() for name, evaluation in found.items()},
                 },
                 indent=1,
@@ -112,7 +114,7 @@ def evaluate(
     _print(found, f"{title}, protocol {named.value}", chosen.value)
     if picture is not None:
         typer.echo(f"\nconfusion matrix: {picture}")
-    if own is not None and not own.get("reopened"):
+    if has_page:
         typer.echo(f"report: {write_page(runs[0], faces)}")
 
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from ferkit.web.settings import Settings
 
+PACKAGES = (
+    *("fastapi", "fastapi_offline", "httptools", "prometheus_client", "python_multipart", "uvicorn", "websockets"),
+)
+"""What the service needs beside recognition: those of the extra ``serve``."""
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 CONNECTIONS = 65_536
@@ -48,7 +53,8 @@ def serve(
         float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
     ] = 0.0,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=MOST_THREADS, help="Processes; one that dies is replaced.")
+        int,
+        typer.Option("--workers", min=1, max=MOST_THREADS, help="Processes; one of several that dies is replaced."),
     ] = 1,
     threads: Annotated[
         int | None,
@@ -90,7 +96,7 @@ def serve(
 
     from ferkit.errors import MissingExtraError
 
-    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline"):
+    for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "serve")
     from ferkit.inference.views import parse_views
@@ -117,7 +123,10 @@ def serve(
     )
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(settings.pixels)  # the decoder itself obeys, whatever a head says
     _check(settings)
-    _run(settings, _listen(host, port), workers)
+    listening = _listen(host, port)
+    if api_key_file is None and _loopback(host) is None:
+        typer.echo(f"warning: whoever reaches {host} may use the service; --api-key-file asks for a key", err=True)
+    _run(settings, listening, workers)
 
 
 def _settings(**given: Any) -> "Settings":

@@ -35,3 +35,8 @@ class Protocol(StrEnum):
     def test(self) -> Split:
         """The split that is read once, at the end."""
         return Split.PRIVATE_TEST if self is Protocol.STANDARD else Split.PUBLIC_TEST
+
+    @property
+    def roles(self) -> dict[str, Split]:
+        """Both by what they are for: ``validation`` and ``test``."""
+        return {"validation": self.validation, "test": self.test}

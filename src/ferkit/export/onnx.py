@@ -36,6 +36,8 @@ from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, file_s
 from ferkit.labels import EXPRESSIONS
 from ferkit.models.one_plane import OnePlane
 from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.needs import check_splits
+from ferkit.training.result import fits
 
 CHECKED = 64
 """Faces on which the file is compared with the trained network."""
@@ -107,8 +109,10 @@ def export_run(
         raise ModelError(f"{out}: expected a name that ends in .onnx; the card beside it ends in .json")
     _check_place_of_card(out.with_suffix(".json"))
     recipe, model = load_run(run)
-    result = RunFolder(run).read_result(("parameters", "data", "weights_sha256"))
-    _check_data(data, result)
+    result = RunFolder(run).read_result(("parameters", "evaluation", "data", "weights_sha256"))
+    if not fits(result, data, *Split):
+        raise DataError(f"{data.source}: expected the faces the run was trained and evaluated on, got others")
+    check_splits(recipe, data)
     if recipe.votes and votes is not None and not votes.digest().startswith(recipe.votes):
         raise DataError(f"expected the votes the run learnt from ({recipe.votes}), got others ({votes.digest()[:16]})")
     recognition = _Recognition(model, mirror).eval()
@@ -203,11 +207,6 @@ def _check_place_of_card(file: Path) -> None:
         card_from_json(file.read_text(encoding="utf-8"), str(file))
     except (ModelError, OSError, ValueError):
         raise ModelError(f"{file}: is no card, and would be replaced by one; choose another name for --out") from None
-
-
-def _check_data(data: Fer2013, result: dict[str, Any]) -> None:
-    if data.md5 != result["data"]["md5"]:
-        raise DataError(f"{data.source}: expected the file the run was trained on (md5 {result['data']['md5']})")
 
 
 @torch.inference_mode()

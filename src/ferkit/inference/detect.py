@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ferkit.errors import ImageError, UnknownNameError
+from ferkit.errors import ImageError, OptionError, UnknownNameError
 from ferkit.inference.boxes import (
     SIDE,
     Box,
@@ -124,12 +124,12 @@ def _none(file: Path | None) -> Detector:
 
 def _check_no_file(name: str, file: Path | None) -> None:
     if file is not None:
-        raise ImageError(f"the detector {name} takes no file")
+        raise OptionError(f"the detector {name} takes no file")
 
 
 def _yunet(file: Path | None) -> Detector:
     if file is None:
-        raise ImageError("the detector yunet needs its file: --detector-model face_detection_yunet.onnx")
+        raise OptionError("the detector yunet needs its file: --detector-model face_detection_yunet.onnx")
     return YuNet(file)
 
 
@@ -150,7 +150,8 @@ def build_detector(name: str, file: Path | None = None) -> Detector:
 
     Raises:
         UnknownNameError: There is no such detector.
-        ImageError: Its file is missing or wrong, or OpenCV lacks its cascade.
+        OptionError: It needs a file and got none, or the reverse.
+        ImageError: Its file cannot be used, or OpenCV lacks its cascade.
         ModelError: The networks of ``haar`` are missing or damaged.
     """
     if name not in DETECTORS:

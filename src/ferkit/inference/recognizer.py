@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
 from ferkit.inference.detect import Detector, build_detector, middle_square
 from ferkit.inference.images import MAX_PIXELS, RGB, read_image
@@ -93,17 +93,17 @@ class Recognizer:
                 both; see :data:`ferkit.inference.views.VIEWS`. Two, five or ten times its time.
 
         Raises:
-            ModelError: The network's file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to
-                1,024.
-            ImageError: The detector's file is missing or wrong, it is no function, or ``min_confidence`` is not in
-                0 to 1.
+            ModelError: The network's file is missing, damaged or not exported by ferkit.
+            ImageError: The detector's file cannot be used.
+            OptionError: ``threads`` is not in 1 to 1,024, ``min_confidence`` not in 0 to 1, ``views`` no list, or the
+                detector no function, or without the file it needs.
             UnknownNameError: There is no such network, detector or view.
         """
         if isinstance(views, str):
-            raise ImageError(f"expected views as a list of names, got the string {views!r}")
+            raise OptionError(f"expected views as a list of names, got the string {views!r}")
         check_views(views)
         if not 0 <= min_confidence <= 1:
-            raise ImageError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence}")
         self._settings: dict[str, Any] = {
             "model": model,
             "detector": detector,
@@ -117,7 +117,7 @@ class Recognizer:
         if isinstance(detector, str):
             detector = build_detector(detector, None if detector_model is None else Path(detector_model))
         if not callable(detector):
-            raise ImageError(f"expected the name of a detector or a function, got {detector!r}")
+            raise OptionError(f"expected the name of a detector or a function, got {detector!r}")
         self._detect = detector
         self._min_confidence = min_confidence
         self._max_pixels = max_pixels
@@ -160,7 +160,7 @@ class Recognizer:
         """
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise ImageError(f"expected several pictures, got an array {images.shape}; put one into a list")
-        if not isinstance(images, Iterable) or isinstance(images, str | bytes | bytearray | memoryview):
+        if not _are_several(images):
             raise ImageError(f"expected several pictures, got {type(images).__name__}; put one into a list")
         boxes: list[list[Box]] = []
         crops: list[NDArray[np.uint8]] = []
@@ -185,7 +185,7 @@ class Recognizer:
             crops.ndim not in (3, 4) or (crops.ndim == 3 and crops.shape[2] in (3, 4))
         ):
             raise ImageError(f"expected crops (N, H, W) or (N, H, W, 3), got {crops.shape}; put one face into a list")
-        if not isinstance(crops, Iterable) or isinstance(crops, str | bytes | bytearray | memoryview):
+        if not _are_several(crops):
             raise ImageError(f"expected crops (N, H, W) or a list of them, got {type(crops).__name__}")
         greys = [_grey_of(crop, self._max_pixels) for crop in crops]
         boxes = [middle_square(grey) for grey in greys]
@@ -210,6 +210,13 @@ class Recognizer:
         together = self._session(np.concatenate(seen))
         mean: NDArray[np.float32] = together.reshape(len(seen), len(faces), -1).mean(axis=0)
         return mean
+
+
+def _are_several(given: Any) -> bool:
+    """Return whether pictures may be taken from ``given`` one by one: not from the content or the name of one."""
+    return isinstance(given, Iterable) and not (
+        isinstance(given, str | bytes | bytearray | memoryview) or hasattr(given, "read")
+    )
 
 
 def _whole(box: Any, picture: RGB) -> Box:

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ferkit.errors import ModelError
+from ferkit.errors import ModelError, OptionError
 from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, network_file
 from ferkit.processors import MOST_THREADS
 
@@ -41,11 +41,12 @@ class Session:
 
         Raises:
             UnknownNameError: There is no network of that name.
-            ModelError: The file is missing, damaged or not exported by ferkit, or ``threads`` is not in 1 to 1,024.
+            ModelError: The file is missing, damaged or not exported by ferkit.
+            OptionError: ``threads`` is not in 1 to 1,024.
         """
         self.file = network_file(model)
         if not 1 <= threads <= MOST_THREADS:
-            raise ModelError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
+            raise OptionError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
         if not self.file.is_file():
             found = "a folder" if self.file.is_dir() else "nothing"
             raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")

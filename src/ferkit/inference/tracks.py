@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
 from ferkit.inference.recognizer import UNCERTAIN, Face
 
@@ -126,12 +126,12 @@ class Tracker:
             min_confidence: Below it a smoothed expression is ``uncertain``; 0 to 1.
 
         Raises:
-            ImageError: One of them is out of range.
+            OptionError: One of them is out of range.
         """
         if not (math.isfinite(smoothing) and smoothing >= 0):
-            raise ImageError(f"smoothing must be 0 or more seconds, got {smoothing}")
+            raise OptionError(f"smoothing must be 0 or more seconds, got {smoothing}")
         if not 0 <= min_confidence <= 1:
-            raise ImageError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence}")
         self._smoothing, self._min_confidence = smoothing, min_confidence
         self._tracks: list[_Track] = []
         self._given = 0

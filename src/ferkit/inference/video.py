@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.camera import Camera
 from ferkit.inference.images import RGB
 from ferkit.inference.recognizer import Face, Recognizer
@@ -64,7 +64,7 @@ class VideoRecognizer:
             min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
 
         Raises:
-            ImageError: One of them is out of range.
+            OptionError: One of them is out of range.
         """
         self._recognizer = recognizer
         self._tracker = Tracker(smoothing, recognizer.min_confidence if min_confidence is None else min_confidence)
@@ -109,7 +109,8 @@ def read_video(
         draw: Called for every frame, looked at or not, before it is yielded.
 
     Raises:
-        ImageError: It is no video or no camera, it has no frames, or an argument is out of range.
+        ImageError: It is no video or no camera, or it has no frames.
+        OptionError: An argument is out of range.
     """
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
     with source if isinstance(source, Source) else open_source(source) as opened:
@@ -152,10 +153,11 @@ def recognize_stream(
         min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
 
     Raises:
-        ImageError: A picture cannot be read, times go back, or an argument is out of range.
+        ImageError: A picture cannot be read, or times go back.
+        OptionError: An argument is out of range.
     """
     if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ImageError(f"fps must be above 0, got {fps}")
+        raise OptionError(f"fps must be above 0, got {fps}")
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
     return _stream(frames, stream, _checked(every), fps)
 
@@ -195,5 +197,5 @@ def usual_every(source: Source) -> int:
 
 def _checked(every: int) -> int:
     if every < 1:
-        raise ImageError(f"every must be 1 or more, got {every}")
+        raise OptionError(f"every must be 1 or more, got {every}")
     return every

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from ferkit.errors import RunError, TrainingError
+from ferkit.errors import RunError, TrainingError, UntrainableError
 from ferkit.files import write_bytes
 from ferkit.training.loop import reduced
 from ferkit.training.state import Epoch, TrainState
@@ -29,7 +29,16 @@ def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dic
         fabric: The run's.
         state: At rest: between two batches.
         identity: What a run that goes on with it must share; see :func:`restore`.
+
+    Raises:
+        UntrainableError: The last batches broke the weights, which their losses do not show; from such a checkpoint no
+            run could go on.
     """
+    if not all(bool(weight.isfinite().all()) for weight in state.model.parameters()):
+        raise UntrainableError(
+            f"weights are not finite after batch {state.step} of epoch {state.epoch + 1}, learning rate "
+            f"{state.lr:.3g}; training stopped; a smaller lr may help"
+        )
     counts = reduced(fabric, state.counts)
     return {
         "schema": SCHEMA,

@@ -18,17 +18,20 @@ from ferkit.models import build_model, pruned
 from ferkit.training.batches import steps_per_epoch
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import Recipe
-from ferkit.training.teaching import Lesson, check_lesson, check_teachers, teacher_names
+from ferkit.training.teaching import Lesson, check_lesson, check_teachers, in_words, teacher_names
 
 
 def beginning(
     recipe: Recipe,
     folder: RunFolder,
+    faces: Faces,
     lesson: Lesson | None,
     teachers: Sequence[Path],
     weights: Mapping[str, Tensor] | None,
 ) -> Mapping[str, Tensor] | None:
     """Return ``weights`` as the recipe's network takes them; None where the run has begun or draws its own.
+
+    ``faces`` are Training.
 
     Raises:
         RunError: What the recipe names is missing or does not fit; nothing has been written.
@@ -41,6 +44,11 @@ def beginning(
                 load_run(run)
     elif recipe.advisers and lesson is None:
         check_lesson(folder, recipe.advisers)
+    elif lesson is not None and not lesson.fits(recipe.advisers, faces):
+        raise RunError(
+            f"{folder.path}: expected {in_words(recipe.advisers, faces)}, got what "
+            f"{', '.join(lesson.teachers)} say of {len(lesson.probabilities)}"
+        )
     if not recipe.init or folder.last.exists():
         return None
     if weights is None:

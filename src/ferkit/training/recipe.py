@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -457,11 +458,19 @@ def _value(text: str) -> Any:
 
 
 def _checked_options(recipe: Recipe) -> dict[str, Any]:
-    import torch
-
-    from ferkit.models import build_model, checked_options
+    from ferkit.models import checked_options
 
     options = checked_options(recipe.model, recipe.options)
-    with torch.device("meta"):  # checks them together, allocates nothing
-        build_model(recipe.model, **options)
+    _build_once(recipe.model, tuple(options.items()))
     return options
+
+
+@cache
+def _build_once(model: str, options: tuple[tuple[str, Any], ...]) -> None:
+    """Check options together: build the network, which allocates nothing; of many runs with the same ones once."""
+    import torch
+
+    from ferkit.models import build_model
+
+    with torch.device("meta"):
+        build_model(model, **dict(options))

@@ -158,10 +158,10 @@ def _check_settings(path: Path, content: dict[str, Any]) -> None:
     if recipe.get("protocol") not in list(Protocol):
         return  # whoever reads the recipe says so
     protocol = Protocol(recipe["protocol"])
-    for part, split in (("validation", protocol.validation), ("test", protocol.test)):
-        found = evaluation.get(part, {}).get("split", split)
+    for role, split in protocol.roles.items():
+        found = evaluation.get(role, {}).get("split", split)
         if found != split:
-            raise RunError(f"{path}: not the result of a run (evaluation.{part}: of {found}, expected {split.value})")
+            raise RunError(f"{path}: not the result of a run (evaluation.{role}: of {found}, expected {split.value})")
 
 
 def load_checked(path: Path, model: type[pydantic.BaseModel], what: str) -> dict[str, Any]:

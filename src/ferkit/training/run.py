@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferkit.data import Fer2013, Split
-from ferkit.data.audit import copies_of_training, faces_digest
+from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
-from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.files import write_json
 from ferkit.models import build_model
 from ferkit.training import checkpoint
@@ -37,6 +36,7 @@ from ferkit.training.environment import (
     keep_freed_memory,
     tune_gpu,
 )
+from ferkit.training.evaluate import evaluate_splits
 from ferkit.training.events import Event, Finished, Started, Stopped
 from ferkit.training.folder import RunFolder
 from ferkit.training.loop import GPU_CHECK, Step, fit
@@ -122,7 +122,7 @@ def train(
             raise RunError(f"{out}: the run is finished, with other faces than those of {data.source}")
         yield Finished(result=result)
         return
-    weights = beginning(recipe, folder, lesson, teachers, weights)
+    weights = beginning(recipe, folder, data.split(Split.TRAINING), lesson, teachers, weights)
     own = own_faces(recipe, data, devices)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
@@ -339,32 +339,6 @@ _SAVE, _STOP = 1, 2
 
 def _ignore(_: Epoch) -> None:
     """Stand in for the TensorBoard log in all processes but the first."""
-
-
-def evaluate_splits(
-    model: nn.Module, recipe: Recipe, data: Fer2013
-) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return what ``model`` does on the validation and the test split of the recipe's protocol, in float32.
-
-    The first part is the evaluation of each, ready for JSON; the second the log-probabilities ``(N, K)`` of each.
-
-    Each split is read whole, and counted once more without its faces that stand in Training; a split without faces is
-    left out.
-    """
-    device = next(model.parameters()).device
-    found: dict[str, Any] = {}
-    predicted: dict[str, NDArray[np.float32]] = {}
-    for name, split in (("validation", recipe.protocol.validation), ("test", recipe.protocol.test)):
-        faces = data.split(split)
-        if not len(faces):
-            continue
-        predicted[name] = log_probs = predict(model, faces.images, device)
-        found[name] = {"split": split.value, **evaluate_predictions(log_probs, faces.labels).to_dict()}
-        alone = ~copies_of_training(data, split)
-        if alone.any():
-            evaluation = evaluate_predictions(log_probs[alone], faces.labels[alone])
-            found[f"{name}_without_copies"] = {"split": split.value, **evaluation.to_dict()}
-    return found, predicted
 
 
 def _launch(device: str, devices: int, precision: str) -> Fabric:

@@ -23,7 +23,7 @@ from ferkit.data import Faces, Split
 from ferkit.data.audit import faces_digest
 from ferkit.data.votes import Votes
 from ferkit.errors import RunError
-from ferkit.evaluation import predict
+from ferkit.evaluation.views import mean_of, predict_views
 from ferkit.files import replacing, write_bytes
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import WEIGHTS_DIGITS
@@ -42,6 +42,11 @@ class Lesson:
     faces: str = ""
     """Digest of those faces; empty if nobody noted it."""
 
+    def fits(self, teachers: tuple[str, ...], faces: Faces) -> bool:
+        """Return whether it is what these teachers, or votes, say of ``faces``."""
+        right = self.faces in {"", faces_digest(faces)} and len(self.probabilities) == len(faces)
+        return right and self.teachers == teachers
+
 
 def ask_teachers(runs: Sequence[Path], faces: Faces, device: str = "cpu") -> Lesson:
     """Return what the networks of finished runs say of ``faces``.
@@ -54,12 +59,8 @@ def ask_teachers(runs: Sequence[Path], faces: Faces, device: str = "cpu") -> Les
     Raises:
         RunError: A run is not finished, or damaged.
     """
-    sums = np.zeros(0)
-    for run in runs:
-        model = load_run(run)[1].to(device)
-        both = [np.exp(predict(model, images, device)) for images in (faces.images, faces.images[:, :, ::-1].copy())]
-        sums = sums + np.sum(both, axis=0) if sums.size else np.sum(both, axis=0)
-    probabilities = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
+    said = [predict_views(load_run(run)[1].to(device), faces.images, ("mirror",), device) for run in runs]
+    probabilities = np.exp(mean_of(said))
     return Lesson(teacher_names(runs), probabilities, faces_digest(faces))
 
 
@@ -156,11 +157,11 @@ def read_lesson(folder: RunFolder, teachers: tuple[str, ...], faces: Faces) -> L
             lesson = Lesson(tuple(kept["teachers"].tolist()), kept["probabilities"], of)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise RunError(f"{folder.lesson}: not what teachers said ({type(error).__name__})") from None
-    if (
-        lesson.teachers != teachers
-        or len(lesson.probabilities) != len(faces)
-        or lesson.faces not in {"", faces_digest(faces)}
-    ):
-        what = f"what {', '.join(teachers)} say of these {len(faces)} faces"
-        raise RunError(f"{folder.lesson}: expected {what}, got something else")
+    if not lesson.fits(teachers, faces):
+        raise RunError(f"{folder.lesson}: expected {in_words(teachers, faces)}, got something else")
     return lesson
+
+
+def in_words(teachers: tuple[str, ...], faces: Faces) -> str:
+    """Return which lesson a message expects."""
+    return f"what {', '.join(teachers)} say of these {len(faces)} faces"

@@ -74,7 +74,7 @@ class Guard:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                _complete(message, scope["path"], last=body.broken)
+                _complete(message, _route_path(scope), last=body.broken)
             await send(message)
 
         try:
@@ -110,7 +110,7 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self._check_place(headers)
-        if scope["path"].startswith(PROTECTED) and scope["method"] != "OPTIONS":
+        if _route_path(scope).startswith(PROTECTED) and scope["method"] != "OPTIONS":
             self._check_rate(scope, headers)  # first, as it counts wrong keys, too
             self.keys.check(given_key(headers))
         length = headers.get("content-length", "")
@@ -195,6 +195,13 @@ class _Body:
     def let_go(self) -> None:
         self._guard.let_go(self._size)
         self._size = 0
+
+
+def _route_path(scope: Scope) -> str:
+    """Return the path as routes know it: without what a proxy or an application around this one has put before it."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    return path[len(root) :] if path.startswith(f"{root}/") else path
 
 
 def _refused(refusal: Refusal) -> JSONResponse:

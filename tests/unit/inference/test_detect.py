@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage
 
-from ferkit.errors import ImageError, UnknownNameError
+from ferkit.errors import ImageError, OptionError, UnknownNameError
 from ferkit.inference.boxes import Box, levels, scaled, smallest_face
 from ferkit.inference.detect import YuNet, build_detector
 from ferkit.inference.images import read_image
@@ -145,11 +145,11 @@ def test_overlap_is_the_common_area_over_the_area_of_both():
 def test_wrong_detectors_are_told(tmp_path):
     with pytest.raises(UnknownNameError, match="unknown detector 'har'; did you mean 'haar'"):
         build_detector("har")
-    with pytest.raises(ImageError, match="yunet needs its file"):
+    with pytest.raises(OptionError, match="yunet needs its file"):
         build_detector("yunet")
     with pytest.raises(ImageError, match="expected the file of a YuNet detector, got nothing"):
         build_detector("yunet", tmp_path / "no.onnx")
-    with pytest.raises(ImageError, match="haar takes no file"):
+    with pytest.raises(OptionError, match="haar takes no file"):
         build_detector("haar", tmp_path / "no.onnx")
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ferkit import Recognizer
-from ferkit.errors import ImageError, ModelError, UnknownNameError
+from ferkit.errors import ImageError, ModelError, OptionError, UnknownNameError
 from ferkit.inference.boxes import Box
 from ferkit.inference.detect import whole_picture
 from ferkit.inference.recognizer import cut
@@ -74,7 +74,7 @@ def test_below_the_least_confidence_the_answer_is_uncertain(network):
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_least_confidence_outside_0_to_1_is_refused(network, value):
-    with pytest.raises(ImageError, match="min_confidence must be from 0 to 1"):
+    with pytest.raises(OptionError, match="min_confidence must be from 0 to 1"):
         Recognizer(network, min_confidence=value)
 
 
@@ -112,7 +112,7 @@ def test_shifts_and_mirror_are_ten_views_of_each_face_of_a_batch():
 def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
     with pytest.raises(UnknownNameError, match="unknown view 'miror'; did you mean 'mirror'"):
         Recognizer(network, views=["miror"])
-    with pytest.raises(ImageError, match="expected views as a list of names, got the string 'mirror'"):
+    with pytest.raises(OptionError, match="expected views as a list of names, got the string 'mirror'"):
         Recognizer(network, views="mirror")
 
 
@@ -124,6 +124,7 @@ def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
         pytest.param("me.jpg", id="name"),
         pytest.param(Path("me.jpg"), id="path"),
         pytest.param(b"JPEG", id="bytes"),
+        pytest.param(io.BytesIO(b"JPEG"), id="open file"),
         pytest.param(Image.new("L", (9, 9)), id="PIL image"),
     ],
 )
@@ -141,7 +142,7 @@ def test_an_array_of_pictures_is_a_batch(recognizer):
 
 @pytest.mark.parametrize("threads", [0, 100_000, 10**20])
 def test_numbers_of_threads_that_bring_a_machine_down_are_refused(network, threads):
-    with pytest.raises(ModelError, match=f"threads must be from 1 to 1024, got {threads}"):
+    with pytest.raises(OptionError, match=f"threads must be from 1 to 1024, got {threads}"):
         Recognizer(network, threads=threads)
 
 
@@ -366,7 +367,7 @@ def test_what_is_no_box_of_the_picture_is_refused(network, box):
 
 
 def test_a_detector_has_a_name_or_is_a_function(network):
-    with pytest.raises(ImageError, match="expected the name of a detector or a function, got 3"):
+    with pytest.raises(OptionError, match="expected the name of a detector or a function, got 3"):
         Recognizer(network, detector=3)
 
 

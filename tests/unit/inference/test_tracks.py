@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
 from ferkit.inference.recognizer import UNCERTAIN, Face
 from ferkit.inference.tracks import MISSES, PATIENCE, SURE, Tracker
@@ -158,7 +158,7 @@ def test_times_that_go_back_are_refused(seconds):
 
 @pytest.mark.parametrize("options", [{"smoothing": -1}, {"smoothing": math.nan}, {"min_confidence": 1.5}])
 def test_settings_out_of_range_are_refused(options):
-    with pytest.raises(ImageError, match="must be"):
+    with pytest.raises(OptionError, match="must be"):
         Tracker(**options)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.sources import Shot, Source, VideoFile
 from ferkit.inference.video import read_video, recognize_stream, usual_every
 from films import one_face, picture, recognizer, write_film
@@ -227,7 +227,7 @@ def test_a_stream_of_pictures_alone_takes_a_frame_rate(reads):
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0}, {"smoothing": -1}, {"min_confidence": 2}])
 def test_a_stream_refuses_wrong_settings_at_once(reads, options):
-    with pytest.raises(ImageError, match="must be"):
+    with pytest.raises(OptionError, match="must be"):
         recognize_stream([], reads, **options)
 
 

@@ -15,10 +15,11 @@ from ferkit.data.votes import Votes
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.evaluation.views import predict_views
-from ferkit.report.ensembles import evaluate_together, read_ensembles, take_up_ensembles
+from ferkit.report.ensembles import read_ensembles, take_up_ensembles
 from ferkit.report.results import add_run, read_results, runs_of
 from ferkit.report.table import Ensemble, Row, Table
 from ferkit.sweeps.plan import State, plan, run_name
+from ferkit.training.evaluate import evaluate_together
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.run import train
 from ferkit.training.teaching import ask_teachers
@@ -78,7 +79,7 @@ def test_an_ensemble_is_measured_in_whole_float32(places, data, tmp_path, monkey
         seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
         return predict_views(*given)
 
-    monkeypatch.setattr("ferkit.report.ensembles.predict_views", look)
+    monkeypatch.setattr("ferkit.training.evaluate.predict_views", look)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     results = shutil.copytree(places["results"], tmp_path / "results")
     take_up_ensembles(TABLE, 1, data, results=results, runs=places["runs"])
@@ -107,7 +108,7 @@ def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, 
     content = read_ensembles(places["results"], {"contest": TABLE})["contest", "both"]
     networks = sorted(run.network for run in runs_of(TABLE.rows[0], TABLE, read_results(places["results"])))
     assert (content["members"], content["views"], content["protocol"]) == (networks, ["mirror"], "standard")
-    assert set(content["evaluation"]) == {"validation", "test", "test_without_copies"}
+    assert set(content["evaluation"]) == {*("validation", "validation_without_copies", "test", "test_without_copies")}
     runs = sorted(places["runs"].iterdir())
     for name, split in (("validation", Split.PUBLIC_TEST), ("test", Split.PRIVATE_TEST)):
         models, faces = [load_run(run)[1] for run in runs], data.split(split)
@@ -125,11 +126,17 @@ def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, 
     assert take_up_ensembles(TABLE, 2, data, **places) == []
     assert take_up_ensembles(TABLE, 1, data, **places) == [path]
     assert json.loads(path.read_text())["members"] != networks
+    (plain,) = TABLE.ensembles
+    assert take_up_ensembles(replace(TABLE, ensembles=(replace(plain, views=()),)), 1, data, **places) == [path]
+    assert json.loads(path.read_text())["views"] == []
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({}, "members is missing"), ({"members": [], "parameters": 1, "seconds": 1.0}, "evaluation is missing")],
+    [
+        ({}, "members is missing"),
+        ({"members": [], "views": [], "parameters": 1, "seconds": 1.0}, "evaluation is missing"),
+    ],
     ids=["nothing", "no evaluation"],
 )
 def test_a_damaged_result_of_an_ensemble_is_named(tmp_path, content, message):

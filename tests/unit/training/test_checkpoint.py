@@ -5,7 +5,7 @@ import torch
 from lightning_fabric import Fabric
 
 from conftest import make_faces
-from ferkit.errors import RunError
+from ferkit.errors import RunError, UntrainableError
 from ferkit.training import checkpoint
 from ferkit.training.batches import steps_per_epoch
 from ferkit.training.loop import fit
@@ -50,6 +50,15 @@ def test_everything_of_a_run_in_mid_epoch_comes_back(stopped):
     assert back.scheduler.last_epoch == state.scheduler.last_epoch == 7
     for name, value in state.model.state_dict().items():
         assert torch.equal(back.model.state_dict()[name], value), name
+
+
+def test_weights_that_are_not_finite_are_never_saved():
+    fabric, state, *_ = fresh()
+    assert checkpoint.snapshot(fabric, state, IDENTITY)
+    with torch.no_grad():
+        next(state.model.parameters())[0, 0] = torch.nan
+    with pytest.raises(UntrainableError, match=r"weights are not finite after batch 0 of epoch 1, .* a smaller lr"):
+        checkpoint.snapshot(fabric, state, IDENTITY)
 
 
 def test_one_process_of_several_carries_what_was_counted(stopped):

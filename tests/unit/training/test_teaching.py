@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from conftest import make_data, make_faces, small_recipe, write_csv
 from ferkit.cli.train import _begin_with
 from ferkit.data import Split
+from ferkit.data.audit import faces_digest
 from ferkit.data.votes import Votes
 from ferkit.errors import RecipeError, RunError
 from ferkit.evaluation import network_input, predict
@@ -118,6 +119,20 @@ def test_what_is_not_the_lesson_is_refused(tmp_path, content, message):
         write_lesson(folder, content)
     with pytest.raises(RunError, match=message):
         read_lesson(folder, ("a",), make_faces(3))
+
+
+def test_a_wrong_lesson_is_refused_and_leaves_room_for_the_right_one(tmp_path, data, lesson):
+    recipe = replace(RECIPE, epochs=1, teachers=lesson.teachers)
+    faces = data.split(Split.TRAINING)
+    others = replace(lesson, faces=faces_digest(faces[np.arange(len(faces))[::-1]]))
+    for wrong in (replace(lesson, teachers=("0" * 16,)), others):
+        with pytest.raises(
+            RunError, match=rf"expected what {lesson.teachers[0]}, .* say of these \d+ faces, got what "
+        ):
+            list(train(recipe, data, tmp_path / "run", workers=0, lesson=wrong))
+        assert not (tmp_path / "run").exists()
+    *_, last = train(recipe, data, tmp_path / "run", workers=0, lesson=lesson)
+    assert last.result["epochs"]
 
 
 def test_a_student_that_only_copies_comes_nearer_to_its_teachers_than_one_without(tmp_path, data, lesson):

@@ -375,6 +375,18 @@ def test_without_the_key_nothing_is_answered(keyed, headers, address):
     assert refusal(answer)[:2] == (401, "unauthorized")
 
 
+def test_nor_is_it_below_another_path_where_limits_hold_too(network, tmp_path):
+    (tmp_path / "keys").write_text(f"{KEY}\n")
+    app = create_app(Settings(model=network, hosts=(), api_key_file=tmp_path / "keys", per_minute=4))
+    with TestClient(app, root_path="/ferkit") as client:
+        for address in ("/v1/model", "/metrics", "/ferkit/v1/model", "/ferkit/metrics"):
+            assert refusal(client.get(address))[:2] == (401, "unauthorized"), address
+        answer = client.get("/ferkit/v1/model", headers={"X-API-Key": KEY})
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+        assert client.get("/ferkit/metrics").status_code == 429, "four without a key in this minute"
+        assert client.get("/ferkit/health").status_code == 200
+
+
 @pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}])
 def test_with_the_key_all_is_answered(keyed, headers):
     assert keyed.get("/v1/model", headers=headers).status_code == 200

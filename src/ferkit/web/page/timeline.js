@@ -21,7 +21,7 @@ export class Timeline {
   }
 
   clear() {
-    this.tracks = new Map(); // number to its readings [seconds, face], all of them, for the words
+    this.tracks = new Map(); // number to what is known of a face: its last points, drawn, and the shares of all its time, for the words
     this.seconds = 0;
     this.classes = [];
     this.least = 0;
