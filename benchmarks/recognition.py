@@ -11,7 +11,6 @@ Every contender works in processes of its own, on the same crops, in turn: one p
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import tempfile
@@ -31,6 +30,7 @@ from ferkit.evaluation.metrics import wilson_interval
 from ferkit.inference.images import read_image
 from ferkit.inference.session import Session
 from ferkit.labels import EXPRESSIONS
+from ferkit.processors import usable_processors
 from ferkit.training.environment import describe
 from others import Others
 from recognition_environments import (
@@ -79,7 +79,7 @@ def main() -> None:
         "fer_missing": missing,
         "rounds": asked.rounds,
         "environment": describe("cpu")
-        | {"usable_cores": _cores(), "python": platform.python_version(), "versions": {}},
+        | {"usable_cores": usable_processors(), "python": platform.python_version(), "versions": {}},
         "network": {"int8": session.card.int8, "created": session.card.created, "name": session.card.name},
         "size": {package: environment.size() for package, environment in environments.items()},
     }
@@ -256,10 +256,6 @@ def _turned(contenders: dict[str, Environment], number: int) -> list[tuple[str, 
     """Return the contenders in order, in every other round backwards."""
     order = list(contenders.items())
     return order[::-1] if number % 2 else order
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,11 +32,12 @@ import skimage
 from command_line import plainly
 from ferkit import Recognizer
 from ferkit.inference.session import Session
+from ferkit.processors import usable_processors
 from ferkit.web import Settings
 from report_files import write_report
 
 CONNECTIONS = (1, 8, 64)
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable_processors()
 
 
 @dataclass(frozen=True, slots=True)

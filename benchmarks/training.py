@@ -11,7 +11,6 @@ Each round trains the same number of batches of the same network twice: first as
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 
 from command_line import count, plainly
 from ferkit.errors import DataError
+from ferkit.processors import usable_processors
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import get_recipe
 from others import Others, in_words
@@ -170,7 +170,7 @@ def _environment() -> dict[str, Any]:
     from ferkit.training.environment import describe
 
     found = describe("cpu")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_processors()
     return {**found, "cores": cores, "versions": {**found["versions"], "pandas": version("pandas")}}
 
 

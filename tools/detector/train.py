@@ -34,7 +34,7 @@ from ferkit.data import Split, read_fer2013
 from ferkit.errors import FerkitError
 from ferkit.files import write_bytes, write_text
 from ferkit.inference.haar import CARD, CLOSE, NETWORKS, WINDOW, Haar
-from ferkit.inference.places import halvings, window
+from ferkit.inference.places import build_pyramid, window
 from ferkit.inference.weights import FOLDER
 from networks import Finder, Propose, Refine
 
@@ -103,14 +103,14 @@ def mine(detector: Haar, found: Sequence[Background]) -> Tensor | None:
     taken: list[NDArray[np.uint8]] = []
     scores: list[float] = []
     for one in found:
-        views = halvings(one.grey, CLOSE)
+        pyramid = build_pyramid(one.grey, CLOSE)
         first = detector.propose(one.grey, SMALLEST)
-        second = detector.refine(views, first)
+        second = detector.refine(pyramid, first)
         for before, after in zip(first, second, strict=True):
             for place in (before, after) if after[4] >= FIRM else (before,):
                 if one.is_free(*place[:3].tolist()) and one.is_free(*after[:3].tolist()):
                     larger = place * (1, 1, LARGER, 1, 1)
-                    taken.append(window(views, larger, round(LARGER * CLOSE)))
+                    taken.append(window(pyramid, larger, round(LARGER * CLOSE)))
                     scores.append(after[4])
     worst = np.argsort(-np.array(scores))
     count = len(worst)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ferkit.errors import ImageError, ModelError
 from ferkit.inference.boxes import SIDE, Box, Grey, apart, levels, scaled, smallest_face, square
 from ferkit.inference.images import RGB, for_opencv
-from ferkit.inference.places import Places, halvings, likelier, window
+from ferkit.inference.places import Places, build_pyramid, non_maximum_suppression, window
 from ferkit.inference.session import load_runtime
 from ferkit.inference.weights import FOLDER
 
@@ -110,12 +110,13 @@ class Haar:
     def find(self, grey: Grey, smallest: int) -> Places:
         """Return the faces of about ``smallest`` pixels and more in ``grey``, the likeliest first."""
         smallest = min(smallest, int(self.FILLING * min(grey.shape)))
-        views = halvings(grey, CLOSE)
-        places = self.refine(views, self.propose(grey, smallest))
-        places = likelier(places[places[:, 4] >= self.HINT], self.SHARED)
-        places = self.refine(views, places, mirror=True)
-        places = likelier(places[(places[:, 4] >= self.LIKELY) & (places[:, 2] >= self.SHRUNK * smallest)], self.SHARED)
-        return places[[place[4] >= self.SURE or self.agree(views, place) >= self.AGREE for place in places]]
+        pyramid = build_pyramid(grey, CLOSE)
+        places = self.refine(pyramid, self.propose(grey, smallest))
+        places = non_maximum_suppression(places[places[:, 4] >= self.HINT], self.SHARED)
+        places = self.refine(pyramid, places, mirror=True)
+        likely = (places[:, 4] >= self.LIKELY) & (places[:, 2] >= self.SHRUNK * smallest)
+        places = non_maximum_suppression(places[likely], self.SHARED)
+        return places[[place[4] >= self.SURE or self.agree(pyramid, place) >= self.AGREE for place in places]]
 
     def propose(self, grey: Grey, smallest: int) -> Places:
         """Return where faces of ``smallest`` pixels and more may be, the likeliest :attr:`MOST` of them first."""
@@ -136,19 +137,19 @@ class Haar:
             side *= self.STEP
         places = np.concatenate(found)
         likely = np.argsort(-places[:, 4], kind="stable")[: 4 * self.MOST]
-        return likelier(places[likely], self.SHARED)[: self.MOST]
+        return non_maximum_suppression(places[likely], self.SHARED)[: self.MOST]
 
-    def refine(self, views: list[Grey], places: Places, *, mirror: bool = False) -> Places:
+    def refine(self, pyramid: list[Grey], places: Places, *, mirror: bool = False) -> Places:
         """Return the places moved, sized and turned as the second network says, with its scores.
 
         Args:
-            views: Of :func:`halvings`.
+            pyramid: Of :func:`build_pyramid`.
             places: Where to look.
             mirror: Look at the mirror image of each place, too; what both say is averaged.
         """
         if not len(places):
             return places
-        windows = np.stack([window(views, place, CLOSE) for place in places])
+        windows = np.stack([window(pyramid, place, CLOSE) for place in places])
         (said,) = self._refine.run(None, {"windows": windows})
         if mirror:
             (other,) = self._refine.run(None, {"windows": np.ascontiguousarray(windows[:, :, ::-1])})
@@ -161,13 +162,13 @@ class Haar:
         )
         return np.stack([x + right, y + down, side * np.exp(larger.clip(-0.7, 0.7)), angle + turn, score], axis=1)
 
-    def agree(self, views: list[Grey], place: NDArray[np.float64]) -> int:
+    def agree(self, pyramid: list[Grey], place: NDArray[np.float64]) -> int:
         """Return how often the cascade sees the face of ``place``, turned back."""
         side = self.CASCADE_SIDE
         larger = place * (1, 1, 2 * self.CASCADE_FACE, 1, 1)
         least, most = round(0.75 * side), round(1.35 * side)
         found, counts = self._cascade().detectMultiScale2(
-            window(views, larger, 2 * side),
+            window(pyramid, larger, 2 * side),
             scaleFactor=1.07,
             minNeighbors=1,
             minSize=(least, least),

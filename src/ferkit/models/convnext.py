@@ -23,7 +23,7 @@ WIDTHS = (32, 64, 128, 256)
 PATCH = 2
 AROUND = 7
 EXPANDED = 4
-SCALE = 0.1
+LAYER_SCALE = 0.1
 """What the output of a block is multiplied with, for each channel, before training."""
 
 MIDDLE, SPREAD = 0.5, 0.25
@@ -48,7 +48,7 @@ class ChannelNorm(nn.LayerNorm):
         return x_BHWC.permute(0, 3, 1, 2)
 
 
-class Around(nn.Module):
+class ConvNeXtBlock(nn.Module):
     """A block: what it finds is added to its input."""
 
     def __init__(self, channels: int, drop_path: float) -> None:
@@ -61,7 +61,7 @@ class Around(nn.Module):
             nn.GELU(),
             nn.Conv2d(inner, channels, 1),
         )
-        self.scale = nn.Parameter(torch.full((channels, 1, 1), SCALE))
+        self.scale = nn.Parameter(torch.full((channels, 1, 1), LAYER_SCALE))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def convnext(
     for (c_in, c_out), depth in zip(pairwise((widths[0], *widths)), depths, strict=True):
         if c_in != c_out:
             layers += [ChannelNorm(c_in, eps=1e-6), nn.Conv2d(c_in, c_out, 2, 2)]
-        layers += [Around(c_out, drop_path * n / last) for n in range(number, number + depth)]
+        layers += [ConvNeXtBlock(c_out, drop_path * n / last) for n in range(number, number + depth)]
         number += depth
     network = OnePlane([*layers, ChannelNorm(widths[-1], eps=1e-6)], widths[-1], dropout)
     for layer in network.modules():

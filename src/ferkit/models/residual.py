@@ -36,7 +36,7 @@ class Blur(nn.Module):
         return F.avg_pool2d(F.avg_pool2d(x_BCHW, 2, stride=1, padding=1), 2)
 
 
-class Squeeze(nn.Module):
+class SqueezeExcitation(nn.Module):
     """Weighs each channel by what all channels are on average."""
 
     def __init__(self, channels: int) -> None:
@@ -71,7 +71,7 @@ def block(c_in: int, c_out: int, *, halve: bool, squeeze: bool, blur: bool, drop
         first.append(Blur())
     convolution, norm = conv_norm(c_out, c_out, 3, 1)
     nn.init.zeros_(cast("nn.BatchNorm2d", norm).weight)
-    extra = [Squeeze(c_out)] if squeeze else []
+    extra = [SqueezeExcitation(c_out)] if squeeze else []
     body = nn.Sequential(*first, convolution, norm, *extra, DropPath(drop_path))
     return Block(body, shortcut(c_in, c_out, halve=halve))
 

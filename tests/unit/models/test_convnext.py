@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ferkit.models import build_model
-from ferkit.models.convnext import SCALE, Around, ChannelNorm
+from ferkit.models.convnext import LAYER_SCALE, ChannelNorm, ConvNeXtBlock
 from ferkit.models.flops import forward_flops
 from ferkit.models.trace import trace
 
@@ -41,8 +41,8 @@ def test_grey_levels_are_centred_before_the_first_norm_and_biases_begin_at_zero(
 
 
 def test_a_block_adds_a_tenth_of_what_it_finds():
-    block, x = Around(8, 0.0).eval(), torch.randn(2, 8, 6, 6)
-    torch.testing.assert_close(block(x), x + SCALE * block.body(x))
+    block, x = ConvNeXtBlock(8, 0.0).eval(), torch.randn(2, 8, 6, 6)
+    torch.testing.assert_close(block(x), x + LAYER_SCALE * block.body(x))
 
 
 def test_the_norm_is_of_the_channels_of_each_pixel():
