@@ -31,6 +31,7 @@ from command_line import count, plainly
 from ferkit.data import Faces
 from ferkit.errors import TrainingError
 from ferkit.models import build_model
+from ferkit.models.flops import training_flops
 from ferkit.training.augment import build_augmentation
 from ferkit.training.augment_batched import Draws, augment_batch, draw
 from ferkit.training.batches import AHEAD, default_workers, send, steps_per_epoch
@@ -39,7 +40,7 @@ from ferkit.training.environment import FABRIC_PRECISION, choose_device, choose_
 from ferkit.training.loop import Step, fit
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import RECIPES, get_recipe
-from ferkit.training.speed import flops_per_face, peak_flops, peak_share
+from ferkit.training.speed import peak_flops, peak_share
 from ferkit.training.state import new_state
 from report_files import write_report
 
@@ -102,7 +103,7 @@ def measure_recipe(name: str, device: str, batches: int, labels: Sequence[str]) 
     where: Any = device
     recipe = replace(get_recipe(name), device=where)
     precision, reason = choose_precision(recipe, device)
-    flops = flops_per_face(recipe.model, recipe.options)
+    flops = training_flops(recipe.model, **recipe.options)
     ways: dict[str, Any] = {}
     for label in labels:
         way = WAYS[label]

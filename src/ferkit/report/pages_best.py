@@ -82,6 +82,7 @@ def ablation_page(table: Table, runs: Sequence[Run]) -> str:
         "",
         *grid(_COLUMNS, _ways(table, owned, "macro avg")),
         "",
+        *_unlike(table, owned),
         "## The runs",
         "",
         *runs_table((row.label, run) for row in table.every for run in owned[row.slug]),
@@ -103,11 +104,24 @@ def _ways(table: Table, owned: Mapping[str, Sequence[Run]], of_class: str = "") 
         elif found is None:
             cells = ["-", "-", "not measured without copies" if mine else "-"]
         else:
-            interval = "-" if found.interval is None else "{:+.1f} to {:+.1f}".format(*found.interval)
-            cells = [f"{found.mean:+.1f}", interval, found.verdict]
+            between = "-" if found.interval is None else "{:+.1f} to {:+.1f}".format(*found.interval)
+            cells = [f"{found.mean:+.1f}", between, found.verdict]
         reached = [spread(values(mine, part, of_class)) for part in (whole, alone)]
         minutes = [run.content["seconds"] / 60 for run in mine]
         yield [row.label, *reached, *cells, str(len(mine)), f"{mean(minutes):.1f}" if minutes else "-"]
+
+
+def _unlike(table: Table, owned: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Return a sentence about the rows with a run on a device, or in a precision, that no run of the first one had."""
+    usual = {run.conditions for run in owned[table.baseline]}
+    unlike = [row.label for row in table.every if any(run.conditions not in usual for run in owned[row.slug])]
+    if not usual or not unlike:
+        return []
+    return [
+        "These rows have runs of another processor, or in another precision, than the first row has: "
+        f"{'; '.join(unlike)}. Processors compute the same but for rounding; whether that matters was not measured.",
+        "",
+    ]
 
 
 def _single(row: Row, runs: Sequence[Run]) -> list[str]:

@@ -23,6 +23,7 @@ from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
 from ferkit.files import write_json
 from ferkit.models import build_model
+from ferkit.models.flops import training_flops
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
 from ferkit.training.compiled import Compiled, check_choice, choose_compile
@@ -43,7 +44,7 @@ from ferkit.training.loop import GPU_CHECK, Step, fit
 from ferkit.training.needs import beginning, check_splits, own_faces
 from ferkit.training.recipe import Recipe
 from ferkit.training.result import SCHEMA, fits
-from ferkit.training.speed import flops_per_face, peak_flops, peak_share
+from ferkit.training.speed import peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
 from ferkit.training.teaching import (
@@ -177,7 +178,7 @@ class _Run:
         self.backend = choose_augment_backend(recipe)
         if recipe.augment_backend == "auto" and folder.last.exists():  # another release may have begun it
             self.backend = checkpoint.augmentation_backend(folder.last)
-        self.flops = flops_per_face(recipe.model, recipe.options) * (2 if recipe.sam > 0 else 1)
+        self.flops = training_flops(recipe.model, **recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
         self.surroundings = describe(device)  # now: a checkout may change while a run goes on
         self.train = data.split(Split.TRAINING)

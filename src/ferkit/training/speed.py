@@ -8,33 +8,14 @@ only takes time.
 
 import time
 from functools import lru_cache
-from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from ferkit.data.faces import SIDE
-from ferkit.inference.preprocess import CHANNELS
-from ferkit.models import build_model
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 """What the precision of a run multiplies."""
 
 _MATRIX = {"cuda": 8192, "cpu": 768}  # rows and columns
 _SECONDS = {"cuda": 0.4, "cpu": 0.1}
-
-
-def flops_per_face(model: str, options: dict[str, Any]) -> int:
-    """Return the floating-point operations of the forward and backward pass of one face.
-
-    Example:
-        >>> flops_per_face("model3", {}) / flops_per_face("layers", {"depth": 4}) > 100
-        True
-    """
-    faces = 2  # as batch norm needs
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        build_model(model, **options)(torch.empty(faces, CHANNELS, SIDE, SIDE)).sum().backward()
-    return int(counter.get_total_flops()) // faces
 
 
 @lru_cache(maxsize=4)
@@ -65,7 +46,7 @@ def peak_share(flops: int, faces_per_second: float, peak: float, processes: int 
     took fewer multiplications than are counted (:mod:`ferkit.training.winograd`).
 
     Args:
-        flops: Of a face, from :func:`flops_per_face`.
+        flops: Of a face, from :func:`ferkit.models.flops.training_flops`.
         faces_per_second: Of all processes together.
         peak: Of one device in the precision of training, from :func:`peak_flops`.
         processes: Devices that train; on a CPU each has its share of the cores.

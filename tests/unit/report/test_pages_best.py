@@ -145,6 +145,18 @@ def test_what_is_learnt_by_heart_decides_nothing(tmp_path):
     assert "| 62.1 ± 0.1 | - | - | - | not measured without copies |" in line
 
 
+def test_rows_of_another_processor_are_named(tmp_path):
+    def ways(runs):
+        return "\n".join(lines_of(WAYS, runs, tmp_path)[0])
+
+    here = [run(BASE, 0, 0.6), run(OTHER, 0, 0.6, "b")]
+    assert "another processor" not in ways(here)
+    there = run(OTHER, 1, 0.6, "c", device="another machine")
+    assert "or in another precision, than the first row has: Other. Processors" in ways([*here, there])
+    both = run(BASE, 1, 0.6, device="another machine")
+    assert "another processor" not in ways([*here, there, both]), "the first row has runs there too"
+
+
 def test_a_way_without_runs_shows_dashes(tmp_path):
     lines, _ = lines_of(WAYS, [run(BASE, 0, 0.6)], tmp_path)
     assert lines.count("| Never | - | - | - | - | - | 0 | - |") == 2

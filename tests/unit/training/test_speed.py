@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ferkit.models import build_model
-from ferkit.training.speed import flops_per_face, peak_flops, peak_share
+from ferkit.models.flops import training_flops
+from ferkit.training.speed import peak_flops, peak_share
 
 
 def products_of_layers():
@@ -16,18 +17,18 @@ def products_of_layers():
 
 def test_operations_are_two_a_product_and_three_passes_but_for_the_gradient_of_the_face():
     first = 48 * 48 * 8 * (3 * 9)
-    assert flops_per_face("layers", {"depth": 4}) == 2 * (3 * products_of_layers() - first)
+    assert training_flops("layers", depth=4) == 2 * (3 * products_of_layers() - first)
 
 
 def test_operations_know_the_options_of_the_network_and_allocate_nothing():
     began = time.perf_counter()
-    doubled = flops_per_face("model3", {"width": 2.0})
-    assert 3.9 < doubled / flops_per_face("model3", {}) < 4.0
+    doubled = training_flops("model3", width=2.0)
+    assert 3.9 < doubled / training_flops("model3") < 4.0
     assert time.perf_counter() - began < 10
 
 
 def test_every_network_can_be_counted_where_another_device_is_the_default():
-    assert flops_per_face("model2", {}) > 1e9
+    assert training_flops("model2") > 1e9
     assert all(p.device.type == "cpu" for p in build_model("model2").parameters())
 
 
@@ -51,5 +52,5 @@ def test_the_share_is_the_work_done_over_the_peak_of_all_devices():
 def test_counting_leaves_the_random_numbers_alone():
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    flops_per_face("layers", {"depth": 5})
+    training_flops("layers", depth=5)
     assert torch.equal(torch.get_rng_state(), before)
