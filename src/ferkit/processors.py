@@ -3,7 +3,7 @@
 import os
 
 MOST_THREADS = 1024
-"""That anything may be asked to use: beyond what any machine gains from, and below what brings one down."""
+"""Largest number of threads that may be asked for: more bring no machine a gain, and many more bring one down."""
 
 
 def usable_processors() -> int:

@@ -74,7 +74,7 @@ class Votes:
         return shares
 
     def nearest(self, split: Split, said: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the taggers' first choice of each face of ``split``, ``(N,)``, -1 where they made none of the classes.
+        """Return the class most taggers chose for each face of ``split``, ``(N,)``; -1 where none chose any of the 7.
 
         Args:
             split: Whose faces, in their order.

@@ -151,9 +151,9 @@ def export_run(
 def measure(file: Path, data: Fer2013, *, mirrored: bool, votes: Votes | None = None) -> dict[str, Any]:
     """Return what a network file reaches on both tests, each whole and without copies of Training images.
 
-    Unless it is ``mirrored``, that is reads each face with its mirror image in any case, both again with these. With
-    ``votes`` both again by what taggers chose most often, of ties any, where they chose one of the classes; confidence
-    is then compared with the share of those votes that it got.
+    Where the file does not average mirror images itself (``mirrored``), every part is measured a second time with
+    them. With ``votes`` each is measured once more with the class most taggers chose as the truth, of ties any, on the
+    faces for which they chose one of the classes; its calibration compares confidence with the share of the votes.
     """
     found: dict[str, Any] = {}
     for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ferkit.inference.images import RGB
 
 SIDE = 1024
-"""Of a square that has as many pixels as the largest picture faces are looked for in; larger ones are scaled down."""
+"""Pictures with more pixels than a square of this side are scaled down to as many before faces are looked for."""
 
 SMALLEST = 0.05
 """Side of the smallest face that is looked for, as a share of the picture's shorter side ..."""

@@ -58,8 +58,8 @@ class Haar:
     MOST = 256
     """Places that are looked at closely, the likeliest."""
     SMALLEST_PICTURE, FILLING = 16, 1.25
-    """Pixels of the shorter side of a picture below which there is nothing to see; side of the largest face that is
-    looked for, and in small pictures of the smallest, as a share of it."""
+    """Pixels of the shorter side of a picture below which there is nothing to see; and the side of the largest face
+    that is looked for, as a multiple of that shorter side. In small pictures the smallest face is no larger either."""
     SHRUNK = 0.8
     """Side of a face, as a share of the smallest that was looked for, below which it is none: it shrank to that."""
     SHARED = 0.5

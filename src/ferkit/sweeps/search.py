@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import optuna
 
 REDUCTION = 3
-"""One of so many trials goes on where a pruner looks; it looks after so many times the epochs of its look before."""
+"""At each rung of a pruner one of so many trials goes on; a rung has so many times the epochs of the one before."""
 
 TRIES = 3
 """A trial whose process was killed so often at the same place is given up."""

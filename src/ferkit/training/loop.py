@@ -78,8 +78,8 @@ def fit(
         compile_mode: Of torch.compile, such as ``reduce-overhead``, which records CUDA graphs; empty not to compile.
         taught: ``(N, K)`` probabilities of the Training faces that are learnt beside their labels, if any.
         teachers: Returns such probabilities, ``(B, K)``, of what the network sees; asked about every batch.
-        graphs: Where a GPU trains alone, record a batch and launch it as a whole; not what is compiled, cut into each
-            other, or taken up the gradient first.
+        graphs: Record CUDA graphs of a batch, where one GPU trains alone; never together with torch.compile, CutMix or
+            sharpness-aware steps.
 
     Yields:
         A :class:`Compiled` first where asked to compile, or where a batch could not be recorded, a :class:`Step` a

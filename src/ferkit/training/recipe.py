@@ -106,7 +106,11 @@ class Recipe:
 
     drop_copies: Annotated[
         bool,
-        Field(strict=True, description="leave out Training faces that also stand, pixel for pixel, in another split"),
+        Field(
+            strict=True,
+            description="leave out Training faces that also stand, pixel for pixel, in another split of the data "
+            "given, which lacks the test split where `ferkit search` and ablations train",
+        ),
     ] = False
 
     init: Annotated[
