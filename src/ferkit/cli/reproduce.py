@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,8 +150,8 @@ def run(
     began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
     from ferkit.report.ensembles import take_up_ensembles
-    from ferkit.sweeps.plan import State, check_faces, plan
-    from ferkit.sweeps.runs import quiet_peaks
+    from ferkit.sweeps.plan import check_faces, plan
+    from ferkit.sweeps.runs import in_rounds, quiet_peaks
     from ferkit.sweeps.runs import reproduce as train_all
     from ferkit.training.environment import choose_device
 
@@ -184,28 +184,24 @@ def run(
         view = _View()
         shared = jobs > 1 and where == "cuda" and executor is Spread.LOCAL
         peaks = quiet_peaks(planned) if shared else {}
+
+        def train(planned: "Sequence[PlannedRun]") -> "Iterator[Event]":
+            return train_all(
+                planned,
+                data,
+                _executor(executor, jobs, ray_address, device),
+                tables.values(),
+                results=results,
+                runs=runs,
+                threads=threads,
+                votes=votes,
+                peaks=peaks,
+                max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
+            )
+
         try:
-            while True:
-                view.plan(planned)
-                for event in train_all(
-                    planned,
-                    data,
-                    _executor(executor, jobs, ray_address, device),
-                    tables.values(),
-                    results=results,
-                    runs=runs,
-                    threads=threads,
-                    votes=votes,
-                    peaks=peaks,
-                    max_minutes=None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60,
-                ):
-                    view.show(event)
-                if view.stopped or not any(run.state is State.WAITS for run in planned):
-                    break
-                # some that waited may have all their teachers now; what failed is not tried again
-                planned = [run for run in planned_now() if run.name not in view.failed]
-                if not any(run.state in {State.NEW, State.BEGUN} for run in planned):
-                    break
+            for event in in_rounds(planned, planned_now, train):
+                view.show(event)
         finally:
             view.close()
         if not view.stopped:
@@ -322,29 +318,23 @@ class _View:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._total = self._done = self._left_out = 0
-        self._lines: list[str] = []
+        self._lines: list[str] = []  # of what failed
         self._ended: Any = None
-        self.failed: set[str] = set()
-        """Names of runs."""
 
     @property
     def stopped(self) -> bool:
         """Whether it was asked to stop before its end."""
         return bool(self._ended and self._ended.reason)
 
-    def plan(self, planned: "Sequence[PlannedRun]") -> None:
-        """Take in what is to be done now, after what was done before."""
-        from ferkit.sweeps.plan import State
-
-        self._left_out = len(self.failed)
-        self._total = (
-            self._done + self._left_out + sum(run.state is not State.DONE or not run.taken_up for run in planned)
-        )
-
     def show(self, event: "Event") -> None:
-        from ferkit.sweeps.runs import Advanced, Begun, Done, Ended, Halted
+        from ferkit.sweeps.plan import State
+        from ferkit.sweeps.runs import Advanced, Begun, Done, Ended, Halted, Planned
 
         match event:
+            case Planned():
+                self._left_out = len(self._lines)
+                now = sum(run.state is not State.DONE or not run.taken_up for run in event.runs)
+                self._total = self._done + self._left_out + now
             case Begun():
                 left = f" (about {_left(event.run).removeprefix('~ ')})" if event.run.left else ""
                 self._print(f"begins: {event.run.label}{left}")
@@ -361,7 +351,6 @@ class _View:
                 line = f"{event.run.label}: {event.reason}"
                 if event.kind == "failed":
                     self._lines.append(line)
-                    self.failed.add(event.run.name)
                 word = "tried again later" if event.kind == "again" else event.kind
                 self._print(f"{word}: {line}")
             case Ended():

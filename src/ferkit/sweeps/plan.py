@@ -113,54 +113,19 @@ def plan(
         RunError: A result is damaged.
         RecipeError: ``device`` is cuda and there is none.
     """
-    tables = tuple(tables)
-    _check_names(only, tables)
+    asked = _asked(tuple(tables), only, variations=variations)
     finished = read_results(results)
-    done = {(run.key, run.seed) for run in finished}
-    wanted: dict[str, list[tuple[str, Row]]] = {}
-    taught: list[tuple[Table, Row]] = []
-    choosing: set[str] = set()
-    for table in tables:
-        for row in table.every if variations or only else table.rows:
-            if only and not any(fnmatch.fnmatchcase(row.slug, name) for name in only):
-                continue
-            if row.before:
-                taught.append((table, row))
-                continue
-            wanted.setdefault(row.recipe.key(), []).append((table.name, row))
-            if table.baseline:
-                choosing.add(row.recipe.key())
     here = choose_device(Recipe(model="layers", device=device))
-    machine = _machine(here, threads)
-    estimates = Estimates(finished, machine, len(data.split(Split.TRAINING)))
+    estimates = Estimates(finished, _machine(here, threads), len(data.split(Split.TRAINING)))
+    planner = _Planner(finished=finished, runs=runs, device=device, here=here, estimates=estimates)
+    shared: dict[str, list[tuple[Table, Row]]] = {}
+    for table, row in asked:
+        if not row.before:
+            shared.setdefault(row.recipe.key(), []).append((table, row))
     planned = []
     for seed in range(seeds):
-        for key, rows in wanted.items():
-            recipe = replace(rows[0][1].recipe, seed=seed, device=device)
-            taken_up = (recipe.key(), seed) in done
-            run = _planned(recipe, tuple(rows), RunFolder(runs / run_name(recipe)), estimates, taken_up, here)
-            planned.append(replace(run, tested=key not in choosing))
-        for table, row in taught:
-            before = _before(row, table, finished, seeds)
-            names = {slug: [run.network for run in runs_before] for slug, runs_before in before.items()}
-            recipe = replace(
-                row.recipe,
-                seed=seed,
-                device=device,
-                teachers=tuple(sorted(name for slug in row.taught_by for name in names.get(slug, ()))),
-                init=names[row.begun_by][0] if row.begun_by in names else "",
-            )
-            taken_up = any(run.seed == seed for run in runs_of(row, table, finished))
-            folder = RunFolder(runs / run_name(recipe))
-            run = _planned(recipe, ((table.name, row),), folder, estimates, taken_up, here)
-            if not before and not taken_up:  # its folder is named after its teachers, so what lies there is another's
-                run = replace(run, state=State.WAITS)
-            folders = {
-                slug: [run_name(make_recipe(each.content["recipe"])) for each in before[slug]] for slug in before
-            }
-            teachers = tuple(name for slug in row.taught_by for name in folders.get(slug, ()))
-            init = "".join(folders.get(row.begun_by, [])[:1])
-            planned.append(replace(run, teachers=teachers, init=init, tested=not table.baseline))
+        planned += [planner.alone(rows, seed) for rows in shared.values()]
+        planned += [planner.after_others(table, row, seed, seeds) for table, row in asked if row.before]
     rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.WAITS: 2}
     return sorted(planned, key=lambda run: (run.recipe.seed, rank[run.state], estimates.work(run.recipe)))
 
@@ -181,11 +146,75 @@ def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, 
             )
 
 
-def _check_names(names: Sequence[str], tables: Sequence[Table]) -> None:
-    slugs = [row.slug for table in tables for row in table.every]
-    for name in names:
-        if not any(fnmatch.fnmatchcase(slug, name) for slug in slugs):
-            raise UnknownNameError("row", name, slugs)
+def _asked(tables: Sequence[Table], only: Sequence[str], *, variations: bool) -> list[tuple[Table, Row]]:
+    """Return the rows that are asked for, each with its table."""
+    rows = [(table, row) for table in tables for row in table.every]
+    if not only:
+        return [(table, row) for table, row in rows if variations or row in table.rows]
+    for name in only:
+        if not any(fnmatch.fnmatchcase(row.slug, name) for _, row in rows):
+            raise UnknownNameError("row", name, [row.slug for _, row in rows])
+    return [(table, row) for table, row in rows if any(fnmatch.fnmatchcase(row.slug, name) for name in only)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planner:
+    """Plans one run, knowing what is finished and what the device can do."""
+
+    finished: Sequence[Run]
+    runs: Path
+    device: Device
+    here: str
+    """What ``device`` is on this machine."""
+    estimates: Estimates
+
+    def alone(self, rows: Sequence[tuple[Table, Row]], seed: int) -> PlannedRun:
+        """Return the run of rows that have the same settings and need no other run."""
+        recipe = replace(rows[0][1].recipe, seed=seed, device=self.device)
+        taken_up = any((run.key, run.seed) == (recipe.key(), seed) for run in self.finished)
+        return self._run(recipe, rows, taken_up)
+
+    def after_others(self, table: Table, row: Row, seed: int, seeds: int) -> PlannedRun:
+        """Return the run of a row that learns from runs of other rows, or begins with one; it waits for them."""
+        before = _before(row, table, self.finished, seeds)
+        teachers = [run for slug in row.taught_by for run in before.get(slug, ())]
+        begun = before.get(row.begun_by, [])[:1]
+        recipe = replace(
+            row.recipe,
+            seed=seed,
+            device=self.device,
+            teachers=tuple(sorted(run.network for run in teachers)),
+            init="".join(run.network for run in begun),
+        )
+        taken_up = any(run.seed == seed for run in runs_of(row, table, self.finished))
+        run = self._run(recipe, [(table, row)], taken_up)
+        if not before and not taken_up:  # its folder is named after its teachers, so what lies there is another's
+            run = replace(run, state=State.WAITS)
+        return replace(run, teachers=tuple(map(_folder_of, teachers)), init="".join(map(_folder_of, begun)))
+
+    def _run(self, recipe: Recipe, rows: Sequence[tuple[Table, Row]], taken_up: bool) -> PlannedRun:
+        folder = RunFolder(self.runs / run_name(recipe))
+        state = _state(folder, taken_up)
+        seconds = _epoch_seconds(folder) if state is State.BEGUN else []
+        whole = None
+        if state is not State.DONE:
+            whole = self.estimates.estimate(recipe, choose_precision(recipe, self.here)[0])
+        if seconds and (whole is None or whole.scaled):  # the run itself knows better
+            whole = Estimate(seconds=mean(seconds) * recipe.epochs, scaled=False)
+        return PlannedRun(
+            recipe=recipe,
+            rows=tuple((table.name, row) for table, row in rows),
+            state=state,
+            taken_up=taken_up,
+            epochs=recipe.epochs if state is State.DONE else len(seconds),
+            left=whole.part(1 - len(seconds) / recipe.epochs) if whole is not None else None,
+            tested=not any(table.baseline for table, _ in rows),
+        )
+
+
+def _folder_of(run: Run) -> str:
+    """Return the name of the folder of a run that is finished."""
+    return run_name(make_recipe(run.content["recipe"]))
 
 
 def _before(row: Row, table: Table, finished: Sequence[Run], seeds: int) -> dict[str, list[Run]]:
@@ -210,29 +239,6 @@ def _state(folder: RunFolder, taken_up: bool) -> State:
     if taken_up or folder.result.exists():
         return State.DONE
     return State.BEGUN if folder.last.exists() else State.NEW
-
-
-def _planned(
-    recipe: Recipe,
-    rows: tuple[tuple[str, Row], ...],
-    folder: RunFolder,
-    estimates: Estimates,
-    taken_up: bool,
-    here: str,
-) -> PlannedRun:
-    state = _state(folder, taken_up)
-    seconds = _epoch_seconds(folder) if state is State.BEGUN else []
-    whole = None if state is State.DONE else estimates.estimate(recipe, choose_precision(recipe, here)[0])
-    if seconds and (whole is None or whole.scaled):  # the run itself knows better
-        whole = Estimate(seconds=mean(seconds) * recipe.epochs, scaled=False)
-    return PlannedRun(
-        recipe=recipe,
-        rows=rows,
-        state=state,
-        taken_up=taken_up,
-        epochs=recipe.epochs if state is State.DONE else len(seconds),
-        left=whole.part(1 - len(seconds) / recipe.epochs) if whole is not None else None,
-    )
 
 
 def _epoch_seconds(folder: RunFolder) -> list[float]:

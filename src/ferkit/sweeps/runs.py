@@ -1,7 +1,7 @@
 """Trains what is planned, by way of an executor: saves, stops and goes on, and takes up every result."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,13 @@ from ferkit.training.speed import peak_flops
 from ferkit.training.stopping import StopRequest
 
 _SAVING_SHARE, _SAVING_MINUTES = 0.1, 0.5  # of --max-minutes, kept for the last batch and the checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A round begins: what is to be done now, after what was done before."""
+
+    runs: Sequence[PlannedRun]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +78,40 @@ class Ended:
     """Number of the signal that stopped it, 0 if none."""
 
 
-Event = Begun | Advanced | Done | Halted | Ended
+Event = Planned | Begun | Advanced | Done | Halted | Ended
+
+
+def in_rounds(
+    planned: Sequence[PlannedRun],
+    plan_again: Callable[[], Sequence[PlannedRun]],
+    train: Callable[[Sequence[PlannedRun]], Iterator[Event]],
+) -> Iterator[Event]:
+    """Train what is planned, then what had waited for it, until nothing is left that can begin.
+
+    What failed is not tried again.
+
+    Args:
+        planned: The first round.
+        plan_again: Returns what there is to do after a round.
+        train: Does a round: :func:`reproduce`.
+
+    Yields:
+        A :class:`Planned` a round, then its events.
+    """
+    failed: set[str] = set()
+    stopped = False
+    while True:
+        yield Planned(runs=planned)
+        for event in train(planned):
+            if isinstance(event, Halted) and event.kind == "failed":
+                failed.add(event.run.name)
+            stopped = stopped or (isinstance(event, Ended) and bool(event.reason))
+            yield event
+        if stopped or not any(run.state is State.WAITS for run in planned):
+            return
+        planned = [run for run in plan_again() if run.name not in failed]
+        if not any(run.state in {State.NEW, State.BEGUN} for run in planned):
+            return
 
 
 def reproduce(
