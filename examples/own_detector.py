@@ -6,6 +6,7 @@ Run:  python examples/own_detector.py PHOTO [NETWORK]
 import sys
 
 from ferkit import Box, Recognizer
+from ferkit.errors import FerkitError
 from ferkit.inference.images import RGB
 
 
@@ -20,6 +21,9 @@ if len(sys.argv) not in (2, 3):
     sys.exit("usage: python examples/own_detector.py PHOTO [NETWORK]")
 photo, *network = sys.argv[1:]
 
-(face,) = Recognizer(*network, detector=upper_half).recognize(photo)
+try:
+    (face,) = Recognizer(*network, detector=upper_half).recognize(photo)
+except FerkitError as error:
+    sys.exit(f"error: {error}")
 for expression, probability in face.probabilities.items():
     print(f"{expression:9} {probability:.3f}")

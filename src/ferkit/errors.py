@@ -80,8 +80,9 @@ class UnknownNameError(FerkitError, KeyError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(map(str, known))
         self._given = kind, name, known
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        alike = {each.casefold(): each for each in known}
+        near = get_close_matches(name.casefold(), alike, n=1)
+        hint = f"did you mean {alike[near[0]]!r}?" if near else f"known: {', '.join(known)}"
         self.message = f"unknown {kind} {name!r}; {hint}"
         super().__init__(self.message)
 

@@ -295,6 +295,16 @@ def test_a_copy_takes_the_place_of_an_earlier_copy_and_of_nothing_else(recognize
         assert f"the copy {mine} would take the place of a file that is no copy; choose another folder" in err
     assert mine.read_bytes() == before
     mine.unlink()
+    os.mkfifo(mine)  # which nobody would read from
+    assert f"the copy {mine} would take" in recognize(first, "--detector", "none", "--save", mine.parent)[2]
+    mine.unlink()
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    code, _, err = recognize(first, "--detector", "none", "--save", notes)
+    assert (code, err) == (
+        1,
+        f"error: --save {notes}: expected a folder or the name of a picture, got a file that is there\n",
+    )
     copies = []
     for source in (first, second, first):
         assert recognize(source, "--detector", "none", "--save", mine.parent)[0] == 0

@@ -37,6 +37,7 @@ def test_an_error_can_be_caught_by_those_who_do_not_know_ferkit(error, builtin):
     ("name", "known", "message"),
     [
         pytest.param("modle1", ["model1", "vgg"], "unknown model 'modle1'; did you mean 'model1'?", id="near"),
+        pytest.param("MODEL1", ["Model1", "vgg"], "unknown model 'MODEL1'; did you mean 'Model1'?", id="other case"),
         pytest.param("x", ["b", "a"], "unknown model 'x'; known: a, b", id="far"),
         pytest.param("x", iter(["b", "a"]), "unknown model 'x'; known: a, b", id="names read once"),
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.readings import shown
 from ferkit.cli.terminal import as_option, beside
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
         "made": f"{card.created}, ferkit {card.ferkit}",
     }
     for name, value in rows.items():
-        typer.echo(beside(f"{name:9} ", value) if name == "recipe" else f"{name:9} {value}")
+        typer.echo(beside(f"{name:9} ", shown(value)) if name == "recipe" else f"{name:9} {shown(value)}")
     typer.echo(f"\n{'measured on':32} {'faces':>6} {'accuracy':>9} {'95 % interval':>17} {'calibration':>11}")
     for split, how, found in card.measured():
         typer.echo(_measured(_SHORT.get(how, f"  {how}") if how else split, found))
@@ -70,7 +71,7 @@ def print_card(card: "ModelCard", file: Path, digest: str) -> None:
     if any(how.startswith("by FER+") for _, how, _ in card.measured()):
         typer.echo("FER+ votes: right is what taggers chose most often; calibration: with their share")
     for remark in card.remarks:
-        typer.echo(remark)
+        typer.echo(shown(remark))
 
 
 _SHORT = {

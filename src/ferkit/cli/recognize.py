@@ -180,6 +180,8 @@ def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
         if len(jobs) > 1:
             raise ImageError(f"--save {save}: expected a folder for the copies of {len(jobs)} pictures, got a file")
         copies = [save] * len(jobs)
+    elif save.exists() and not save.is_dir():
+        raise ImageError(f"--save {save}: expected a folder or the name of a picture, got a file that is there")
     else:
         copies = list(_names(jobs, save))
     paths = [job.path for job in jobs if job.path is not None]

@@ -149,6 +149,7 @@ def run(
     """
     began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
+    from ferkit.data.votes import read_votes
     from ferkit.report.ensembles import take_up_ensembles
     from ferkit.sweeps.plan import check_faces, plan
     from ferkit.sweeps.runs import in_rounds, quiet_peaks
@@ -175,6 +176,8 @@ def run(
         )
 
     if names:
+        if votes is not None:
+            read_votes(votes, read_fer2013(data))  # what is wrong with it is better told before hours of training
         planned = planned_now()
         check_faces(planned, read_fer2013(data), results=results, runs=runs)
         where = choose_device(planned[0].recipe)

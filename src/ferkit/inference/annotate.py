@@ -8,6 +8,7 @@ Letters: H height, W width.
 
 import math
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +121,14 @@ def _encoded(ending: str, drawn: RGB) -> memoryview | None:
 def is_replaceable(path: Path) -> bool:
     """Return whether a copy may be written to ``path``: there is nothing, or an earlier copy."""
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            return stat.S_ISDIR(mode)  # whose place no file can take, as writing will tell; a pipe's it can
         with path.open("rb") as file:
             file.seek(-min(len(SIGNED), file.seek(0, os.SEEK_END)), os.SEEK_END)
             return file.read() == SIGNED
+    except PermissionError:  # what cannot be read can be replaced all the same, and may be somebody's only copy
+        return False
     except OSError:  # nothing there; of what is out of reach, writing will tell
         return True
 

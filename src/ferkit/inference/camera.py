@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.images import RGB
 from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.sources import Shot, Source
@@ -26,9 +26,13 @@ def open_capture(number: int) -> Any:
     """Return OpenCV's capture of a camera.
 
     Raises:
+        OptionError: ``number`` is below 0, for which some builds of OpenCV end the whole program.
         ImageError: There is none, or another program has it.
     """
     import cv2
+
+    if number < 0:
+        raise OptionError(f"expected the number of a camera, 0 or more, got {number}")
 
     try:
         with quiet_opencv():

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
 from ferkit.inference.find import begins_as_video
+from ferkit.inference.pnm import TEXT, unusual_white, with_white
 from ferkit.inference.quiet import quiet_opencv
 
 RGB = NDArray[np.uint8]
@@ -265,9 +266,12 @@ def _is_cut_off(content: bytes) -> bool:
 def _decode(content: bytes) -> RGB | None:
     import cv2
 
-    buffer = np.frombuffer(content, np.uint8)
+    buffer = np.frombuffer(content + b"\n" if content.startswith(TEXT) else content, np.uint8)
     try:
         with quiet_opencv():
+            if white := unusual_white(content):
+                raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+                return None if raw is None else with_white(raw, white)
             picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
             if picture is None or not _may_be_transparent(content):
                 return None if picture is None else np.asarray(picture, np.uint8)

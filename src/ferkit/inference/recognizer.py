@@ -95,15 +95,17 @@ class Recognizer:
         Raises:
             ModelError: The network's file is missing, damaged or not exported by ferkit.
             ImageError: The detector's file cannot be used.
-            OptionError: ``threads`` is not in 1 to 1,024, ``min_confidence`` not in 0 to 1, ``views`` no list, or the
-                detector no function, or without the file it needs.
+            OptionError: ``threads`` is not in 1 to 1,024, ``min_confidence`` not in 0 to 1, ``max_pixels`` below 1,
+                ``views`` no list, or the detector no function, or without the file it needs.
             UnknownNameError: There is no such network, detector or view.
         """
         if isinstance(views, str):
             raise OptionError(f"expected views as a list of names, got the string {views!r}")
         check_views(views)
-        if not 0 <= min_confidence <= 1:
-            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+        if not isinstance(min_confidence, int | float | np.floating) or not 0 <= min_confidence <= 1:
+            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence!r}")
+        if not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
+            raise OptionError(f"max_pixels must be 1 or more, got {max_pixels!r}")
         self._settings: dict[str, Any] = {
             "model": model,
             "detector": detector,
@@ -166,7 +168,7 @@ class Recognizer:
         crops: list[NDArray[np.uint8]] = []
         for image in images:  # a picture is let go as soon as its faces are cut out
             picture = read_image(image, self._max_pixels)
-            boxes.append([_whole(box, picture) for box in self._detect(picture)])
+            boxes.append([_whole(box, picture) for box in self._boxes(picture)])
             crops += [cut(picture, box) for box in boxes[-1]]
         faces = iter(self._faces(crops, [box for found in boxes for box in found]))
         return [[next(faces) for _ in found] for found in boxes]
@@ -191,6 +193,15 @@ class Recognizer:
         boxes = [middle_square(grey) for grey in greys]
         squares = [grey[b.y : b.y + b.size, b.x : b.x + b.size] for grey, b in zip(greys, boxes, strict=True)]
         return self._faces([_resized(square) for square in squares], boxes)
+
+    def _boxes(self, picture: RGB) -> Iterable[Any]:
+        """Return what the detector finds; it may be anybody's, and the picture the caller's own array."""
+        seen = picture.view()
+        seen.flags.writeable = False
+        boxes = self._detect(seen)
+        if not isinstance(boxes, Iterable):
+            raise OptionError(f"expected of the detector a list of boxes, got {type(boxes).__name__}")
+        return boxes
 
     def _faces(self, crops: list[NDArray[np.uint8]], boxes: list[Box]) -> list[Face]:
         if not crops:
@@ -248,11 +259,11 @@ def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:
     import cv2
 
     height, width = picture.shape[:2]
+    if not (box.x + box.size > 0 and box.y + box.size > 0 and box.x < width and box.y < height):
+        raise ImageError(f"expected a box that meets the picture of {width} x {height}, got {box}")
     left, top = max(0, -box.x), max(0, -box.y)
     right, bottom = max(0, box.x + box.size - width), max(0, box.y + box.size - height)
     part = picture[box.y + top : box.y + box.size - bottom, box.x + left : box.x + box.size - right]
-    if not part.size:
-        raise ImageError(f"expected a box that meets the picture of {width} x {height}, got {box}")
     if box.angle:
         return _resized(_grey(_turned_back(picture, box)))
     grey = _grey(part)

@@ -244,6 +244,8 @@ def _check_csv(file: Path, classes: Sequence[str]) -> None:
     """Refuse to take the place of what is not ours, or is no longer as we wrote it."""
     if not file.exists():
         return
+    if not file.is_file():
+        raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")
     with file.open("rb") as old:
         if old.readline(10_000).rstrip(b"\r\n") != ",".join((*HEAD, *classes)).encode():
             raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")

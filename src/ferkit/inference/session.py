@@ -26,6 +26,7 @@ BATCH = 64
 """Faces a call of the network; a matter of memory and speed, not of results."""
 
 _ERRORS_ONLY = 3
+_SUM = 1e-3  # how far from 1 rounding may bring a sum of probabilities
 
 
 class Session:
@@ -45,8 +46,8 @@ class Session:
             OptionError: ``threads`` is not in 1 to 1,024.
         """
         self.file = network_file(model)
-        if not 1 <= threads <= MOST_THREADS:
-            raise OptionError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
+        if not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
+            raise OptionError(f"threads must be from 1 to {MOST_THREADS}, got {threads!r}")
         if not self.file.is_file():
             found = "a folder" if self.file.is_dir() else "nothing"
             raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")
@@ -56,7 +57,7 @@ class Session:
             raise ModelError(f"{self.file}: cannot be read ({error.strerror or error})") from None
         _check_sum(self.file, content)
         try:
-            self._session = load_runtime(content, threads)
+            self._session = load_runtime(content, int(threads))
         except Exception:  # ONNX Runtime has a class of its own for each way a file can be wrong, and no common one
             raise ModelError(
                 f"{self.file}: expected the ONNX file of a network, got another or a damaged file"
@@ -86,15 +87,15 @@ class Session:
 
     def _try(self) -> None:
         """Read one face, which tells a network with a card from one that is what its card says."""
-        expected = (1, len(self.card.classes))
+        classes = len(self.card.classes)
         try:
-            found = np.shape(self(np.zeros((1, SIDE, SIDE), np.uint8)))
+            found = self(np.zeros((1, SIDE, SIDE), np.uint8))
         except Exception:  # of ONNX Runtime, as above, or NumPy
-            found = ()
-        if found != expected:
+            found = np.empty(0, np.float32)
+        if found.shape != (1, classes) or not (found >= 0).all() or not abs(found.sum() - 1) <= _SUM:
             raise ModelError(
                 f"{self.file}: expected a network from faces uint8 (N, {SIDE}, {SIDE}) to probabilities "
-                f"(N, {expected[1]}), got another one"
+                f"(N, {classes}) that sum to 1, got another one"
             )
 
 
@@ -115,7 +116,7 @@ def _check_sum(file: Path, content: bytes) -> None:
         return
     try:
         expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
-    except (ValueError, AttributeError, OSError):
+    except (ValueError, AttributeError, OSError, RecursionError):
         return
     if expected is not None and expected != sha256(content).hexdigest():
         raise ModelError(f"{file}: damaged; its SHA-256 is not the one in {beside.name}")

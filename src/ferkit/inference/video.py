@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.camera import Camera
 from ferkit.inference.images import RGB
@@ -158,6 +160,8 @@ def recognize_stream(
     """
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise OptionError(f"fps must be above 0, got {fps}")
+    if isinstance(frames, np.ndarray) and frames.ndim != 4:
+        raise ImageError(f"expected several pictures, got an array {frames.shape}; put one into a list")
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
     return _stream(frames, stream, _checked(every), fps)
 
@@ -196,6 +200,6 @@ def usual_every(source: Source) -> int:
 
 
 def _checked(every: int) -> int:
-    if every < 1:
-        raise OptionError(f"every must be 1 or more, got {every}")
+    if not isinstance(every, int | np.integer) or every < 1:
+        raise OptionError(f"every must be a whole number, 1 or more, got {every!r}")
     return every

@@ -6,6 +6,7 @@ files' SHA-256.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -134,18 +135,30 @@ def card_from_json(text: str, where: str) -> ModelCard:
             raise ModelError(f"{where}: its card is of another version of ferkit")
         known = {f.name for f in fields(ModelCard)}
         values = {name: value for name, value in content.items() if name in known}
-        values["classes"] = tuple(values["classes"])
-        "".join(values["classes"])  # a TypeError where one is no text
+        values["classes"] = _names(values["classes"])
         values["recipe"] = {**values["recipe"]}
         values["remarks"] = tuple(values.get("remarks", ()))
-        values["temperature"], values["parameters"] = float(values["temperature"]), int(values["parameters"])
+        values["temperature"], values["parameters"] = _finite(values["temperature"]), int(values["parameters"])
         card = ModelCard(**values)
         for _, _, part in card.measured():
             low, high = part["interval"]
             float(part["faces"] + part["accuracy"] + part["calibration_error"] + low + high)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ModelError(f"{where}: expected the card of a network exported by ferkit, got something else") from None
     return card
+
+
+def _names(texts: Any) -> tuple[str, ...]:
+    names = tuple(texts)
+    if len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
+        raise ValueError("expected different names that can be printed")
+    return names
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError("expected a finite number")
+    return number
 
 
 def file_sha256(path: Path) -> str:

@@ -108,7 +108,8 @@ class RunFolder:
             RunError: This is not a run folder.
         """
         if not self.recipe.exists():
-            raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got one without recipe.toml")
+            got = "one without recipe.toml" if self.path.is_dir() else "a file" if self.path.exists() else "nothing"
+            raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got {got}")
         try:
             text = self.recipe.read_text(encoding="utf-8")
         except UnicodeDecodeError:
@@ -163,6 +164,9 @@ class RunFolder:
     def check(self, recipe: Recipe, *, resume: bool) -> None:
         """Raise a RunError where the folder is not the given run's to write to."""
         if not self.recipe.exists():
+            for part in (self.last.parent, self.weights, self.result, self.predictions, self.path / "metrics.csv"):
+                if part.exists():
+                    raise RunError(f"{self.path}: holds {part.name} of no run that is known; choose another --out")
             return
         if not resume:
             raise RunError(f"{self.path}: holds a run already; add --resume to go on with it, or choose another --out")

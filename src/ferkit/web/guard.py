@@ -73,6 +73,7 @@ class Guard:
         async def answer(message: Message) -> None:
             nonlocal status, begun
             if message["type"] == "http.response.start":
+                await body.drain()
                 status, begun = message["status"], True
                 _complete(message, _route_path(scope), last=body.broken)
             await send(message)
@@ -183,14 +184,27 @@ class _Body:
             raise Refusal(
                 refusals.UPLOAD_TOO_SLOW, f"Expected the whole body within {seconds:g} seconds; try again."
             ) from None
+        self._whole = not message.get("more_body", False)
+        self.broken = not self._whole
         size = len(message.get("body", b""))
         if self._size + size > self._guard.settings.body_bytes:
             raise self._guard.too_large()
         self._guard.hold(size)
         self._size += size
-        self._whole = not message.get("more_body", False)
-        self.broken = not self._whole
         return message
+
+    async def drain(self) -> None:
+        """Drop what is left of a body nobody wants, within its time and size: many read no answer before it is sent."""
+        self.let_go()
+        left = self._guard.settings.body_bytes
+        while self.broken and left > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), max(0.001, self._until - time.monotonic()))
+            except TimeoutError:
+                return
+            left -= len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+            self.broken = not self._whole
 
     def let_go(self) -> None:
         self._guard.let_go(self._size)

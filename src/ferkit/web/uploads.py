@@ -44,15 +44,20 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     try:
         form = await parser.parse()
     except (MultiPartException, ValueError, KeyError) as error:
-        raise Refusal(INVALID, f"Expected a whole multipart form: {_plain(error)}.") from None
+        if (said := _plain(error)).startswith("Too many files"):
+            raise _too_many(settings, "many more") from None
+        if said.startswith("Part exceeded"):
+            raise _no_file() from None
+        raise Refusal(INVALID, f"Expected a whole multipart form: {said}.") from None
     try:
-        files = [value for name, value in form.multi_items() if name == FIELD and isinstance(value, UploadFile)]
+        given = [value for name, value in form.multi_items() if name == FIELD]
+        files = [value for value in given if isinstance(value, UploadFile)]
+        if len(files) < len(given):  # answers would not be in the order of what was sent
+            raise _no_file()
         if not files:
             raise Refusal(INVALID, f"Expected at least one picture in the field {FIELD!r}, got none.")
         if len(files) > settings.images:
-            raise Refusal(
-                TOO_MANY_PICTURES, f"Expected at most {settings.images} pictures a request, got {len(files)}."
-            )
+            raise _too_many(settings, str(len(files)))
         uploads = [Upload(_shown(file.filename or "picture"), await file.read()) for file in files]
     finally:
         await form.close()
@@ -67,6 +72,14 @@ def check_kind(content: bytes, name: str) -> None:
         raise Refusal(NOT_A_PICTURE, f"{name}: expected a picture, got an empty file.")
     if not _KINDS.match(content):
         raise Refusal(NOT_A_PICTURE, f"{name}: expected {KINDS}, got something else.")
+
+
+def _too_many(settings: Settings, got: str) -> Refusal:
+    return Refusal(TOO_MANY_PICTURES, f"Expected at most {settings.images} pictures a request, got {got}.")
+
+
+def _no_file() -> Refusal:
+    return Refusal(INVALID, f"Expected files in the field {FIELD!r}, got a part without a file's name (filename=).")
 
 
 def _shown(name: str) -> str:

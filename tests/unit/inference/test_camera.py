@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference import camera
 from ferkit.inference.camera import Camera
 from ferkit.inference.video import read_video
@@ -66,6 +66,13 @@ def test_a_camera_that_hangs_is_told(monkeypatch):
     monkeypatch.setattr(camera, "SILENCE", 0.05)
     with Camera(1, lambda _: FakeCapture(numbered(), 0.5)) as opened, pytest.raises(ImageError, match="got none"):
         list(opened)
+
+
+@pytest.mark.parametrize("number", [-1, -2])
+def test_no_camera_is_counted_below_0_which_may_end_the_program(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: pytest.fail("OpenCV was asked"))
+    with pytest.raises(OptionError, match=f"number of a camera, 0 or more, got {number}"):
+        list(read_video(number, recognizer(tmp_path)))
 
 
 def test_there_is_no_camera_63():

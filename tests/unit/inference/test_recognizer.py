@@ -140,7 +140,7 @@ def test_an_array_of_pictures_is_a_batch(recognizer):
     assert len(recognizer.recognize_batch(np.zeros((4, 20, 30, 3), np.uint8))) == 4
 
 
-@pytest.mark.parametrize("threads", [0, 100_000, 10**20])
+@pytest.mark.parametrize("threads", [0, 100_000, 10**20, 1.5])
 def test_numbers_of_threads_that_bring_a_machine_down_are_refused(network, threads):
     with pytest.raises(OptionError, match=f"threads must be from 1 to 1024, got {threads}"):
         Recognizer(network, threads=threads)
@@ -161,10 +161,37 @@ def test_a_network_that_is_not_what_its_card_says_is_refused(tmp_path):
         Session(tmp_path / "floats.onnx")
 
 
+@pytest.mark.parametrize("factor", [np.nan, 10.0, -1.0])
+def test_so_is_one_whose_answers_are_no_probabilities(tmp_path, factor):
+    model = onnx.load(write_network(tmp_path / "odd.onnx"))
+    (last,) = (node for node in model.graph.node if node.output[0] == model.graph.output[0].name)
+    last.output[0] = "sound"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(factor, np.float32), "factor_of_it"))
+    model.graph.node.append(onnx.helper.make_node("Mul", ["sound", "factor_of_it"], [model.graph.output[0].name]))
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match=r"odd.onnx: expected a network from faces .* that sum to 1, got another one"):
+        Session(tmp_path / "odd.onnx")
+
+
+def test_a_card_too_deep_to_be_read_is_none():
+    with pytest.raises(ModelError, match="x: expected the card"):
+        card_from_json("[" * 100_000, "x")
+
+
+@pytest.mark.parametrize("options", [{"min_confidence": "x"}, {"max_pixels": 0}, {"max_pixels": None}])
+def test_settings_of_another_kind_are_refused_at_once(network, options):
+    with pytest.raises(OptionError, match=f"{next(iter(options))} must be "):
+        Recognizer(network, **options)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
         {"temperature": "warm"},
+        {"temperature": float("nan")},
+        {"classes": ["happy"] * 7},
+        {"classes": ["", *EXPRESSIONS[1:]]},
+        {"classes": ["a\nb", *EXPRESSIONS[1:]]},
         {"parameters": float("inf")},
         {"recipe": []},
         {"classes": [1, 2, 3, 4, 5, 6, 7]},
@@ -364,6 +391,23 @@ def test_a_detector_of_ones_own_may_count_as_its_library_does(network):
 def test_what_is_no_box_of_the_picture_is_refused(network, box):
     with pytest.raises(ImageError, match="expected of the detector boxes that meet the picture of 40 x 40, got"):
         Recognizer(network, detector=lambda _: [box]).recognize(photos_of(1, 40)[0])
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0])
+@pytest.mark.parametrize("place", [(-100, -100), (-60, 5), (5, -60), (-50, 0), (0, -50), (40, 0), (0, 40)])
+def test_nor_is_one_beside_it(network, place, angle):
+    with pytest.raises(ImageError, match="expected a box that meets the picture of 40 x 40, got"):
+        Recognizer(network, detector=lambda _: [Box(*place, 50, angle)]).recognize(photos_of(1, 40)[0])
+
+
+def test_a_detector_may_look_at_the_callers_picture_but_not_change_it(network):
+    picture = photos_of(1, 40)[0]
+    before = picture.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        Recognizer(network, detector=lambda seen: seen.fill(0)).recognize(picture)
+    np.testing.assert_array_equal(picture, before)
+    with pytest.raises(OptionError, match="expected of the detector a list of boxes, got NoneType"):
+        Recognizer(network, detector=lambda _: None).recognize(picture)
 
 
 def test_a_detector_has_a_name_or_is_a_function(network):

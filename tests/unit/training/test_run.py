@@ -16,7 +16,7 @@ from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
-from ferkit.training import checkpoint, run
+from ferkit.training import checkpoint, evaluate, run
 from ferkit.training.environment import describe
 from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
@@ -106,6 +106,17 @@ def test_a_second_run_does_not_overwrite_the_first(finished, data):
     folder, _ = finished
     with pytest.raises(RunError, match="holds a run already; add --resume"):
         list(train(RECIPE, data, folder))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "checkpoints/best.pt", "metrics.csv"])
+def test_what_is_of_no_known_run_is_not_overwritten(tmp_path, data, name):
+    own = tmp_path / "own" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(RunError, match=rf"own: holds {name.partition('/')[0]} of no run that is known; choose another"):
+        list(train(RECIPE, data, tmp_path / "own"))
+    assert [path for path in (tmp_path / "own").rglob("*") if path.is_file()] == [own]
+    assert own.read_text() == "mine"
 
 
 def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, monkeypatch):
@@ -562,7 +573,7 @@ def test_the_reports_protocol_validates_on_private_test(tmp_path, data):
 def test_a_run_is_evaluated_in_whole_float32(tmp_path, data, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        run, "predict", lambda *given: seen.append(torch.get_float32_matmul_precision()) or predict(*given)
+        evaluate, "predict", lambda *given: seen.append(torch.get_float32_matmul_precision()) or predict(*given)
     )
     torch.set_float32_matmul_precision("medium")
     try:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from ferkit.web import guard as module
+from ferkit.web import refusals
 from ferkit.web.guard import Guard
 from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters
+from ferkit.web.refusals import Refusal
 from ferkit.web.settings import Settings
 
 
@@ -71,7 +73,7 @@ def test_the_parts_of_a_body_count_together(last, status):
     guard = make(body_bytes=100)
     asked = ask(guard, bytes(60), bytes(last), bytes(0))
     assert asked.status == status
-    assert ("connection" in asked.headers) == (status == 413), "what is left of the body is never read"
+    assert "connection" not in asked.headers, "what was left of the body has been dropped"
 
 
 @pytest.mark.parametrize(("length", "status"), [("100", 200), ("101", 413)])
@@ -141,6 +143,19 @@ def test_pages_of_other_places_are_refused(origin, status):
 def test_names_are_compared_without_their_port(host, status):
     asked = ask(make(hosts=("localhost", "[::1]")), host=host)
     assert (asked.status, asked.fetched > 0) == (status, status == 200)
+
+
+def test_what_is_left_of_a_refused_body_is_dropped_so_that_its_sender_gets_to_the_answer():
+    async def refusing(scope, receive, send):
+        await receive()
+        raise Refusal(refusals.INVALID, "no form")
+
+    guard = make(refusing, body_bytes=100)
+    asked = ask(guard, bytes(40), bytes(40), bytes(40))
+    assert (asked.status, asked.fetched, "connection" in asked.headers) == (422, 3, False)
+    endless = ask(guard, bytes(40), *[bytes(40)] * 9)
+    assert (endless.status, endless.fetched, endless.headers["connection"]) == (422, 4, "close"), "but not for ever"
+    assert guard._held == 0
 
 
 def test_every_answer_has_the_headers_and_only_a_broken_one_closes():

@@ -253,7 +253,8 @@ def test_too_many_pictures_are_refused(network):
         *kind, error = refusal(client.post("/v1/recognize", files=upload(*[picture()] * 3)))
         assert kind == [422, "too_many_pictures"]
         assert "at most 2 pictures a request, got 3" in error
-        assert refusal(client.post("/v1/recognize", files=upload(*[picture()] * 300)))[:2] == (422, "invalid_request")
+        *kind, error = refusal(client.post("/v1/recognize", files=upload(*[picture()] * 300)))
+        assert (kind, error) == ([422, "too_many_pictures"], "Expected at most 2 pictures a request, got many more.")
 
 
 def test_two_pictures_cannot_be_annotated_at_once(client):
@@ -283,6 +284,14 @@ def test_two_pictures_cannot_be_annotated_at_once(client):
 )
 def test_what_is_no_form_with_pictures_is_refused(client, request_, status, code):
     assert refusal(client.post("/v1/recognize", **request_))[:2] == (status, code)
+
+
+@pytest.mark.parametrize("text", ["hello", "x" * 20_000])
+def test_a_picture_that_is_no_file_is_told_how(client, text):
+    answer = client.post("/v1/recognize", files=upload(picture()), data={"images": text})
+    *kind, error = refusal(answer)
+    assert kind == [422, "invalid_request"]
+    assert error == "Expected files in the field 'images', got a part without a file's name (filename=)."
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "much"])
