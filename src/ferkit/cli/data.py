@@ -90,7 +90,7 @@ def preview(
     chosen = training[rows]
     with figures.writing(out):
         figures.save(figures.preview_sheet(chosen.images, np.array(after), chosen.labels), out)
-    typer.echo(f"{len(rows)} faces, {versions} versions each: {out}")
+    typer.echo(f"{len(rows)} face{'s' * (len(rows) != 1)}, {versions} version{'s' * (versions != 1)} each: {out}")
 
 
 def _print(found: Any) -> None:

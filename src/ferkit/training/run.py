@@ -106,7 +106,8 @@ def train(
 
     Raises:
         RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; another process trains
-            there; or the weights it is to begin with are missing or of another network.
+            there; the weights it is to begin with are missing or of another network; or those of a finished run are
+            gone, and the checkpoint they could be made of anew, too.
         RecipeError: A batch is too small for the processes, or there is no such device.
         DataError: A split the protocol needs is empty, or Training has too few faces.
         UnknownNameError: There is no such choice of ``compiling``.
@@ -117,10 +118,7 @@ def train(
     check_choice(compiling)
     folder = RunFolder(out)
     folder.check(recipe, resume=resume)
-    if folder.result.exists():
-        result = folder.read_result()
-        if not fits(result, data, *Split):
-            raise RunError(f"{out}: the run is finished, with other faces than those of {data.source}")
+    if (result := _result(folder, data)) is not None:
         yield Finished(result=result)
         return
     weights = beginning(recipe, folder, data.split(Split.TRAINING), lesson, teachers, weights)
@@ -155,6 +153,26 @@ def train(
                     if first:
                         yield event
             _part(fabric)
+
+
+def _result(folder: RunFolder, data: Fer2013) -> dict[str, Any] | None:
+    """Return the result of a run that is finished; None of others, and where its checkpoint must give weights anew.
+
+    Raises:
+        RunError: It was evaluated on other faces, or weights and checkpoint are gone.
+    """
+    if not folder.result.exists():
+        return None
+    result = folder.read_result()
+    if not fits(result, data, *Split):
+        raise RunError(f"{folder.path}: the run is finished, with other faces than those of {data.source}")
+    if folder.weights.exists():
+        return result
+    if not folder.last.exists():
+        raise RunError(
+            f"{folder.path}: is finished, but {folder.weights.name} and the last checkpoint are gone"
+        )
+    return None
 
 
 class _Run:

@@ -108,6 +108,21 @@ def test_a_second_run_does_not_overwrite_the_first(finished, data):
         list(train(RECIPE, data, folder))
 
 
+def test_weights_of_a_finished_run_that_are_gone_are_made_anew_of_its_checkpoint(finished, data, tmp_path):
+    folder = RunFolder(shutil.copytree(finished[0], tmp_path / "run"))
+    before, result = folder.weights.read_bytes(), folder.read_result()
+    folder.weights.unlink()
+    *_, last = train(RECIPE, data, folder.path, resume=True, workers=0)
+    assert folder.weights.read_bytes() == before
+    assert isinstance(last, Finished)
+    assert folder.read_result()["evaluation"] == result["evaluation"]
+    folder.weights.unlink()
+    shutil.rmtree(folder.last.parent)
+    with pytest.raises(RunError, match=r"is finished, but weights\.safetensors and the last checkpoint are gone"):
+        list(train(RECIPE, data, folder.path, resume=True, workers=0))
+    assert folder.result.exists()
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "checkpoints/best.pt", "metrics.csv"])
 def test_what_is_of_no_known_run_is_not_overwritten(tmp_path, data, name):
     own = tmp_path / "own" / name
