@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from command_line import count, plainly
 from ferkit.models import build_model
 from ferkit.training.convolutions import quick_convolutions
-from ferkit.training.environment import describe
+from ferkit.training.surroundings import describe
 from others import Others, in_words
 from report_files import day_of, write_report
 

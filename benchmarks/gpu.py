@@ -36,12 +36,14 @@ from ferkit.training.augment import build_augmentation
 from ferkit.training.augment_batched import Draws, augment_batch, draw
 from ferkit.training.batches import AHEAD, default_workers, send, steps_per_epoch
 from ferkit.training.compiled import Compiled
-from ferkit.training.environment import FABRIC_PRECISION, choose_device, choose_precision, describe, tune_gpu
+from ferkit.training.environment import FABRIC_PRECISION, choose_device, choose_precision
 from ferkit.training.loop import Step, fit
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import RECIPES, get_recipe
 from ferkit.training.speed import peak_flops, peak_share
 from ferkit.training.state import new_state
+from ferkit.training.surroundings import describe
+from ferkit.training.tuning import tune_gpu
 from report_files import write_report
 
 GOAL = ("final", 0.40)

@@ -31,7 +31,7 @@ from ferkit.inference.images import read_image
 from ferkit.inference.session import Session
 from ferkit.labels import EXPRESSIONS
 from ferkit.processors import usable_processors
-from ferkit.training.environment import describe
+from ferkit.training.surroundings import describe
 from others import Others
 from recognition_environments import (
     Environment,

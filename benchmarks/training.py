@@ -167,7 +167,7 @@ def _in_fresh_process(side: str, model: str, data: Path, plan: Plan) -> dict[str
 
 
 def _environment() -> dict[str, Any]:
-    from ferkit.training.environment import describe
+    from ferkit.training.surroundings import describe
 
     found = describe("cpu")
     cores = usable_processors()

@@ -34,7 +34,8 @@ from ferkit.models.one_plane import PooledConv
 from ferkit.training.checkpoint import save_weights
 from ferkit.training.evaluate import evaluate_splits
 from ferkit.training.folder import RunFolder
-from ferkit.training.recipe import make_recipe, with_settings
+from ferkit.training.recipe import make_recipe
+from ferkit.training.recipe_text import with_settings
 from ferkit.training.result import SCHEMA
 
 FACES = 4096

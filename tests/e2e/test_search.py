@@ -11,7 +11,7 @@ import tomllib
 import pytest
 
 from conftest import make_data, write_csv
-from ferkit.training.recipe import recipe_from_toml
+from ferkit.training.recipe_text import recipe_from_toml
 
 SETTINGS = (
     *("--recipe", "model1", "--set", "widths=2,2,2,2", "--set", "protocol=standard", "--set", "keep=best"),

@@ -24,7 +24,7 @@ def models(
 
     from ferkit.models import build_model, model_names, model_options, model_summary
     from ferkit.models.trace import layer_table
-    from ferkit.training.recipe import with_options
+    from ferkit.training.recipe_text import with_options
 
     if settings and name is None:
         raise typer.BadParameter("--set changes one network: name it")

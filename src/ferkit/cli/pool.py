@@ -84,7 +84,8 @@ class Room:
 def _read_one(job: Job, recognizer: "Recognizer", max_pixels: int | None, room: Room) -> Done:
     from ferkit.errors import ImageError
     from ferkit.inference.annotate import encode_annotated
-    from ferkit.inference.images import MAX_PIXELS, decode, read_file, size_of
+    from ferkit.inference.heads import size_of
+    from ferkit.inference.images import MAX_PIXELS, decode, read_file
 
     try:
         content = _standard_input(job.name) if job.path is None else read_file(job.path)

@@ -15,7 +15,7 @@ from ferkit.cli.terminal import beside, no_nan, notice
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ferkit.sweeps.search import Event, Over, Trial
+    from ferkit.sweeps.trials import Event, Over, Trial
 
 SHOWN = 10
 """Trials in the table."""
@@ -62,10 +62,11 @@ def search(
     """
     notice(f"reading {data}")
     from ferkit.data import read_fer2013
-    from ferkit.sweeps.search import Over, Setup, check_recipe
+    from ferkit.sweeps.search import check_recipe
     from ferkit.sweeps.search import search as run
     from ferkit.sweeps.search_space import read_space
-    from ferkit.training.recipe import with_settings
+    from ferkit.sweeps.trials import Over, Setup
+    from ferkit.training.recipe_text import with_settings
     from ferkit.training.recipes import get_recipe
 
     base = with_settings(get_recipe(recipe), settings or [])
@@ -198,7 +199,7 @@ class _View:
         self._bar: Progress | None = None
 
     def show(self, event: "Event") -> None:
-        from ferkit.sweeps.search import Advanced, Begun, Ended
+        from ferkit.sweeps.trials import Advanced, Begun, Ended
 
         match event:
             case Begun():

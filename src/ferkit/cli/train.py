@@ -183,7 +183,7 @@ def accuracies(found: Iterable[tuple[str, "Evaluation"]]) -> str:
 def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> Any:
     from ferkit.errors import RecipeError, RunError
     from ferkit.training.folder import RunFolder
-    from ferkit.training.recipe import with_settings
+    from ferkit.training.recipe_text import with_settings
     from ferkit.training.recipes import get_recipe
 
     if name is not None:

@@ -9,20 +9,21 @@ Letters: H height, W width.
 
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
 from ferkit.inference.find import begins_as_video
+from ferkit.inference.heads import check_heif, is_cut_off, is_multiplied, may_be_transparent, size_of
 from ferkit.inference.pnm import TEXT, unusual_white, with_white
 from ferkit.inference.quiet import quiet_opencv
+from ferkit.inference.transparency import lay_over_grey, over_grey, turned_like
 
 RGB = NDArray[np.uint8]
 """``(H, W, 3)``."""
@@ -33,19 +34,8 @@ MAX_PIXELS = 200_000_000
 MAX_BYTES = 1_000_000_000
 """Of the largest file that is read."""
 
-BACKDROP = 128
-"""Grey level behind what is transparent."""
-
 _ORIENTATION = 0x0112
 """Tag of EXIF."""
-
-_EXTRA_SAMPLES = 338
-"""Tag of TIFF: what the fourth channel is; 1: alpha that colours are multiplied with, 2: alpha, 0: anything else."""
-
-_BAND = 256
-"""Rows of a transparent picture that are laid over grey together, for the memory's sake."""
-
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
 def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
@@ -116,14 +106,14 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """
     if not content:
         raise ImageError(f"{name}: expected a picture, got an empty file")
-    _check_heif(content, name)
+    check_heif(content, name)
     width, height = size_of(content)
     if width < 1 or height < 1:
         got = "a video; give the name of its file" if begins_as_video(content[:1024]) else "something else"
         raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got {got}")
     if width * height > max_pixels:
         raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
-    if _is_cut_off(content):
+    if is_cut_off(content):
         raise ImageError(f"{name}: the file is cut off")
     with enough_memory(name, width, height):
         picture = _decode(content)
@@ -151,7 +141,7 @@ def from_array(array: NDArray[Any]) -> RGB:
         raise ImageError(f"expected uint8, uint16, bool or float in [0, 1], got {array.dtype}")
     if levels.ndim == 2 or levels.shape[2] == 1:
         return np.repeat(levels.reshape(*levels.shape[:2], 1), 3, axis=2)
-    return _over_grey(levels) if levels.shape[2] == 4 else np.ascontiguousarray(levels)
+    return over_grey(levels) if levels.shape[2] == 4 else np.ascontiguousarray(levels)
 
 
 def _from_file(file: Any, max_pixels: int) -> RGB:
@@ -214,55 +204,6 @@ def for_opencv(path: Path) -> str:
     return name
 
 
-def _check_heif(content: bytes, name: str) -> None:
-    """Refuse what OpenCV cannot read, or would read lying on its side, of the family of HEIC and AVIF."""
-    if content[4:8] != b"ftyp":
-        return
-    if content[8:12] in _HEIC or (content[8:12] in {b"mif1", b"msf1"} and b"avif" not in content[8:64]):
-        raise ImageError(f"{name}: HEIC cannot be read; convert it to JPEG")
-    head = content.partition(b"mdat")[0]
-    for kind in (b"irot", b"imir"):
-        at = head.find(b"\0\0\0\x09" + kind)
-        if at >= 0 and (kind == b"imir" or int.from_bytes(head[at + 8 : at + 9]) & 3):
-            raise ImageError(f"{name}: AVIF that is turned or mirrored when shown cannot be read; convert it to JPEG")
-
-
-def size_of(content: bytes) -> tuple[int, int]:
-    """Return width and height of the picture a file holds, as its head says; less than 1 where it holds none."""
-    import imagesize
-
-    if content.startswith(b"BM") and content[14:18] == b"\x0c\0\0\0":  # of OS/2, with a size of 16 bits
-        return int.from_bytes(content[18:20], "little"), int.from_bytes(content[20:22], "little")
-    try:
-        width, height = imagesize.get(io.BytesIO(content))
-    except (ValueError, OverflowError, ArithmeticError, LookupError, OSError):
-        return 0, 0
-    except Exception as error:
-        if type(error).__module__ in {"struct", "builtins", "xml.etree.ElementTree"}:
-            return 0, 0
-        raise
-    return int(width), int(height)
-
-
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""In the compressed data of a JPEG: a marker, neither a stuffed byte nor a restart."""
-
-
-def _is_cut_off(content: bytes) -> bool:
-    """Return whether a JPEG or PNG lacks its end; what comes behind it, such as a phone's film, does not matter."""
-    if content.startswith(b"\x89PNG"):
-        return b"IEND" not in content
-    if not content.startswith(b"\xff\xd8"):
-        return False
-    position = 2
-    while marker := _MARKER.search(content, position):
-        kind, position = content[marker.start() + 1], marker.end()
-        if kind == 0xD9:
-            return False
-        position += int.from_bytes(content[position : position + 2])
-    return True
-
-
 def _decode(content: bytes) -> RGB | None:
     import cv2
 
@@ -273,7 +214,7 @@ def _decode(content: bytes) -> RGB | None:
                 raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
                 return None if raw is None else with_white(raw, white)
             picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
-            if picture is None or not _may_be_transparent(content):
+            if picture is None or not may_be_transparent(content):
                 return None if picture is None else np.asarray(picture, np.uint8)
             raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -281,67 +222,9 @@ def _decode(content: bytes) -> RGB | None:
             raise
         return None
     rgb = np.asarray(picture, np.uint8)
-    if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and (upright := _turned_like(rgb, raw)) is not None:
-        _lay_over_grey(rgb, upright, multiplied=_is_multiplied(content, raw.dtype.itemsize))
+    if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and (upright := turned_like(rgb, raw)) is not None:
+        lay_over_grey(rgb, upright, multiplied=is_multiplied(content, raw.dtype.itemsize))
     return rgb
-
-
-def _may_be_transparent(content: bytes) -> bool:
-    if content.startswith(b"\x89PNG"):
-        return bool(content[25] & 4) or b"tRNS" in content  # colour type, or a transparent colour
-    if content.startswith(b"BM"):  # with a mask of its own for alpha, which shorter heads have no place for
-        bit_fields = int.from_bytes(content[30:34], "little") in {3, 6}
-        return bit_fields and int.from_bytes(content[14:18], "little") >= 56 and any(content[66:70])
-    return not content.startswith(b"\xff\xd8") and _extra_samples(content) != 0
-
-
-def _is_multiplied(content: bytes, itemsize: int) -> bool:
-    """Return whether OpenCV hands out colours that are multiplied with alpha: those of some TIFF."""
-    return _extra_samples(content) in ({1, 2} if itemsize == 1 else {1})
-
-
-def _extra_samples(content: bytes) -> int | None:
-    """Return what a TIFF says of its fourth channel, see :data:`_EXTRA_SAMPLES`; None if nothing, or for no TIFF."""
-    if content[:4] not in {b"II*\0", b"MM\0*"}:
-        return None
-    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(content[at : at + size], order)
-
-    first = number(4, 4)
-    entries = range(first + 2, first + 2 + 12 * number(first, 2), 12)
-    return next((number(at + 8, 2) for at in entries if number(at, 2) == _EXTRA_SAMPLES), None)
-
-
-def _turned_like(picture: RGB, raw: NDArray[Any]) -> NDArray[Any] | None:
-    """Return ``raw``, BGRA, turned and mirrored as ``picture`` is: OpenCV heeds EXIF only without transparency.
-
-    None where no way has the size of ``picture``.
-    """
-    ways = [np.rot90(way, turns) for way in (raw, raw[:, ::-1]) for turns in range(4)]
-    step = max(1, max(picture.shape) // 512)
-    seen = picture[::step, ::step].astype(np.int16)
-
-    def difference(way: NDArray[Any]) -> int:
-        return int(np.abs(_levels(way[::step, ::step])[..., 2::-1] - seen).sum())
-
-    return min((way for way in ways if way.shape[:2] == picture.shape[:2]), key=difference, default=None)
-
-
-def _levels(raw: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.asarray(raw >> 8 if raw.dtype.itemsize == 2 else raw, np.uint8)
-
-
-def _lay_over_grey(picture: RGB, raw: NDArray[Any], *, multiplied: bool) -> None:
-    """Write the colours of ``raw``, BGRA of the same size, over grey into ``picture``."""
-    for start in range(0, len(picture), _BAND):
-        band = _levels(raw[start : start + _BAND])[..., [2, 1, 0, 3]]
-        if multiplied:
-            backdrop = (BACKDROP * (255 - band[..., 3:].astype(np.uint16)) + 127) // 255
-            picture[start : start + _BAND] = np.minimum(band[..., :3] + backdrop, 255)
-        else:
-            picture[start : start + _BAND] = _over_grey(band)
 
 
 @contextmanager
@@ -364,10 +247,3 @@ def enough_memory(name: str, width: int, height: int) -> Iterator[None]:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
             raise
         raise ImageError(f"{name}: there is not enough memory for {width} x {height} pixels") from None
-
-
-def _over_grey(rgba: NDArray[np.uint8]) -> RGB:
-    if (rgba[..., 3] == 255).all():
-        return np.ascontiguousarray(rgba[..., :3])
-    alpha = rgba[..., 3:].astype(np.uint16)
-    return ((rgba[..., :3] * alpha + BACKDROP * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -13,10 +13,10 @@ from ferkit.data import Fer2013, Protocol
 from ferkit.files import write_json
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Ensemble, Table
-from ferkit.training.environment import describe
 from ferkit.training.evaluate import evaluate_together, to_content
 from ferkit.training.folder import RunFolder
 from ferkit.training.result import SCHEMA, Seconds, Tested, described_by, load_checked
+from ferkit.training.surroundings import describe
 
 FILE = "ensemble.json"
 

@@ -27,7 +27,7 @@ from ferkit.models.blocks import blocks
 from ferkit.models.trace import layer_table
 from ferkit.report import figures, figures_diagram, figures_explain, figures_faces
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import with_options
+from ferkit.training.recipe_text import with_options
 from ferkit.training.result import fits, shown_part
 
 FILTERS, MAPS = 64, 8

@@ -19,10 +19,11 @@ from ferkit.errors import RunError, UnknownNameError
 from ferkit.report.results import Run, read_results, runs_of
 from ferkit.report.table import Row, Table
 from ferkit.sweeps.estimate import Estimate, Estimates, Machine
-from ferkit.training.environment import choose_device, choose_precision, describe
+from ferkit.training.environment import choose_device, choose_precision
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe, make_recipe
 from ferkit.training.result import fits
+from ferkit.training.surroundings import describe
 
 Device = Literal["auto", "cpu", "cuda"]
 

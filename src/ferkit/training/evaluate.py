@@ -19,9 +19,9 @@ from ferkit.errors import DataError, RunError
 from ferkit.evaluation import Evaluation, evaluate_predictions, predict
 from ferkit.evaluation.views import mean_of, predict_views
 from ferkit.inference.views import check_views
-from ferkit.training.environment import exact_float32
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.recipe import Recipe
+from ferkit.training.tuning import exact_float32
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ from torch import nn
 from ferkit.errors import RunError
 from ferkit.files import remove_abandoned, replacing, write_text
 from ferkit.models import build_model
-from ferkit.training.recipe import WEIGHTS_DIGITS, Recipe, recipe_from_toml
+from ferkit.training.recipe import WEIGHTS_DIGITS, Recipe
+from ferkit.training.recipe_text import recipe_from_toml
 from ferkit.training.result import WHOLE, load_result
 from ferkit.training.state import Epoch
 

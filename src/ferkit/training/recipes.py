@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ferkit.data.splits import Protocol
 from ferkit.errors import RecipeError, UnknownNameError
-from ferkit.training.recipe import Recipe, recipe_from_toml
+from ferkit.training.recipe import Recipe
+from ferkit.training.recipe_text import recipe_from_toml
 
 MODEL1 = Recipe(
     model="model1",

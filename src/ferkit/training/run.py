@@ -27,16 +27,7 @@ from ferkit.models.flops import training_flops
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
 from ferkit.training.compiled import Compiled, check_choice, choose_compile
-from ferkit.training.environment import (
-    FABRIC_PRECISION,
-    choose_augment_backend,
-    choose_device,
-    choose_precision,
-    describe,
-    exact_float32,
-    keep_freed_memory,
-    tune_gpu,
-)
+from ferkit.training.environment import FABRIC_PRECISION, choose_augment_backend, choose_device, choose_precision
 from ferkit.training.evaluate import evaluate_splits
 from ferkit.training.events import Event, Finished, Started, Stopped
 from ferkit.training.folder import RunFolder
@@ -47,6 +38,7 @@ from ferkit.training.result import SCHEMA, fits
 from ferkit.training.speed import peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
+from ferkit.training.surroundings import describe
 from ferkit.training.teaching import (
     Lesson,
     Teachers,
@@ -56,6 +48,7 @@ from ferkit.training.teaching import (
     write_lesson,
 )
 from ferkit.training.telling import logged, told_plainly
+from ferkit.training.tuning import exact_float32, keep_freed_memory, tune_gpu
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
@@ -169,9 +162,7 @@ def _result(folder: RunFolder, data: Fer2013) -> dict[str, Any] | None:
     if folder.weights.exists():
         return result
     if not folder.last.exists():
-        raise RunError(
-            f"{folder.path}: is finished, but {folder.weights.name} and the last checkpoint are gone"
-        )
+        raise RunError(f"{folder.path}: is finished, but {folder.weights.name} and the last checkpoint are gone")
     return None
 
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from ferkit.errors import ImageError
-from ferkit.inference.images import BACKDROP, read_file, read_image
+from ferkit.inference.images import read_file, read_image
+from ferkit.inference.transparency import BACKDROP
 
 SCENE = np.zeros((40, 60, 3), np.uint8)
 SCENE[:20, :30] = (200, 30, 30)

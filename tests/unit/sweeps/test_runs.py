@@ -15,10 +15,11 @@ from ferkit.report.table import Row, Table
 from ferkit.sweeps.plan import State, check_faces, plan, run_name
 from ferkit.sweeps.processes import Outcome
 from ferkit.sweeps.runs import Halted, folder_for_figures, quiet_peaks, reproduce
-from ferkit.training.environment import choose_precision, describe
+from ferkit.training.environment import choose_precision
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe
 from ferkit.training.speed import peak_flops
+from ferkit.training.surroundings import describe
 
 SMALL = Recipe(model="layers", options={"depth": 4})
 WIDE = replace(SMALL, options={"depth": 5})

@@ -9,8 +9,10 @@ import pytest
 from conftest import make_data, make_faces
 from ferkit.data import Split
 from ferkit.errors import DataError, MissingExtraError, RecipeError, RunError
-from ferkit.sweeps.search import Begun, Ended, Over, Setup, _pruner, search
+from ferkit.sweeps.search import search
 from ferkit.sweeps.search_space import Choices, Range
+from ferkit.sweeps.study import _pruner
+from ferkit.sweeps.trials import Begun, Ended, Over, Setup
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import get_recipe
@@ -174,7 +176,7 @@ def test_the_time_is_up_after_a_batch_and_the_trial_goes_on(tmp_path, data, unbr
 
 
 def test_several_share_a_search_and_none_trains_what_another_does(tmp_path, data, monkeypatch):
-    monkeypatch.setattr("ferkit.sweeps.search._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("ferkit.sweeps.study._PATIENCE_SECONDS", 0.0)
     out = tmp_path / "out"
     first = search(SETUP, data, out, trials=3, workers=0)
     assert next(first).trial.number == 0

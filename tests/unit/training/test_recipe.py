@@ -11,7 +11,8 @@ import torch
 from ferkit.data.splits import Protocol
 from ferkit.errors import RecipeError, UnknownNameError
 from ferkit.models import build_model, model_names, model_options
-from ferkit.training.recipe import Recipe, field_help, make_recipe, recipe_from_toml, with_settings
+from ferkit.training.recipe import Recipe, field_help, make_recipe
+from ferkit.training.recipe_text import recipe_from_toml, with_settings
 from ferkit.training.recipes import RECIPES, get_recipe
 
 MODEL1 = Recipe(model="model1")

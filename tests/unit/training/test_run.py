@@ -17,11 +17,11 @@ from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.training import checkpoint, evaluate, run
-from ferkit.training.environment import describe
 from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import recipe_from_toml
+from ferkit.training.recipe_text import recipe_from_toml
 from ferkit.training.run import train
+from ferkit.training.surroundings import describe
 from ferkit.training.teaching import Lesson
 
 RECIPE = small_recipe(epochs=3, augmentation="report", augment_backend="albumentations")

@@ -1,0 +1,90 @@
+"""What the first bytes of a picture's file say of it, before anything of it is unpacked."""
+
+import io
+import re
+from typing import Literal
+
+from ferkit.errors import ImageError
+
+_EXTRA_SAMPLES = 338
+"""Tag of TIFF: what the fourth channel is; 1: alpha that colours are multiplied with, 2: alpha, 0: anything else."""
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+
+
+def check_heif(content: bytes, name: str) -> None:
+    """Refuse what OpenCV cannot read, or would read lying on its side, of the family of HEIC and AVIF."""
+    if content[4:8] != b"ftyp":
+        return
+    if content[8:12] in _HEIC or (content[8:12] in {b"mif1", b"msf1"} and b"avif" not in content[8:64]):
+        raise ImageError(f"{name}: HEIC cannot be read; convert it to JPEG")
+    head = content.partition(b"mdat")[0]
+    for kind in (b"irot", b"imir"):
+        at = head.find(b"\0\0\0\x09" + kind)
+        if at >= 0 and (kind == b"imir" or int.from_bytes(head[at + 8 : at + 9]) & 3):
+            raise ImageError(f"{name}: AVIF that is turned or mirrored when shown cannot be read; convert it to JPEG")
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Return width and height of the picture a file holds, as its head says; less than 1 where it holds none."""
+    import imagesize
+
+    if content.startswith(b"BM") and content[14:18] == b"\x0c\0\0\0":  # of OS/2, with a size of 16 bits
+        return int.from_bytes(content[18:20], "little"), int.from_bytes(content[20:22], "little")
+    try:
+        width, height = imagesize.get(io.BytesIO(content))
+    except (ValueError, OverflowError, ArithmeticError, LookupError, OSError):
+        return 0, 0
+    except Exception as error:
+        if type(error).__module__ in {"struct", "builtins", "xml.etree.ElementTree"}:
+            return 0, 0
+        raise
+    return int(width), int(height)
+
+
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In the compressed data of a JPEG: a marker, neither a stuffed byte nor a restart."""
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Return whether a JPEG or PNG lacks its end; what comes behind it, such as a phone's film, does not matter."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    position = 2
+    while marker := _MARKER.search(content, position):
+        kind, position = content[marker.start() + 1], marker.end()
+        if kind == 0xD9:
+            return False
+        position += int.from_bytes(content[position : position + 2])
+    return True
+
+
+def may_be_transparent(content: bytes) -> bool:
+    """Return whether a picture may have a part that is; of kinds whose head is not read here, it may."""
+    if content.startswith(b"\x89PNG"):
+        return bool(content[25] & 4) or b"tRNS" in content  # colour type, or a transparent colour
+    if content.startswith(b"BM"):  # with a mask of its own for alpha, which shorter heads have no place for
+        bit_fields = int.from_bytes(content[30:34], "little") in {3, 6}
+        return bit_fields and int.from_bytes(content[14:18], "little") >= 56 and any(content[66:70])
+    return not content.startswith(b"\xff\xd8") and _extra_samples(content) != 0
+
+
+def is_multiplied(content: bytes, itemsize: int) -> bool:
+    """Return whether OpenCV hands out colours that are multiplied with alpha: those of some TIFF."""
+    return _extra_samples(content) in ({1, 2} if itemsize == 1 else {1})
+
+
+def _extra_samples(content: bytes) -> int | None:
+    """Return what a TIFF says of its fourth channel, see :data:`_EXTRA_SAMPLES`; None if nothing, or for no TIFF."""
+    if content[:4] not in {b"II*\0", b"MM\0*"}:
+        return None
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], order)
+
+    first = number(4, 4)
+    entries = range(first + 2, first + 2 + 12 * number(first, 2), 12)
+    return next((number(at + 8, 2) for at in entries if number(at, 2) == _EXTRA_SAMPLES), None)
