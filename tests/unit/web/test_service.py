@@ -11,6 +11,8 @@ import pytest
 import skimage
 from PIL import Image
 from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from ferkit import Recognizer
@@ -394,6 +396,17 @@ def test_nor_is_it_below_another_path_where_limits_hold_too(network, tmp_path):
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
         assert client.get("/ferkit/metrics").status_code == 429, "four without a key in this minute"
         assert client.get("/ferkit/health").status_code == 200
+
+
+def test_nor_where_another_application_mounts_it_as_the_guide_says(network, tmp_path):
+    (tmp_path / "keys").write_text(f"{KEY}\n")
+    service = create_app(Settings(model=network, hosts=(), api_key_file=tmp_path / "keys"))
+    lifespan = service.router.lifespan_context
+    around = Starlette(routes=[Mount("/faces", service)], lifespan=lambda _: lifespan(service))
+    with TestClient(around) as client:
+        assert refusal(client.get("/faces/v1/model"))[:2] == (401, "unauthorized")
+        sent = {"headers": {"X-API-Key": KEY}, "files": upload(picture())}
+        assert client.post("/faces/v1/recognize", **sent).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}])
