@@ -28,6 +28,7 @@ from service import picture, serving
 
 ASTRONAUT = (Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
 QUIET = Path(__file__).with_name("quiet_ferkit.py")
+FORM = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,28 @@ def test_what_cannot_work_is_one_line(ferkit, tmp_path, monkeypatch, arguments, 
     code, output, error = ferkit("serve", "--port", "0", *arguments)
     assert (code, output, error.count("\n")) == (1, "", 1)
     assert words in error
+
+
+@pytest.mark.parametrize("path", ["/", "/page/app.js", "/docs", "/health"])
+def test_pages_come_at_once(network, path):
+    with serving("--model", network) as service:
+        began = time.monotonic()
+        assert service.get(path)
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(FORM + bytes(8_000_000), 413), (bytes(8_000_000), 422)], ids=["too large", "no form"]
+)
+def test_who_sends_in_pieces_before_reading_reads_why_it_was_refused(network, body, status):
+    limit = ("--max-body", 4_000_000 if status == 413 else 32_000_000)
+    with serving("--model", network, *limit) as service:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        parts = (body[start : start + 65_536] for start in range(0, len(body), 65_536))
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        connection.request("POST", "/v1/recognize", parts, kind, encode_chunked=True)
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 def test_its_limits_are_those_of_the_settings():

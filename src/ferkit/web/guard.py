@@ -176,10 +176,10 @@ class _Body:
     async def receive(self) -> Message:
         if self._whole:  # what comes now is the end of the connection
             return await self._receive()
-        self.broken = True
         try:
             message = await asyncio.wait_for(self._receive(), max(0.001, self._until - time.monotonic()))
         except TimeoutError:
+            self.broken = True
             seconds = self._guard.settings.upload_seconds
             raise Refusal(
                 refusals.UPLOAD_TOO_SLOW, f"Expected the whole body within {seconds:g} seconds; try again."

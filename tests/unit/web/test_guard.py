@@ -1,6 +1,7 @@
 """What stands before every request: sizes, times, counts and places, each at its limit."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -156,6 +157,20 @@ def test_what_is_left_of_a_refused_body_is_dropped_so_that_its_sender_gets_to_th
     endless = ask(guard, bytes(40), *[bytes(40)] * 9)
     assert (endless.status, endless.fetched, endless.headers["connection"]) == (422, 4, "close"), "but not for ever"
     assert guard._held == 0
+
+
+def test_an_answer_that_listens_for_the_end_of_the_connection_meanwhile_is_held_up_by_nothing():
+    async def listening(scope, receive, send):
+        listens = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        await listens
+
+    began = time.monotonic()
+    asked = ask(make(listening), pause=0.05, method="GET", path="/")
+    assert (asked.status, asked.fetched, "connection" in asked.headers) == (200, 1, False)
+    assert time.monotonic() - began < 5
 
 
 def test_every_answer_has_the_headers_and_only_a_broken_one_closes():
