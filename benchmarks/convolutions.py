@@ -1,8 +1,8 @@
 """What the other ways to convolve (ferkit.training.convolutions) bring to a step of training, on this processor.
 
 Run:      python benchmarks/convolutions.py [--network compact] [--pairs N] [--batch N] [--threads N] [--out FOLDER]
-Costs:    about two minutes on two cores; nothing else should run meanwhile.
-Expected: more than 1 for each network that has layers the processor's way is meant for; 1 for the others.
+Costs:    about three minutes on two cores; nothing else should run meanwhile.
+Expected: more than 1 for each network that has layers the processor's way is meant for; about 1 for the others.
 Dry run:  python benchmarks/convolutions.py --network compact --pairs 1 --batch 8 --out /tmp   does it run?
 
 Each network, and each layer alone, does whole steps on random faces, forward, backward and optimizer, by turns with
@@ -94,9 +94,9 @@ def compare(model: nn.Module, x: Tensor, pairs: int) -> dict[str, Any]:
         "ferkit": lambda: quick_convolutions(model, CPU),
     }
     times: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(WARMUP + pairs):
-        for side, way in sides.items():
-            times[side].append(_step(model, optimizer, x, way()))
+    for number in range(WARMUP + pairs):
+        for side in sorted(sides, reverse=number % 2 > 0):  # so that neither always comes after the other
+            times[side].append(_step(model, optimizer, x, sides[side]()))
     kept = {side: seconds[WARMUP:] for side, seconds in times.items()}
     ratios = [theirs / ours for theirs, ours in zip(kept["pytorch"], kept["ferkit"], strict=True)]
     return {

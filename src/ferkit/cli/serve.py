@@ -125,7 +125,10 @@ def serve(
     _check(settings)
     listening = _listen(host, port)
     if api_key_file is None and _loopback(host) is None:
-        typer.echo(f"warning: whoever reaches {host} may use the service; --api-key-file asks for a key", err=True)
+        typer.echo(
+            f"warning: whoever reaches this machine ({host}) may use the service; --api-key-file asks for a key",
+            err=True,
+        )
     _run(settings, listening, workers)
 
 

@@ -102,10 +102,10 @@ class Recognizer:
         if isinstance(views, str):
             raise OptionError(f"expected views as a list of names, got the string {views!r}")
         check_views(views)
-        if not isinstance(min_confidence, int | float | np.floating) or not 0 <= min_confidence <= 1:
+        if not isinstance(min_confidence, int | float | np.number) or not 0 <= min_confidence <= 1:
             raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence!r}")
         if not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
-            raise OptionError(f"max_pixels must be 1 or more, got {max_pixels!r}")
+            raise OptionError(f"max_pixels must be a whole number, 1 or more, got {max_pixels!r}")
         self._settings: dict[str, Any] = {
             "model": model,
             "detector": detector,

@@ -47,7 +47,7 @@ class Session:
         """
         self.file = network_file(model)
         if not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
-            raise OptionError(f"threads must be from 1 to {MOST_THREADS}, got {threads!r}")
+            raise OptionError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         if not self.file.is_file():
             found = "a folder" if self.file.is_dir() else "nothing"
             raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")

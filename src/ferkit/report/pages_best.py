@@ -70,8 +70,8 @@ def ablation_page(table: Table, runs: Sequence[Run]) -> str:
         "Training: a way that learns by heart reads those. So it alone decides, where the runs of both rows have it",
         "(those made before it was counted do not), and where a row has every seed of the first one: by Dunnett's",
         "test, which takes the spread between runs from all such rows together, so a row whose runs lie far apart",
-        "widens the intervals of all. Its 95 % intervals hold for all rows of a table at once. *Minutes* are those",
-        "of one run. A row without a run shows dashes.",
+        "widens the intervals of all: it takes all rows for equally spread, which they need not be. Its 95 % intervals",
+        "hold for all rows of a table at once. *Minutes* are those of one run. A row without a run shows dashes.",
         "",
         "## Accuracy",
         "",
@@ -120,7 +120,8 @@ def _unlike(table: Table, owned: Mapping[str, Sequence[Run]]) -> list[str]:
         return []
     return [
         "These rows have runs of another processor, or in another precision, than the first row has: "
-        f"{'; '.join(unlike)}. Processors compute the same but for rounding; whether that matters was not measured.",
+        f"{'; '.join(unlike)}. Processors compute the same but for rounding, float32 and bf16 but for more of it;",
+        "whether that matters was not measured.",
         "",
     ]
 

@@ -245,9 +245,9 @@ def _state(folder: RunFolder, taken_up: bool) -> State:
 def _epoch_seconds(folder: RunFolder) -> list[float]:
     """Return the seconds of each epoch that is done."""
     try:
-        with (folder.path / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+        with folder.metrics.open(newline="", encoding="utf-8") as lines:
             return [float(line["seconds"]) for line in csv.DictReader(lines)]
     except FileNotFoundError:  # stopped inside the first epoch
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder.path / 'metrics.csv'}: not the metrics of a run ({type(error).__name__})") from None
+        raise RunError(f"{folder.metrics}: not the metrics of a run ({type(error).__name__})") from None

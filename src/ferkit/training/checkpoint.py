@@ -34,7 +34,8 @@ def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dic
         UntrainableError: The last batches broke the weights, which their losses do not show; from such a checkpoint no
             run could go on.
     """
-    if not all(bool(weight.isfinite().all()) for weight in state.model.parameters()):
+    networks = (state.model, state.average) if state.average else (state.model,)
+    if not all(bool(tensor.isfinite().all()) for network in networks for tensor in network.state_dict().values()):
         raise UntrainableError(
             f"weights are not finite after batch {state.step} of epoch {state.epoch + 1}, learning rate "
             f"{state.lr:.3g}; training stopped; a smaller lr may help"

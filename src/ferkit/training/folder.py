@@ -98,6 +98,11 @@ class RunFolder:
         return self.path / "teachers"
 
     @property
+    def metrics(self) -> Path:
+        """What each epoch came to."""
+        return self.path / "metrics.csv"
+
+    @property
     def log(self) -> Path:
         """What happened."""
         return self.path / "log.txt"
@@ -165,7 +170,7 @@ class RunFolder:
     def check(self, recipe: Recipe, *, resume: bool) -> None:
         """Raise a RunError where the folder is not the given run's to write to."""
         if not self.recipe.exists():
-            for part in (self.last.parent, self.weights, self.result, self.predictions, self.path / "metrics.csv"):
+            for part in (self.last, self.best, self.weights, self.result, self.predictions, self.metrics):
                 if part.exists():
                     raise RunError(f"{self.path}: holds {part.name} of no run that is known; choose another --out")
             return
@@ -210,7 +215,7 @@ class RunFolder:
 
     def forget(self) -> None:
         """Let another run begin here, where this one ended before it had saved anything."""
-        for file in (self.recipe, self.lesson):
+        for file in (self.recipe, self.lesson, self.best, self.metrics):
             file.unlink(missing_ok=True)
 
     @contextmanager
@@ -228,7 +233,7 @@ class RunFolder:
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.path / "metrics.csv", text.getvalue())
+        write_text(self.metrics, text.getvalue())
 
     @contextmanager
     def board(self, history: list[Epoch]) -> Iterator[Callable[[Epoch], None]]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ferkit.data import Fer2013, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
-from ferkit.files import write_json
+from ferkit.files import replacing, write_json
 from ferkit.models import build_model
 from ferkit.models.flops import training_flops
 from ferkit.training import checkpoint
@@ -94,13 +94,13 @@ def train(
 
     Yields:
         :class:`Started`, :class:`Compiled` where asked to compile or where a batch could not be recorded, a
-        :class:`Step` a batch and an :class:`Epoch` a
-        pass, at last :class:`Finished` or :class:`Stopped`. Only the first process yields.
+        :class:`Step` a batch and an :class:`Epoch` a pass, at last :class:`Finished` or :class:`Stopped`. Only the
+        first process yields.
 
     Raises:
         RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; another process trains
             there; the weights it is to begin with are missing or of another network; or those of a finished run are
-            gone, and the checkpoint they could be made of anew, too.
+            gone, and its checkpoint does not give the same ones.
         RecipeError: A batch is too small for the processes, or there is no such device.
         DataError: A split the protocol needs is empty, or Training has too few faces.
         UnknownNameError: There is no such choice of ``compiling``.
@@ -111,7 +111,7 @@ def train(
     check_choice(compiling)
     folder = RunFolder(out)
     folder.check(recipe, resume=resume)
-    if (result := _result(folder, data)) is not None:
+    if (result := _result(folder, recipe, data)) is not None:
         yield Finished(result=result)
         return
     weights = beginning(recipe, folder, data.split(Split.TRAINING), lesson, teachers, weights)
@@ -148,22 +148,33 @@ def train(
             _part(fabric)
 
 
-def _result(folder: RunFolder, data: Fer2013) -> dict[str, Any] | None:
-    """Return the result of a run that is finished; None of others, and where its checkpoint must give weights anew.
+def _result(folder: RunFolder, recipe: Recipe, data: Fer2013) -> dict[str, Any] | None:
+    """Return the result of a run that is finished, whose weights are there; None of others.
 
     Raises:
-        RunError: It was evaluated on other faces, or weights and checkpoint are gone.
+        RunError: It was evaluated on other faces, or its weights are gone and its checkpoint does not give them anew.
     """
     if not folder.result.exists():
         return None
     result = folder.read_result()
     if not fits(result, data, *Split):
         raise RunError(f"{folder.path}: the run is finished, with other faces than those of {data.source}")
-    if folder.weights.exists():
-        return result
-    if not folder.last.exists():
-        raise RunError(f"{folder.path}: is finished, but {folder.weights.name} and the last checkpoint are gone")
-    return None
+    if not folder.weights.exists():
+        with replacing(folder.weights) as part:
+            _keep_weights(folder, recipe, int(result["kept_epoch"]), part)
+            if hashlib.sha256(part.read_bytes()).hexdigest() != result["weights_sha256"]:
+                problem = f"is finished, but {folder.weights.name} is gone, and its checkpoint gives other weights"
+                raise RunError(f"{folder.path}: {problem}")
+    return result
+
+
+def _keep_weights(folder: RunFolder, recipe: Recipe, epoch: int, file: Path) -> nn.Module:
+    """Write the weights a run keeps, those of ``epoch``, to ``file``, and return the network that has them."""
+    model = build_model(recipe.model, **recipe.options)
+    source = folder.best if recipe.keep == "best" else folder.last
+    model.load_state_dict(checkpoint.kept_weights(checkpoint.load(source)))
+    checkpoint.save_weights(file, model, {"recipe": recipe.to_dict(), "epoch": epoch})
+    return model
 
 
 class _Run:
@@ -294,11 +305,8 @@ class _Run:
         """Keep the weights, evaluate them in float32, write the result last, and return it."""
         recipe, folder, best = self.recipe, self.folder, self.state.best
         assert best is not None
-        kept, source = (best.number, folder.best) if recipe.keep == "best" else (self.state.epoch, folder.last)
-        model = build_model(recipe.model, **recipe.options)
-        model.load_state_dict(checkpoint.kept_weights(checkpoint.load(source)))
-        metadata = {"recipe": recipe.to_dict(), "epoch": kept}
-        checkpoint.save_weights(folder.weights, model, metadata)
+        kept = best.number if recipe.keep == "best" else self.state.epoch
+        model = _keep_weights(folder, recipe, kept, folder.weights)
         with exact_float32():
             evaluation, log_probs = evaluate_splits(model.to(self.fabric.device), recipe, self.data)
         folder.write_predictions(log_probs)

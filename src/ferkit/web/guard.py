@@ -177,7 +177,7 @@ class _Body:
         if self._whole:  # what comes now is the end of the connection
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.001, self._until - time.monotonic()))
+            message = await self._in_time()
         except TimeoutError:
             self.broken = True
             seconds = self._guard.settings.upload_seconds
@@ -193,13 +193,20 @@ class _Body:
         self._size += size
         return message
 
+    async def _in_time(self) -> Message:
+        """Return what comes next before the body's time is over."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return await asyncio.wait_for(self._receive(), left)
+
     async def drain(self) -> None:
         """Drop what is left of a body nobody wants, within its time and size: many read no answer before it is sent."""
         self.let_go()
         left = self._guard.settings.body_bytes
         while self.broken and left > 0:
             try:
-                message = await asyncio.wait_for(self._receive(), max(0.001, self._until - time.monotonic()))
+                message = await self._in_time()
             except TimeoutError:
                 return
             left -= len(message.get("body", b""))

@@ -7,6 +7,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ferkit.web.settings import from_environment
 
+BODY_SECONDS = 5.0
+"""Beyond the time a body has, after which its connection is closed: one that was refused unread is still sent."""
+
 HEAD_BYTES = 65_536
 """Of the request line and all headers."""
 
@@ -17,7 +20,7 @@ FETCH_BYTES = 65_536
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """Closes a connection whose next head is too long, or not whole in the time that a body has.
+    """Closes a connection whose next head is too long, or not whole in the time that a body has, as any body has to be.
 
     And one whose client stopped fetching its answer, which would otherwise wait here for ever.
     """
@@ -32,6 +35,7 @@ class LimitedHttp(HttpToolsProtocol):
         self._in_body = False
         self._until: asyncio.TimerHandle | None = None
         self._fetching: asyncio.TimerHandle | None = None
+        self._sending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Wait for the first head."""
@@ -42,6 +46,7 @@ class LimitedHttp(HttpToolsProtocol):
         """Wait no longer."""
         self._wait_no_more()
         self._fetch_no_more()
+        self._send_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -76,11 +81,14 @@ class LimitedHttp(HttpToolsProtocol):
         """Begin to serve."""
         self._in_body = True
         self._wait_no_more()
+        self._send_no_more()
+        self._sending = self.loop.call_later(self._seconds + BODY_SECONDS, self._give_up)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """What comes now is another head."""
         self._in_body = False
+        self._send_no_more()
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -107,6 +115,11 @@ class LimitedHttp(HttpToolsProtocol):
         if self._until is not None:
             self._until.cancel()
             self._until = None
+
+    def _send_no_more(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _give_up(self) -> None:
         self._until = None

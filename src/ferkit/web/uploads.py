@@ -46,7 +46,7 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     except (MultiPartException, ValueError, KeyError) as error:
         if (said := _plain(error)).startswith("Too many files"):
             raise _too_many(settings, "many more") from None
-        if said.startswith("Part exceeded"):
+        if said.startswith("Part exceeded"):  # of more than a part may have that is no file
             raise _no_file() from None
         raise Refusal(INVALID, f"Expected a whole multipart form: {said}.") from None
     try:
@@ -79,7 +79,9 @@ def _too_many(settings: Settings, got: str) -> Refusal:
 
 
 def _no_file() -> Refusal:
-    return Refusal(INVALID, f"Expected files in the field {FIELD!r}, got a part without a file's name (filename=).")
+    return Refusal(
+        INVALID, f"Expected files in the field {FIELD!r}, got a text, or a part without a file's name (filename=)."
+    )
 
 
 def _shown(name: str) -> str:

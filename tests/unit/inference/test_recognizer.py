@@ -142,7 +142,7 @@ def test_an_array_of_pictures_is_a_batch(recognizer):
 
 @pytest.mark.parametrize("threads", [0, 100_000, 10**20, 1.5])
 def test_numbers_of_threads_that_bring_a_machine_down_are_refused(network, threads):
-    with pytest.raises(OptionError, match=f"threads must be from 1 to 1024, got {threads}"):
+    with pytest.raises(OptionError, match=f"threads must be a whole number from 1 to 1024, got {threads}"):
         Recognizer(network, threads=threads)
 
 

@@ -110,15 +110,20 @@ def test_a_second_run_does_not_overwrite_the_first(finished, data):
 
 def test_weights_of_a_finished_run_that_are_gone_are_made_anew_of_its_checkpoint(finished, data, tmp_path):
     folder = RunFolder(shutil.copytree(finished[0], tmp_path / "run"))
-    before, result = folder.weights.read_bytes(), folder.read_result()
+    elsewhere = {**json.loads(folder.result.read_text()), "device": "another machine", "commit": "another commit"}
+    folder.result.write_text(json.dumps(elsewhere))
+    before = folder.weights.read_bytes()
     folder.weights.unlink()
-    *_, last = train(RECIPE, data, folder.path, resume=True, workers=0)
+    (last,) = train(RECIPE, data, folder.path, resume=True, workers=0)
     assert folder.weights.read_bytes() == before
-    assert isinstance(last, Finished)
-    assert folder.read_result()["evaluation"] == result["evaluation"]
+    assert last.result == json.loads(folder.result.read_text()) == elsewhere, "the run is the one that was"
     folder.weights.unlink()
+    folder.result.write_text(json.dumps({**elsewhere, "weights_sha256": "0" * 64}))
+    with pytest.raises(RunError, match=r"is finished, but weights\.safetensors is gone, and its checkpoint gives"):
+        list(train(RECIPE, data, folder.path, resume=True, workers=0))
+    assert not folder.weights.exists()
     shutil.rmtree(folder.last.parent)
-    with pytest.raises(RunError, match=r"is finished, but weights\.safetensors and the last checkpoint are gone"):
+    with pytest.raises(RunError, match="no such checkpoint"):
         list(train(RECIPE, data, folder.path, resume=True, workers=0))
     assert folder.result.exists()
 
@@ -128,7 +133,7 @@ def test_what_is_of_no_known_run_is_not_overwritten(tmp_path, data, name):
     own = tmp_path / "own" / name
     own.parent.mkdir(parents=True)
     own.write_text("mine")
-    with pytest.raises(RunError, match=rf"own: holds {name.partition('/')[0]} of no run that is known; choose another"):
+    with pytest.raises(RunError, match=rf"own: holds {Path(name).name} of no run that is known; choose another"):
         list(train(RECIPE, data, tmp_path / "own"))
     assert [path for path in (tmp_path / "own").rglob("*") if path.is_file()] == [own]
     assert own.read_text() == "mine"

@@ -157,6 +157,10 @@ def test_what_is_left_of_a_refused_body_is_dropped_so_that_its_sender_gets_to_th
     endless = ask(guard, bytes(40), *[bytes(40)] * 9)
     assert (endless.status, endless.fetched, endless.headers["connection"]) == (422, 4, "close"), "but not for ever"
     assert guard._held == 0
+    began = time.monotonic()
+    drip = ask(make(refusing, upload_seconds=0.2, body_bytes=10**9), *[b"x"] * 10_000, pause=0.0001)
+    assert (drip.status, drip.headers["connection"]) == (422, "close")
+    assert time.monotonic() - began < 0.2 + 0.5, "nor for longer than a body may take, however fast its parts come"
 
 
 def test_an_answer_that_listens_for_the_end_of_the_connection_meanwhile_is_held_up_by_nothing():

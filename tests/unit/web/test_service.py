@@ -293,7 +293,7 @@ def test_a_picture_that_is_no_file_is_told_how(client, text):
     answer = client.post("/v1/recognize", files=upload(picture()), data={"images": text})
     *kind, error = refusal(answer)
     assert kind == [422, "invalid_request"]
-    assert error == "Expected files in the field 'images', got a part without a file's name (filename=)."
+    assert error == "Expected files in the field 'images', got a text, or a part without a file's name (filename=)."
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "much"])
