@@ -192,9 +192,12 @@ def test_a_signal_ends_the_program_though_a_picture_never_comes(network, tmp_pat
     with subprocess.Popen(
         [*map(str, command), "--model", str(network), "--threads", "2"], stderr=subprocess.PIPE
     ) as run:
-        time.sleep(3)
-        run.send_signal(getattr(signal, name))
-        _, err = run.communicate(timeout=10)
+        try:
+            time.sleep(3)
+            run.send_signal(getattr(signal, name))
+            _, err = run.communicate(timeout=10)
+        finally:
+            run.kill()  # or a program that heeds no signal would be waited for
     assert run.returncode == 128 + getattr(signal, name)
     assert b"Traceback" not in err
 
