@@ -309,7 +309,7 @@ def test_teachers_are_asked_on_the_device_of_the_run(by, teachers, data, tmp_pat
         raise RunError("far enough")
 
     monkeypatch.setattr("ferkit.training.environment.choose_device", lambda _: "cuda")
-    monkeypatch.setattr("ferkit.training.teaching.predict", answer)
+    monkeypatch.setattr("ferkit.evaluation.views.predict", answer)
     monkeypatch.setattr("ferkit.training.run.train", stop)
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *where, **_: (moved.extend(where), self)[1])
     if by == "ferkit reproduce":
