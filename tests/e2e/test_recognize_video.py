@@ -242,6 +242,10 @@ def test_a_csv_that_is_not_ours_keeps_its_place(tmp_path):
         run(film, recognizer(tmp_path), save=tmp_path)
     assert (tmp_path / "clip.csv").read_text() == "my notes\n"
     (tmp_path / "clip.csv").unlink()
+    os.mkfifo(tmp_path / "clip.csv")  # which nobody writes to
+    with pytest.raises(ImageError, match="is no file of readings"):
+        run(film, recognizer(tmp_path), save=tmp_path)
+    (tmp_path / "clip.csv").unlink()
     for _ in range(2):
         run(film, recognizer(tmp_path), save=tmp_path)
 

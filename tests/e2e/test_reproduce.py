@@ -181,6 +181,14 @@ def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_votes_that_are_not_there_are_told_before_anything_begins(ferkit, csv, tmp_path):
+    places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs")
+    missing = tmp_path / "nothing.csv"
+    code, out, err = ferkit("reproduce", "champion", "--votes", missing, *places, "--dry-run")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert str(missing) in err
+
+
 def test_rows_are_chosen_by_name_variations_among_them(ferkit, csv, tmp_path):
     places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs", "--dry-run")
     _, out, _ = ferkit("reproduce", "table-1", "table-7", "--row", "layers-6-*", "--row", "filters-2-kernel-5", *places)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
     from ferkit.web.settings import Settings
 
-PACKAGES = (
-    *("fastapi", "fastapi_offline", "httptools", "prometheus_client", "python_multipart", "uvicorn", "websockets"),
-)
+PACKAGES = ["fastapi", "fastapi_offline", "httptools", "prometheus_client", "python_multipart", "uvicorn", "websockets"]
 """What the service needs beside recognition: those of the extra ``serve``."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

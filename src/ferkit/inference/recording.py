@@ -244,11 +244,12 @@ def _check_csv(file: Path, classes: Sequence[str]) -> None:
     """Refuse to take the place of what is not ours, or is no longer as we wrote it."""
     if not file.exists():
         return
-    if not file.is_file():
+    first = b""
+    if file.is_file():  # a pipe would be waited for
+        with file.open("rb") as old:
+            first = old.readline(10_000).rstrip(b"\r\n")
+    if first != ",".join((*HEAD, *classes)).encode():
         raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")
-    with file.open("rb") as old:
-        if old.readline(10_000).rstrip(b"\r\n") != ",".join((*HEAD, *classes)).encode():
-            raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")
 
 
 def draw_tracks(picture: RGB, faces: Iterable[tuple[int, Face]], classes: Sequence[str] = ()) -> RGB:

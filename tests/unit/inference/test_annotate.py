@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from ferkit.errors import ImageError
-from ferkit.inference.annotate import LARGEST, SMALLEST, Mark, annotate, draw, mark, write_annotated
+from ferkit.inference.annotate import (
+    LARGEST,
+    SMALLEST,
+    Mark,
+    annotate,
+    draw,
+    is_replaceable,
+    mark,
+    write_annotated,
+)
 from ferkit.inference.boxes import Box
 from ferkit.inference.colours import COLOURS
 from ferkit.inference.recognizer import Face
@@ -115,3 +124,16 @@ def test_no_memory_for_a_copy_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(ImageError, match=r"a\.png: there is not enough memory for 300 x 200 pixels"):
         write_annotated(tmp_path / "a.png", np.zeros((200, 300, 3), np.uint8), [])
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_read_is_not_replaced(tmp_path, monkeypatch):
+    mine = tmp_path / "a.png"
+    assert is_replaceable(mine)
+    mine.write_bytes(b"my only copy")
+    assert not is_replaceable(mine)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(mine), "open", refuse)
+    assert not is_replaceable(mine)
