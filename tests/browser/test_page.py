@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+import mounted
 from ferkit.inference.weights import FOLDER
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -56,14 +57,14 @@ def film(portrait) -> Path:
     return path
 
 
-def serve(folder: Path, *options: str):
+def serve(folder: Path, *options: str, command=("ferkit", "serve"), below=""):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}{below}"
     with (folder / "service.log").open("wb") as log:
-        command = [sys.executable, "-m", "ferkit", "serve", "--port", str(port), *options]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        words = [sys.executable, "-m", *command, "--port", str(port), *options]
+        process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         for _ in range(300):
             try:
@@ -651,6 +652,21 @@ def test_a_wide_camera_on_a_narrow_screen_is_as_high_as_its_picture(visit):
         "(() => { const v = document.getElementById('video'); return [v.clientWidth, v.clientHeight]; })()"
     )
     assert high == pytest.approx(wide * 480 / 640, abs=1)
+
+
+def test_an_application_may_have_it_all_below_a_path_of_its_own(visit, portrait, tmp_path):
+    command = ("uvicorn", "--app-dir", str(Path(mounted.__file__).parent), "--factory", "mounted:application")
+    for address in serve(tmp_path, command=command, below="/faces"):
+        visit.also = [address]
+        page = visit(f"{address}/")
+        page.wait_for_selector("#model dl")
+        page.set_input_files("#files", portrait)
+        assert page.inner_text(".face strong") == "happy"
+        live(page)
+        page.click("text=REST interface")
+        page.get_by_text("/v1/recognize/annotated").wait_for()
+        assert page.url == f"{address}/docs"
+        page.close()
 
 
 # ------------------------------------------------------------------------------------------------------ documentation

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import MutableMapping
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -141,7 +142,7 @@ class Guard:
         if int(now // 60) != self._minute or len(self._counts) > _CLIENTS:
             self._minute, self._counts = int(now // 60), {}
         given = given_key(headers)
-        client = given if self.keys.knows(given) else (scope.get("client") or ("",))[0]
+        client = given if self.keys.knows(given) else _household((scope.get("client") or ("",))[0])
         self._counts[client] = self._counts.get(client, 0) + 1
         if self._counts[client] > self.settings.per_minute:
             most = f"Expected at most {self.settings.per_minute} requests a minute."
@@ -223,6 +224,17 @@ def _route_path(scope: Scope) -> str:
     path: str = scope["path"]
     root = scope.get("root_path", "")
     return path[len(root) :] if path.startswith(f"{root}/") else path
+
+
+def _household(address: str) -> str:
+    """Return what one client has to itself: its address, or the /64 in which it chooses those of IPv6."""
+    try:
+        version_6 = IPv6Address(address)
+    except ValueError:  # of version 4, or a name
+        return address
+    if version_6.ipv4_mapped:
+        return str(version_6.ipv4_mapped)
+    return str(IPv6Network((int(version_6), 64), strict=False))
 
 
 def _refused(refusal: Refusal) -> JSONResponse:

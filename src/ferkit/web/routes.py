@@ -65,6 +65,7 @@ async def annotated(request: Request, min_confidence: MinConfidence = None) -> R
     return Response(await service.desk.do(lambda: service.reader.drawn(uploads[0], least)), media_type="image/png")
 
 
+@router.head("/v1/model", include_in_schema=False)
 @router.get("/v1/model", response_model=ModelAnswer, responses=KEYED)
 async def model(request: Request) -> Response:
     """Return the card of the network: where it comes from, what it was measured at, and the limits of a request."""

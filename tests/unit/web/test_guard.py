@@ -112,6 +112,24 @@ def test_a_client_may_come_back_in_the_next_minute(monkeypatch):
     assert ask(guard).status == 200
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        pytest.param("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 429, id="one network, one client"),
+        pytest.param("2001:db8:1:2::1", "2001:db8:1:3::1", 200, id="another network"),
+        pytest.param("::ffff:1.2.3.4", "1.2.3.4", 429, id="one address of version 4, written as 6"),
+        pytest.param("::ffff:1.2.3.4", "::ffff:1.2.3.5", 200, id="two of version 4, written as 6"),
+        pytest.param("fe80::1%eth0", "fe80::1%eth0", 429, id="with an interface"),
+        pytest.param("/run/ferkit.sock", "1.2.3.4", 200, id="no address at all"),
+    ],
+)
+def test_a_client_of_version_6_is_its_whole_network(monkeypatch, first, second, status):
+    monkeypatch.setattr(module.time, "monotonic", lambda: 605.0)
+    guard = make(per_minute=1)
+    assert ask(guard, client=first).status == 200
+    assert ask(guard, client=second).status == status
+
+
 def test_more_clients_than_are_counted_begin_the_count_anew(monkeypatch):
     monkeypatch.setattr(module, "_CLIENTS", 3)
     monkeypatch.setattr(module.time, "monotonic", lambda: 605.0)

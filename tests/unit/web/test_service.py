@@ -11,8 +11,6 @@ import pytest
 import skimage
 from PIL import Image
 from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from ferkit import Recognizer
@@ -20,6 +18,7 @@ from ferkit.errors import ServiceError
 from ferkit.labels import EXPRESSIONS
 from ferkit.web import Settings, create_app
 from ferkit.web.guard import POLICY
+from mounted import around
 from networks import write_network
 from service import KEY, picture
 
@@ -400,10 +399,7 @@ def test_nor_is_it_below_another_path_where_limits_hold_too(network, tmp_path):
 
 def test_nor_where_another_application_mounts_it_as_the_guide_says(network, tmp_path):
     (tmp_path / "keys").write_text(f"{KEY}\n")
-    service = create_app(Settings(model=network, hosts=(), api_key_file=tmp_path / "keys"))
-    lifespan = service.router.lifespan_context
-    around = Starlette(routes=[Mount("/faces", service)], lifespan=lambda _: lifespan(service))
-    with TestClient(around) as client:
+    with TestClient(around(create_app(Settings(model=network, hosts=(), api_key_file=tmp_path / "keys")))) as client:
         assert refusal(client.get("/faces/v1/model"))[:2] == (401, "unauthorized")
         sent = {"headers": {"X-API-Key": KEY}, "files": upload(picture())}
         assert client.post("/faces/v1/recognize", **sent).status_code == 200
@@ -494,7 +490,7 @@ def test_an_origin_that_is_no_address_is_refused(client):
     assert refusal(answer)[:2] == (403, "forbidden_origin")
 
 
-@pytest.mark.parametrize("address", ["/", "/docs", "/health", "/ready"])
+@pytest.mark.parametrize("address", ["/", "/docs", "/health", "/ready", "/v1/model"])
 def test_watchers_may_ask_for_the_head_alone(client, address):
     answer = client.head(address)
     assert (answer.status_code, answer.content) == (200, b"")

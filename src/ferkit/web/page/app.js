@@ -29,7 +29,7 @@ async function loadModel(setLeast) {
   const place = find("model");
   try {
     const waiting = (seconds) => place.replaceChildren(`The server is busy. Trying again in ${plural(seconds, "second")}.`);
-    const card = await (await request("/v1/model", { waiting })).json();
+    const card = await (await request("v1/model", { waiting })).json();
     find("class-count").textContent = NUMBERS[card.classes.length] ?? card.classes.length;
     photos.setLargest((card.limits?.body_bytes ?? Infinity) - 10_000); // the form around the picture takes a little
     camera.setClasses(card.classes);

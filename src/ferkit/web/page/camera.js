@@ -199,7 +199,9 @@ class Session {
     this.base = null; // this page's time of the stream's second 0
     this.tracksBefore = this.tracks;
     this.waiting = 0;
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/stream?min_confidence=${least}`);
+    const stream = new URL(`v1/stream?min_confidence=${least}`, document.baseURI);
+    stream.protocol = stream.protocol.replace("http", "ws");
+    const socket = new WebSocket(stream);
     this.socket = socket;
     socket.addEventListener("open", () => {
       if (currentKey()) socket.send(JSON.stringify({ api_key: currentKey() }));

@@ -1,7 +1,7 @@
 "use strict";
 // Swagger UI, from this service alone.
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#documentation",
   deepLinking: true,
   tryItOutEnabled: true,

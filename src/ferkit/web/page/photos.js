@@ -53,7 +53,7 @@ class Photo {
     this._note("Reading …", "busy");
     try {
       if (this.file.size > largest) throw new Refused(413, tooLarge(this.file.size));
-      const answer = await request(`/v1/recognize?min_confidence=${least}`, {
+      const answer = await request(`v1/recognize?min_confidence=${least}`, {
         form: await this._form(),
         signal: this.giveUp.signal,
         waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),
@@ -110,7 +110,7 @@ class Photo {
     this.drawing = true;
     this._note("Drawing …", "busy");
     try {
-      const answer = await request(`/v1/recognize/annotated?min_confidence=${least}`, {
+      const answer = await request(`v1/recognize/annotated?min_confidence=${least}`, {
         form: await this._form(),
         signal: this.giveUp.signal,
         waiting: (seconds) => this._note(`The server is busy. Trying again in ${plural(seconds, "second")}.`, "busy"),

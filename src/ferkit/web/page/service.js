@@ -59,7 +59,7 @@ export function askForKey(sentence) {
 /**
  * Sends a request and returns the answer, which is fine.
  *
- * @param {string} path with its query
+ * @param {string} path with its query, from where this page is
  * @param {object} options `form` to post; `signal` to give up; `waiting(seconds)` is told when the server puts us off
  * @throws {Refused} with a sentence
  */
