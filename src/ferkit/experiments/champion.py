@@ -20,6 +20,7 @@ from ferkit.training.recipes import (
     COMPACT_5,
     COMPACT_6,
     COMPACT_7,
+    COMPACT_8,
     COMPACT_VOTES,
     ENSEMBLE,
     SPEEDRUN,
@@ -143,6 +144,13 @@ TABLE = Table(
             recipe=COMPACT_7,
             taught_by=("cpu-compact-4", "cpu-teacher-3"),
             begun_by="cpu-compact-6",
+        ),
+        Row(
+            slug="cpu-compact-8",
+            label="compact, narrower, once more, two cores",
+            recipe=COMPACT_8,
+            taught_by=("cpu-compact-4", "cpu-compact-7"),
+            begun_by="cpu-compact-7",
         ),
         Row(
             slug="cpu-compact-votes",

@@ -242,7 +242,7 @@ def _curve(axes: Axes, epochs: Sequence[dict[str, Any]], name: str, kept: int | 
 
 
 def _losses(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
-    for (name, values), marker in zip(series.items(), cycle("osD^v"), strict=False):
+    for (name, values), marker in zip(series.items(), cycle("osD^vPX"), strict=False):
         axes.plot(range(1, len(values) + 1), values, marker=marker, markersize=4.5, linewidth=1.8, label=name)
     axes.set_title("validation loss", fontsize=11)
     axes.set_xlabel("epoch")

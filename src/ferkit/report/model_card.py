@@ -28,7 +28,7 @@ labelled its training data, not what a person feels.
 - Some expressions are read far worse than others: compare macro F1 with accuracy.
 - Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
 - Photographs of other origin are read far less well than FER2013's, on which accuracy and confidence were measured:
-  [1,648 of them](benchmarks/reports/photographs-2026-11-28.md).
+  [1,648 of them](benchmarks/reports/photographs-2026-11-29.md).
 - Faces from the side, covered, blurred or below about 30 pixels are read badly. `--min-confidence` lets it abstain.
 """
 
@@ -38,7 +38,7 @@ _MEANT = {
     "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
     "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"
     "more as labelled, far more of the neutral and surprised ones, fewer of the sad, angry and afraid\n"
-    "([measured](benchmarks/reports/photographs-2026-11-28.md)). `--model compact-votes` recognises with it.",
+    "([measured](benchmarks/reports/photographs-2026-11-29.md)). `--model compact-votes` recognises with it.",
 }
 """What each shipped network is for, by its name."""
 

@@ -46,6 +46,7 @@ COMPACT_4 = replace(COMPACT_3, lr=0.03, epochs=10, augmentation="camera")
 COMPACT_5 = replace(COMPACT_4, options={"bottleneck": 0.5}, lr=0.05, epochs=34, distill=0.8, lessons="every_batch")
 COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first reads PublicTest best, poor pictures worst
 COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
+COMPACT_8 = COMPACT_7  # begins with other weights, learns from other networks
 COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(
@@ -113,9 +114,14 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_6,
     ),
     "compact-7": (
-        "the network that ferkit recognises with: begins with compact-6 (--init RUN), learns from compact-4 and "
-        "teacher-3 (--teacher RUN); fifty minutes on a CPU",
+        "begins with compact-6 (--init RUN), learns from compact-4 and teacher-3 (--teacher RUN); fifty minutes on "
+        "a CPU",
         COMPACT_7,
+    ),
+    "compact-8": (
+        "the network that ferkit recognises with: begins with compact-7 (--init RUN), learns from it and compact-4 "
+        "(--teacher RUN); an hour on a CPU",
+        COMPACT_8,
     ),
     "compact-votes": (
         "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
