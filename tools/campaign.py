@@ -165,8 +165,8 @@ def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argpar
         print(f"ended: it had not stopped {GRACE:.0f} s after its time", flush=True)
     for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
         signal.signal(number, handler)
-    # what failed is told, and the next step may do better; what was stopped by a signal ends with 128 and more
-    return process.returncode < 128 and time.monotonic() - began < 60 * minutes - 30
+    # what failed is told, and the next step may do better; what a signal stopped ends with 128 and more, or below 0
+    return 0 <= process.returncode < 128 and time.monotonic() - began < 60 * minutes - 30
 
 
 def _wanted(work: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from ferkit.data import Split, read_fer2013
-from ferkit.errors import FerkitError
+from ferkit.errors import FerkitError, ModelError
 from ferkit.evaluation import network_input
 from ferkit.files import write_json
 from ferkit.inference.session import Session
@@ -118,6 +118,8 @@ def main() -> None:
     args = parser.parse_args()
     data = read_fer2013(args.data)
     card = Session(args.file).card
+    if card.recipe.get("model") != "compact":
+        raise ModelError(f"{args.file}: expected a compact network, got {card.recipe.get('model', 'one of no recipe')}")
     recipe = with_settings(make_recipe(card.recipe), args.set)
     model = build_model(recipe.model, **recipe.options)
     some = np.sort(np.random.default_rng(0).permutation(len(data.split(Split.TRAINING)))[:FACES])

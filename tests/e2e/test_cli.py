@@ -192,7 +192,8 @@ def test_evaluate_says_where_nothing_tells_copies_and_where_a_test_is_used_up(fe
     del result["evaluation"]["test"], result["evaluation"]["test_without_copies"]
     (untested / "result.json").write_text(json.dumps(result))
     warning = f"warning: {untested} had not read PublicTest; what is chosen by it now has no test left\n"
-    assert warning in ferkit("evaluate", untested, "--data", csv)[2]
+    for split in ("test", "PublicTest"):
+        assert warning in ferkit("evaluate", untested, "--data", csv, "--split", split)[2]
     assert "warning" not in ferkit("evaluate", untested, "--data", csv, "--split", "validation")[2]
     assert "warning" not in ferkit("evaluate", run, "--data", csv)[2]
     own = make_recipe(json.loads((run / "result.json").read_text())["recipe"]).protocol

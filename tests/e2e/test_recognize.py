@@ -361,7 +361,7 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
 def test_a_signal_whose_exception_python_drops_ends_the_reading_all_the_same(recognize, tmp_path, monkeypatch):
     for name in "abc":
         photo(tmp_path / "in" / f"{name}.png")
-    monkeypatch.setattr("ferkit.cli.recognize._copy", lambda _: signals.came.append(15) or ("", False))
+    monkeypatch.setattr("ferkit.cli.recognize._copy", lambda *_: signals.came.append(15) or ("", False))
     code, out, _ = recognize(tmp_path / "in", "--detector", "none")
     signals.came.clear()
     assert code == 143
@@ -386,6 +386,25 @@ def test_a_picture_that_fits_no_copy_does_not_stop_the_others(recognize, tmp_pat
     assert [name.name for name in sorted((tmp_path / "out").iterdir())] == ["a.jpg", "c.jpg"]
     assert f"annotated: {tmp_path / 'out'}" in out
     assert "1 could not be copied:" in err
+
+
+@pytest.mark.parametrize("taken", ["a folder", "a file"])
+def test_a_copy_whose_place_is_taken_does_not_stop_the_others(recognize, tmp_path, taken):
+    names = [photo(tmp_path / "in" / name).name for name in ("a.png", "b.png", "c.png")]
+    photo(tmp_path / "in" / "sub" / "d.png")
+    if taken == "a folder":
+        (tmp_path / "out" / "b.png").mkdir(parents=True)
+        lacks = tmp_path / "out" / "b.png"
+    else:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "sub").write_text("x")
+        lacks = tmp_path / "out" / "sub" / "d.png"
+    code, out, err = recognize(tmp_path / "in", "--detector", "none", "--save", tmp_path / "out")
+    assert (code, out.count("happy")) == (1, 4)
+    written = sorted(each.relative_to(tmp_path / "out") for each in (tmp_path / "out").rglob("*.png") if each.is_file())
+    assert len(written) == 3
+    assert names[2] in map(str, written)
+    assert f"{lacks}: cannot be written (" in err
 
 
 def test_what_was_read_is_printed_though_its_copy_cannot_be_written(recognize, tmp_path, monkeypatch):

@@ -8,10 +8,12 @@ import pytest
 
 from conftest import make_data, small_recipe, write_csv
 from ferkit.data import Split, read_fer2013
+from ferkit.errors import ModelError
 from ferkit.evaluation import predict
 from ferkit.export import export_run
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.run import train
+from networks import write_network
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "reopen.py"
 
@@ -33,6 +35,15 @@ def trained(tmp_path_factory):
     data = read_fer2013(csv, use_cache=False)
     list(train(recipe, data, folder / "run", workers=0))
     return data, csv, folder / "run"
+
+
+def test_another_network_is_told_to_be_one(reopen, tmp_path, monkeypatch):
+    file = write_network(tmp_path / "other.onnx")
+    monkeypatch.setattr("sys.argv", ["reopen", str(file), "--data", "x.csv", "--out", str(tmp_path / "again")])
+    monkeypatch.setattr(reopen, "read_fer2013", lambda _: None)
+    with pytest.raises(ModelError, match=r"other\.onnx: expected a compact network, got "):
+        reopen.main()
+    assert not (tmp_path / "again").exists()
 
 
 @pytest.mark.slow

@@ -5,8 +5,11 @@ import inspect
 import io
 import json
 import os
+import shlex
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -46,6 +49,35 @@ def test_it_starts_in_a_moment_reads_and_stops_when_asked():
         assert service.process.wait(10) in {0, -signal.SIGTERM}
         assert service.process.stderr.read() == ""
     assert started < 30  # under two seconds on a quiet machine
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal hangs up here")
+def test_a_terminal_that_is_closed_ends_it_as_a_request_to_stop_does(network):
+    with serving("--model", network, "--detector", "none") as service:
+        service.process.send_signal(signal.SIGHUP)
+        assert service.process.wait(10) in {0, -signal.SIGTERM}
+        assert service.process.stderr.read() == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell of Unix does")
+@pytest.mark.parametrize("closed", ["<&- 2>&-", "<&- >&- 2>&-"])
+def test_it_answers_where_input_and_output_are_closed(network, closed):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "ferkit", "serve", "--port", port, "--model", network, "--detector", "none"]
+    command = f"exec {shlex.join(map(str, words))} {closed}"
+    with subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                time.sleep(0.1)
+                with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+                    assert json.loads(answer.read()) == {"status": "ok"}
+                    break
+            else:
+                pytest.fail("no answer")
+        finally:
+            process.kill()
 
 
 def test_a_running_request_is_finished_when_the_service_stops(network):

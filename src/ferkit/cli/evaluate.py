@@ -79,7 +79,7 @@ def evaluate(
     seen = parse_views(views)
     plain = len(runs) == 1 and not seen
     own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
-    if split == "test":
+    if chosen is named.test:
         _warn(runs, recipes, chosen)
     faces = read_fer2013(data)
     said = None if votes is None else read_votes(votes, faces)

@@ -69,6 +69,7 @@ def _options(
 
 def main() -> None:
     """Run the program."""
+    _take_standard_places()
     sys.stdout, sys.stderr = sys.stdout or _nothing(), sys.stderr or _nothing()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shall not end the program
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -97,6 +98,13 @@ def main() -> None:
         _drop_output()  # where it was the output that could not be written
         where = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{where}{error.strerror or error}")
+
+
+def _take_standard_places() -> None:
+    """Open nothing where the shell has closed input or output, so that no file of ours gets their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
 
 
 def _nothing() -> TextIO:

@@ -83,7 +83,8 @@ def recognize(
         typer.Option("--camera", min=0, max=99, help="Number of a camera, 0 for the first.", show_default=False),
     ] = None,
     every: Annotated[
-        int | None, typer.Option("--every", min=1, help="Of a video, look at each so many-th frame only.")
+        int | None,
+        typer.Option("--every", min=1, max=1_000_000, help="Of a video, look at each so many-th frame."),
     ] = None,
     smoothing: Annotated[
         float | None, typer.Option("--smoothing", min=0, help="Of a video, seconds over which readings are smoothed.")
@@ -119,7 +120,7 @@ def recognize(
             source = camera if camera is not None else Path(videos[0])
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
-        outcome = _read(jobs, recognizer, max_pixels, output, threads or min(usable_processors(), AT_ONCE))
+        outcome = _read(jobs, recognizer, save, max_pixels, output, threads or min(usable_processors(), AT_ONCE))
     outcome.unread[:0] = failed
     _end(jobs, outcome, save, output)
 
@@ -252,7 +253,9 @@ class _Outcome:
     """Why, each a line."""
 
 
-def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, output: str, threads: int) -> _Outcome:
+def _read(
+    jobs: list[Job], recognizer: "Recognizer", save: Path | None, max_pixels: int | None, output: str, threads: int
+) -> _Outcome:
     """Read, print and copy the pictures."""
     from ferkit.errors import ImageError
 
@@ -264,7 +267,7 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
             out.begin()
         for number, done in enumerate(read_pictures(jobs, recognizer, max_pixels, threads), start=1):
             signals.check()
-            problem, hopeless = _copy(done)
+            problem, hopeless = _copy(done, save)
             shown_as = replace(done, job=replace(done.job, copy=None)) if problem else done
             progress.clear()
             with named_stdout():
@@ -283,17 +286,22 @@ def _read(jobs: list[Job], recognizer: "Recognizer", max_pixels: int | None, out
     return outcome
 
 
-def _copy(done: Done) -> tuple[str, bool]:
-    """Write the annotated copy; return why that failed, and whether every further one would fail too."""
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""What hits every further copy, too: the disk is full, or takes nothing; a folder or a name concerns its own alone."""
+
+
+def _copy(done: Done, save: Path | None) -> tuple[str, bool]:
+    """Write the annotated copy, below ``save``; return why that failed, and whether every other would too."""
     from ferkit.files import write_bytes
 
     copy = done.job.copy
-    if copy is None or done.drawn is None:
+    if copy is None or save is None or done.drawn is None:
         return done.undrawn, False
     try:
         write_bytes(copy, done.drawn)
     except OSError as error:  # the disk is full, or the folder cannot be written to
-        return f"{copy}: cannot be written ({error.strerror or error})", error.errno != errno.ENAMETOOLONG
+        hopeless = error.errno in _HOPELESS or not os.access(save, os.W_OK)
+        return f"{copy}: cannot be written ({error.strerror or error})", hopeless
     return "", False
 
 

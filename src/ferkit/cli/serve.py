@@ -224,6 +224,13 @@ def _listen(host: str, port: int) -> "socket.socket":
     return listening
 
 
+def _end_by_hangup() -> None:
+    """Let a terminal that is closed end the service as SIGTERM does, unless it is to survive that, as by ``nohup``."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
 def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None:
     import uvicorn
 
@@ -250,6 +257,7 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     if workers == 1:
+        _end_by_hangup()
         _Server(config, address).run(sockets=[listening])
         return
     import shutil

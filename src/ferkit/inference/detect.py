@@ -53,7 +53,7 @@ class YuNet:
     dots for faces there, and makes up infinite boxes."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file = file.absolute()  # each thread opens it, wherever the program works by then
         self._own = threading.local()
         self._load()  # so that a wrong file is told at once
 
@@ -129,7 +129,7 @@ def _check_no_file(name: str, file: Path | None) -> None:
 
 def _yunet(file: Path | None) -> Detector:
     if file is None:
-        raise OptionError("the detector yunet needs its file: --detector-model face_detection_yunet.onnx")
+        raise OptionError("the detector yunet needs its file: detector_model (--detector-model)")
     return YuNet(file)
 
 

@@ -186,6 +186,7 @@ def _upright(image: Any) -> Any:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
+    image.load()  # some plugins turn it themselves then, and say so
     way = ways.get(image.getexif().get(_ORIENTATION))
     return image if way is None else image.transpose(way)
 

@@ -109,7 +109,7 @@ class Recognizer:
         self._settings: dict[str, Any] = {
             "model": model,
             "detector": detector,
-            "detector_model": detector_model,
+            "detector_model": None if detector_model is None else Path(detector_model).absolute(),
             "min_confidence": min_confidence,
             "max_pixels": max_pixels,
             "threads": threads,

@@ -74,6 +74,7 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         self._written = 0
         self._last: RGB
         self._left_out = 0  # frames of pauses longer than a minute
+        self._refusal: ImageError | None = None
 
     def __enter__(self) -> "AnnotatedVideo":
         """Open a temporary file beside the one to be written."""
@@ -86,7 +87,7 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         """Finish the file, or remove it.
 
         Raises:
-            ImageError: It was not written whole: the disk is full.
+            ImageError: It was not written whole: the disk is full, or no such video can be written.
         """
         if self._writer is not None:
             self._writer.release()
@@ -94,10 +95,12 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
             self._stack.__exit__(kind, error, trace)
             return
         with self._stack:
+            if self._refusal is not None:
+                raise self._refusal
             self._check()
 
     def add(self, picture: RGB, seconds: float, faces: Iterable[tuple[int, Face]], classes: Sequence[str]) -> None:
-        """Append a picture.
+        """Append a picture; of a video that cannot be written nothing is, which is told in the end.
 
         Args:
             picture: ``(H, W, 3)``; those after the first are brought to its size.
@@ -107,8 +110,11 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         """
         import cv2
 
+        if self._refusal is not None:
+            return
         if self._writer is None:
-            self._open(picture)
+            if not self._open(picture):
+                return
             self._left_out = round(seconds * self._fps)
         due = round(seconds * self._fps) - self._left_out
         pause = min(due - self._written, int(_LONGEST * self._fps))
@@ -125,7 +131,7 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         self._writer.write(drawn)
         self._written += 1
 
-    def _open(self, picture: RGB) -> None:
+    def _open(self, picture: RGB) -> bool:
         import cv2
 
         self._shape = picture.shape[:2]
@@ -133,7 +139,9 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         with quiet_opencv():
             self._writer = cv2.VideoWriter(for_opencv(self._part), cv2.CAP_FFMPEG, code, self._fps, self._shape[::-1])
         if not self._writer.isOpened():
-            raise ImageError(f"{self._path}: a video of {self._shape[1]} x {self._shape[0]} pixels cannot be written")
+            size = f"{self._shape[1]} x {self._shape[0]}"
+            self._refusal = ImageError(f"{self._path}: a video of {size} pixels cannot be written")
+        return self._refusal is None
 
     def _check(self) -> None:
         """Sign what was written and open it: OpenCV does not tell when a disk is full."""

@@ -27,6 +27,8 @@ _USUAL = 25.0  # frames a second where the file says nothing
 _SHORT = 0.98  # share of the announced frames and seconds below which a video counts as broken off
 _SLACK = 2.0  # seconds by which sound may outlast the picture where a file announces only the longer of them
 
+_TRIES = 100  # frames in a row that cannot be read, after which a video is over
+
 _COUNTED = re.compile(rb"....(?:ftyp|moov|mdat|free|skip|wide|pnot)|RIFF....AVI ", re.DOTALL)
 """How files begin that store how many frames they have; of others OpenCV multiplies the length by the frame rate."""
 
@@ -89,7 +91,10 @@ class VideoFile(Source):
         import cv2
 
         self.name = str(path)
-        self._counted = _COUNTED.match(_head(path)) is not None
+        head = _head(path)
+        self._counted = _COUNTED.match(head) is not None
+        self._repeats = head.startswith(b"OggS")  # for a picture that stays there is none to be read
+        self._missed = 0
         with quiet_opencv():  # with an absolute path FFmpeg cannot take a file's name for an address
             self._capture = cv2.VideoCapture(for_opencv(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
@@ -120,7 +125,7 @@ class VideoFile(Source):
         import cv2
 
         number, seconds = 0, -math.inf
-        while self._capture.grab():
+        while self._grab():
             told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             first = number == 0
             if not self._timed or not math.isfinite(told) or told <= seconds:
@@ -130,7 +135,22 @@ class VideoFile(Source):
             number += 1
         if not number:
             raise ImageError(f"{self.name}: expected a video, got one without a frame that can be read")
-        self.remark = self._break(number)
+        self.remark = self._break(number) or self._gaps()
+
+    def _grab(self) -> bool:
+        """Go on to the next frame that can be read, and count those before it that cannot."""
+        for missed in range(_TRIES):
+            if self._capture.grab():
+                self._missed += missed
+                return True
+        return False
+
+    def _gaps(self) -> str | None:
+        """Return what is to be said of frames that could not be read."""
+        if not self._missed or self._repeats:
+            return None
+        frames = "1 frame" if self._missed == 1 else f"{self._missed:,} frames"
+        return f"{self.name}: {frames} could not be read; the others were"
 
     def _break(self, number: int) -> str | None:
         """Return what is to be said of the end, after ``number`` frames; the last one is still at hand."""

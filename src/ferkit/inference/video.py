@@ -163,7 +163,7 @@ def recognize_stream(
     if isinstance(frames, np.ndarray) and frames.ndim != 4:
         raise ImageError(f"expected several pictures, got an array {frames.shape}; put one into a list")
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
-    return _stream(frames, stream, _checked(every), fps)
+    return _stream(frames, stream, _checked(every), None if fps is None else float(fps))
 
 
 def _stream(frames: Iterable[Any], stream: VideoRecognizer, every: int, fps: float | None) -> Iterator[Frame]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import UnknownNameError
+from ferkit.errors import OptionError, UnknownNameError
 
 VIEWS = {
     "mirror": "the mirror image",
@@ -21,7 +21,9 @@ SHIFT = 2
 
 
 def check_views(views: Sequence[str]) -> None:
-    """Raise an UnknownNameError unless every one of ``views`` is one of :data:`VIEWS`."""
+    """Raise an UnknownNameError unless every one of ``views`` is one of :data:`VIEWS`, an OptionError without names."""
+    if not isinstance(views, Sequence) or not all(isinstance(name, str) for name in views):
+        raise OptionError(f"views must be a sequence of names, got {views!r}")
     for name in views:
         if name not in VIEWS:
             raise UnknownNameError("view", name, VIEWS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ferkit.data import Protocol
 from ferkit.errors import RecipeError, RunError, UnknownNameError
 from ferkit.files import replacing
 from ferkit.report.table import Row, Table
@@ -126,7 +127,8 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     """Copy the result of a finished run to its place below ``results``, and return that place.
 
     Raises:
-        RunError: The run is not finished, or ``results`` has another run of its recipe and seed.
+        RunError: The run is not finished, or ``results`` has another run of its recipe and seed, or in its table one of
+            other faces.
     """
     content, key = RunFolder(run).read_result(), RunFolder(run).read_recipe().key()
     before = read_results(results)
@@ -141,11 +143,27 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
     places = [Path(t.name, row.slug) for t in tables for row in t.every if known[-1] in runs_of(row, t, known)]
     place = places[0] if places else Path(OTHER, f"{content['recipe']['model']}-{key}")
     target = results / place / f"seed-{content['seed']}.json"
+    for other in before:
+        if other.path.parent.parent == target.parent.parent and not _same_faces(other.content, content):
+            raise RunError(f"{run}: was trained or evaluated on other faces than {other.path}")
     if target.exists():  # of other teachers, or of another network to begin with
         target = target.with_stem(f"{target.stem}-{key}")
     with replacing(target) as part:
         shutil.copyfile(RunFolder(run).result, part)
     return target
+
+
+def _same_faces(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two runs may be compared, as far as what they noted tells."""
+    noted = [run.get("data", {}).get("faces_sha256", {}) for run in (one, other)]
+    counted = [_classes(run) for run in (one, other)]
+    return all(a[split] == b[split] for a, b in (noted, counted) for split in a.keys() & b.keys())
+
+
+def _classes(run: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return how many faces of each class it was evaluated on, by split."""
+    roles, parts = Protocol(run["recipe"]["protocol"]).roles, run["evaluation"]
+    return {split.value: list(map(sum, parts[role]["confusion"])) for role, split in roles.items() if role in parts}
 
 
 def run_label(recipe: Mapping[str, Any]) -> str:

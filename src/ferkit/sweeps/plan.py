@@ -132,7 +132,7 @@ def plan(
 
 
 def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, runs: Path) -> None:
-    """Raise a RunError where a run that counts as done was evaluated on other faces than those of ``data``."""
+    """Raise a RunError where a run that counts as done was trained or evaluated on other faces than ``data``'s."""
     done = {(run.recipe.key(), run.recipe.seed): run for run in planned if run.state is State.DONE}
     places = sorted({path.parent for path in results.rglob("seed-*.json")})
     copies = [run for place in places for run in read_results(place)]  # one by one, to see every copy of a run
@@ -140,9 +140,9 @@ def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, 
     folders = [RunFolder(runs / run.name) for run in done.values() if not run.taken_up]
     found += [(folder.result, folder.read_result(("evaluation",))) for folder in folders]
     for path, content in found:
-        if not fits(content, data):
+        if not fits(content, data, *Split):
             raise RunError(
-                f"{path}: the run was evaluated on other faces than those of {data.source}; "
+                f"{path}: the run was trained or evaluated on other faces than those of {data.source}; "
                 "name other folders with --results and --runs"
             )
 

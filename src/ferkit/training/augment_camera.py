@@ -14,7 +14,9 @@ Letters: N faces, G those with noise; H height, W width; u and v rows and column
 """
 
 import math
-from functools import lru_cache
+import operator
+from collections.abc import Sequence
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import torch
@@ -116,14 +118,14 @@ def _in_little_light(grey_NHW: Tensor, faint_N: Tensor, place_N: Tensor) -> Tens
 
 def _out_of_focus(grey_NHW: Tensor, sigma_N: Tensor) -> Tensor:
     weights = [torch.exp(-0.5 * (step / sigma_N) ** 2) for step in range(-_REACH, _REACH + 1)]
-    whole = torch.stack(weights).sum(0)
+    whole = _sum(weights)
     for axis in (1, 2):
         edges = (0, 0, _REACH, _REACH) if axis == 1 else (_REACH, _REACH, 0, 0)
         padded = F.pad(grey_NHW[:, None], edges, mode="replicate")[:, 0]
         parts = [
             (weight / whole)[:, None, None] * padded.narrow(axis, number, SIDE) for number, weight in enumerate(weights)
         ]
-        grey_NHW = torch.stack(parts).sum(0)
+        grey_NHW = _sum(parts)
     return grey_NHW
 
 
@@ -148,8 +150,13 @@ def _turned(blocks: Tensor, matrix: Tensor) -> Tensor:
     for axis in (2, 4):
         shape = [-1 if at == axis else 1 for at in range(5)]
         parts = [matrix[:, k].view(shape) * blocks.narrow(axis, k, 1) for k in range(_BLOCK)]
-        blocks = torch.stack(parts).sum(0)
+        blocks = _sum(parts)
     return blocks
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    """Return their sum, one after the other: a reduction of a stack adds in an order that depends on the place."""
+    return reduce(operator.add, parts)
 
 
 @lru_cache(maxsize=4)

@@ -162,9 +162,10 @@ class Streams:
 
     async def _listen(self, socket: WebSocket, inbox: _Inbox, news: asyncio.Event) -> None:
         start: float | None = None
+        until = time.monotonic() + IDLE_SECONDS
         while True:
             try:
-                message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
+                message = await asyncio.wait_for(socket.receive(), max(0, until - time.monotonic()))
             except TimeoutError:
                 await socket.close(1000, "no frames")
                 return
@@ -181,6 +182,7 @@ class Streams:
                 inbox.dropped += 1
                 self._meters.dropped.inc()
             now = time.monotonic()
+            until = now + IDLE_SECONDS
             start = now if start is None else start
             inbox.content, inbox.seconds, inbox.number = content, now - start, inbox.number + 1
             news.set()

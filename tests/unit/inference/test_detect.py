@@ -1,6 +1,7 @@
 """Faces in real photographs, which come with scikit-image in its wheel."""
 
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import skimage
 
+from ferkit import Recognizer
 from ferkit.errors import ImageError, OptionError, UnknownNameError
 from ferkit.inference.boxes import Box, levels, scaled, smallest_face
 from ferkit.inference.detect import YuNet, build_detector
@@ -185,6 +187,17 @@ def test_yunet_takes_no_dots_for_faces():
 
 def blank(height, width, level=100):
     return np.full((height, width, 3), level, np.uint8)
+
+
+def test_a_file_named_from_here_is_found_from_elsewhere_too(yunet, monkeypatch, tmp_path):
+    file = Path(os.environ["FERKIT_YUNET_MODEL"]).absolute()
+    monkeypatch.chdir(file.parent)
+    recognizer = Recognizer(detector="yunet", detector_model=file.name)
+    monkeypatch.chdir(tmp_path)
+    copy = pickle.loads(pickle.dumps(recognizer))
+    with ThreadPoolExecutor(1) as thread:
+        for each in (recognizer, copy):
+            assert len(thread.submit(each.recognize, sample("astronaut.png")).result()) == 1
 
 
 def test_every_thread_has_a_network_of_its_own(yunet):

@@ -128,6 +128,16 @@ def test_exif_rotation_is_applied(kind, orientation):
     assert np.abs(picture.astype(int) - expected).max() <= (12 if kind == "JPEG" else 0)
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG", "PNG"])
+def test_a_file_opened_with_pil_is_turned_once(tmp_path, kind, orientation):
+    stored, exif = turned(scene(), orientation)
+    stored.save(tmp_path / "a", kind, exif=exif)
+    with Image.open(tmp_path / "a") as opened:
+        picture = read_image(opened)
+    assert np.abs(picture.astype(int) - read_image(tmp_path / "a").astype(int)).max() <= (12 if kind == "JPEG" else 0)
+
+
 def test_what_is_transparent_becomes_grey_half_of_it_half():
     assert (read_image(packed(rgba(0), "PNG")) == BACKDROP).all()
     half = read_image(packed(rgba(128), "PNG")).astype(int)

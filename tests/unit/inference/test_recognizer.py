@@ -114,6 +114,9 @@ def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
         Recognizer(network, views=["miror"])
     with pytest.raises(OptionError, match="expected views as a list of names, got the string 'mirror'"):
         Recognizer(network, views="mirror")
+    for wrong in (None, [1]):
+        with pytest.raises(OptionError, match="views must be a sequence of names"):
+            Recognizer(network, views=wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Video files and streams to readings."""
 
 import gc
+import re
 import struct
 import subprocess
 import sys
@@ -181,6 +182,23 @@ def test_a_video_that_breaks_off_keeps_what_was_read_and_says_so(tmp_path, reads
         frames.extend(read_video(film, reads))
     assert 15 < len(frames) < 35
     assert all(frame.readings for frame in frames)
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, "1 frame"), (3, "3 frames")])
+def test_frames_that_cannot_be_read_are_passed_over_and_told(tmp_path, number, said):
+    film = write_film(tmp_path / "film.avi", one_face(50), 25, code="MJPG")
+    content = film.read_bytes()
+    places = [found.start() for found in re.finditer(rb"\xff\xd8\xff", content)]
+    assert len(places) == 50
+    for place in places[20 : 20 + number]:
+        content = content[:place] + bytes(200) + content[place + 200 :]
+    film.write_bytes(content)
+    with VideoFile(film) as video:
+        seconds = [shot.seconds for shot in video]
+        assert video.remark == f"{film}: {said} could not be read; the others were"
+    assert len(seconds) == 50 - number
+    assert seconds[-1] == pytest.approx(49 / 25, abs=0.001)
+    assert seconds[20] == pytest.approx((20 + number) / 25, abs=0.001)
 
 
 def test_a_whole_video_has_no_remark(tmp_path):

@@ -200,6 +200,21 @@ def test_another_run_of_the_same_recipe_and_seed_is_not_replaced(places, data, t
     assert placed.read_bytes() == before
 
 
+def test_nor_has_a_table_runs_of_other_faces(places, data, tmp_path):
+    results, result = tmp_path / "results", tmp_path / "alone" / "result.json"
+    list(train(STUDENT, data, tmp_path / "alone", workers=0))
+    placed = add_run(tmp_path / "alone", results, [TABLE])
+    content = json.loads(result.read_text())
+    other = {**content, "recipe": {**content["recipe"], "seed": 1}, "seed": 1, "weights_sha256": "f" * 64}
+    other["data"] = {**content["data"], "faces_sha256": {**content["data"]["faces_sha256"], "Training": "0" * 64}}
+    result.write_text(json.dumps(other))
+    recipe = RunFolder(tmp_path / "alone").recipe
+    recipe.write_text(replace(STUDENT, seed=1).to_toml())
+    with pytest.raises(RunError, match=f"alone: was trained or evaluated on other faces than {placed}"):
+        add_run(tmp_path / "alone", results, [TABLE])
+    assert [each.name for each in results.rglob("seed-*")] == ["seed-0.json"]
+
+
 def test_a_row_that_begins_with_another_waits_for_its_seed_0_and_owns_what_began_there(places, data, tmp_path):
     fresh = {"results": tmp_path / "results", "runs": places["runs"]}
     list(train(STUDENT, data, tmp_path / "alone", workers=0))

@@ -9,6 +9,7 @@ import pytest
 from conftest import make_data, make_part
 from ferkit.cli import reproduce as cli
 from ferkit.data import Split
+from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
 from ferkit.report.table import Row, Table
@@ -311,9 +312,16 @@ def test_what_was_evaluated_on_other_faces_is_not_taken_for_done(planned, tmp_pa
     with pytest.raises(RunError) as caught:
         check_faces(planned(WIDE_AND_SMALL), data, **places)
     assert str(caught.value) == (
-        f"{path}: the run was evaluated on other faces than those of {data.source}; "
+        f"{path}: the run was trained or evaluated on other faces than those of {data.source}; "
         "name other folders with --results and --runs"
     )
+    known = {split.value: faces_digest(data.split(split)) for split in Split}
+    write(path, result(SMALL, evaluation={"validation": fitting}, data={"faces_sha256": known}))
+    check_faces(planned(WIDE_AND_SMALL), data, **places)
+    known["Training"] = "of other faces"
+    write(path, result(SMALL, evaluation={"validation": fitting}, data={"faces_sha256": known}))
+    with pytest.raises(RunError, match="was trained or evaluated on other faces"):
+        check_faces(planned(WIDE_AND_SMALL), data, **places)
 
 
 def test_minutes_count_from_the_start_of_the_command(monkeypatch):

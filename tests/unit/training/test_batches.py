@@ -193,6 +193,16 @@ def test_wherever_they_start_and_however_many_are_made_at_once_they_are_the_same
     assert_same(resident(start, augmentation="report"), whole[start:])
 
 
+@pytest.mark.parametrize("augmentation", ["report", "faces", "camera"])
+def test_nor_does_it_matter_among_how_many_a_face_is_augmented(augmentation):
+    faces = random_faces(3000)
+    settings = {"augmentation": augmentation, "batch_size": 100, "epochs": 1}
+    whole = resident(faces=faces, **settings)
+    assert len(whole) == 30
+    for start in (1, 7, 11, 22, 29):
+        assert_same(resident(start, faces=faces, **settings), whole[start:])
+
+
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_shares_of_all_processes_are_the_batch_of_one_there_too(processes):
     faces = random_faces(22)

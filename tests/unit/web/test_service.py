@@ -181,8 +181,8 @@ def test_prometheus_counts_requests_pictures_and_faces(network):
 def test_the_documentation_comes_from_the_service_itself(client):
     page = client.get("/docs").text
     assert "http" not in page.replace("openapi", "")
-    for address in ("/docs/assets/swagger-ui.css", "/docs/assets/swagger-ui-bundle.js", "/page/docs.js"):
-        assert address in page
+    for address in ("docs/assets/swagger-ui.css", "docs/assets/swagger-ui-bundle.js", "page/docs.js"):
+        assert f'"{address}"' in page
         assert client.get(address).status_code == 200
 
 
@@ -435,6 +435,12 @@ def test_a_file_without_good_keys_ends_the_service_before_it_starts(tmp_path, co
         file.write_text(content)
     with pytest.raises(ServiceError, match=words):
         create_app(Settings(api_key_file=file))
+
+
+def test_keys_are_in_a_file_that_can_be_read_again(tmp_path):
+    for place in (tmp_path, Path("/dev/null")):
+        with pytest.raises(ServiceError, match="expected a file with a key a line, got a folder, a pipe or a device"):
+            create_app(Settings(api_key_file=place))
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8000", ""])

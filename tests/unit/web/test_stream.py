@@ -70,6 +70,17 @@ def test_a_stream_without_frames_is_closed(serve, monkeypatch):
     assert (closed.value.code, closed.value.reason) == (1000, "no frames")
 
 
+def test_nor_do_texts_keep_it_open(serve, monkeypatch):
+    monkeypatch.setattr("ferkit.web.stream.IDLE_SECONDS", 0.3)
+    with serve().websocket_connect("/v1/stream") as socket:
+        for _ in range(20):
+            socket.send_json({"api_key": "again"})
+            time.sleep(0.05)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+    assert (closed.value.code, closed.value.reason) == (1000, "no frames")
+
+
 def test_who_sends_faster_than_is_read_loses_frames_but_always_gets_the_latest(serve, monkeypatch):
     from ferkit.web.reading import Reader
 
