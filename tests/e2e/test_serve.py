@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import skimage
 from PIL import Image
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from ferkit.cli.serve import _hosts, serve
@@ -78,6 +78,25 @@ def test_it_answers_where_input_and_output_are_closed(network, closed):
                 pytest.fail("no answer")
         finally:
             process.kill()
+
+
+def test_a_stream_that_may_not_begin_is_told_why(network):
+    with serving("--model", network, "--detector", "none", "--per-minute", 1) as service:
+        place = f"ws://127.0.0.1:{service.port}/v1/stream"
+        for settings, status, code in (
+            ({"origin": "https://evil.example"}, 403, "forbidden_origin"),
+            ({}, None, None),
+            ({}, 429, "too_many_requests"),
+        ):
+            with ExitStack() as stack:
+                if status is None:
+                    stack.enter_context(connect(place))
+                    continue
+                with pytest.raises(InvalidStatus) as refused:
+                    connect(place, **settings)
+                answer = refused.value.response
+                assert (answer.status_code, json.loads(answer.body)["code"]) == (status, code)
+                assert ("Retry-After" in answer.headers) == (status == 429)
 
 
 def test_a_running_request_is_finished_when_the_service_stops(network):

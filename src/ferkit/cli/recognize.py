@@ -104,7 +104,7 @@ def recognize(
         raise typer.BadParameter("a video or a camera is read alone, without other sources")
     if (every is not None or smoothing is not None) and not videos and camera is None:
         raise typer.BadParameter("--every and --smoothing are for a video or a camera")
-    if videos and save is not None and is_video(str(save)):
+    if videos and save is not None and (is_video(str(save)) or save.suffix.lower() in ENDINGS):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
     from ferkit.inference.quiet import silent_libraries

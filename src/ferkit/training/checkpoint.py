@@ -93,13 +93,13 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def augmentation_backend(path: Path) -> str:
-    """Return what augmented the faces of the run so far, ``albumentations`` or ``batched``.
+def begun_with(path: Path, name: str) -> str:
+    """Return what the run has been trained with so far: its ``augmentation backend`` or its ``precision``.
 
     Raises:
         RunError: As of :func:`load`.
     """
-    return str({**_SINCE_0_1, **load(path)["identity"]}["augmentation backend"])
+    return str({**_SINCE_0_1, **load(path)["identity"]}[name])
 
 
 def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int = 0) -> None:

@@ -118,6 +118,9 @@ def train(
     own = own_faces(recipe, data, devices)
     device = choose_device(recipe)
     precision, reason = choose_precision(recipe, device)
+    if recipe.precision == "auto" and folder.last.exists():  # another machine may have begun it
+        begun = checkpoint.begun_with(folder.last, "precision")
+        precision, reason = (precision, reason) if begun == precision else (begun, "as the run began")
     if device == "cpu":
         keep_freed_memory()
     else:
@@ -197,7 +200,7 @@ class _Run:
         self.device, self.precision, self.peak = device, precision, peak
         self.backend = choose_augment_backend(recipe)
         if recipe.augment_backend == "auto" and folder.last.exists():  # another release may have begun it
-            self.backend = checkpoint.augmentation_backend(folder.last)
+            self.backend = checkpoint.begun_with(folder.last, "augmentation backend")
         self.flops = training_flops(recipe.model, **recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
         self.surroundings = describe(device)  # now: a checkout may change while a run goes on

@@ -103,9 +103,12 @@ class Guard:
         try:
             self._check_place(headers)
             self._check_rate(scope, headers)
-        except Refusal:
+        except Refusal as refusal:
             await receive()
-            await send({"type": "websocket.close", "code": 4403})
+            if "websocket.http.response" in scope.get("extensions", {}):
+                await _refused(refusal)(scope, receive, send)
+            else:  # a server that can but close
+                await send({"type": "websocket.close", "code": 4403})
             return
         await self.app(scope, receive, send)
 

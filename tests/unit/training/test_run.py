@@ -277,6 +277,21 @@ def test_resuming_with_another_augmentation_backend_is_refused(tmp_path, data):
         list(train(RECIPE, data, folder.path, resume=True))
 
 
+@pytest.mark.parametrize("begun", ["bf16", "float32"])
+def test_a_run_that_chose_its_precision_keeps_it_on_another_processor(tmp_path, data, monkeypatch, begun):
+    folder, recipe = RunFolder(tmp_path / "out"), replace(RECIPE, precision="auto")
+
+    def processor(*, able):
+        monkeypatch.setattr("ferkit.training.environment.cpu_capabilities", lambda: {"bf16": able})
+
+    processor(able=begun == "bf16")
+    stop_after(train(recipe, data, folder.path, workers=0, save_seconds=0), 7)
+    processor(able=begun != "bf16")
+    first, *_, last = train(recipe, data, folder.path, workers=0, resume=True)
+    assert f"precision {begun} (as the run began)" in str(first)
+    assert last.result["precision"] == begun
+
+
 def test_a_checkpoint_of_before_it_said_so_much_goes_on_with_albumentations(tmp_path, data, finished):
     folder = RunFolder(tmp_path / "out")
     stop_after(train(RECIPE, data, folder.path, workers=0, save_seconds=0), 7)
