@@ -684,12 +684,25 @@ def test_the_documentation_is_drawn_without_an_outside_address(browser, address)
     page.close()
 
 
-def test_the_slider_begins_at_the_services_own_confidence(browser, tmp_path):
-    for address in serve(tmp_path, "--min-confidence", "0.4"):
-        page = browser.new_page()
-        page.goto(address)
+@pytest.mark.parametrize(("least", "shown"), [("0.4", "40 %"), ("0.996", "99 %"), ("0.123", "12 %")])
+def test_the_slider_begins_at_the_services_own_confidence_which_holds_exactly(visit, portrait, tmp_path, least, shown):
+    for address in serve(tmp_path, "--min-confidence", least):
+        visit.also = [address]
+        page = visit(address)
         page.wait_for_selector("#model dl")
-        assert page.inner_text("#confidence-value") == "40 %"
+        assert page.inner_text("#confidence-value") == shown
+        with page.expect_request(f"**/v1/recognize?min_confidence={least}"):
+            page.set_input_files("#files", portrait)
+        page.wait_for_selector(".face strong")
+        page.close()
+
+
+def test_a_camera_of_too_large_pictures_is_told_to_be_one(visit, tmp_path):
+    for address in serve(tmp_path, "--max-frame", "3000"):
+        visit.also = [address]
+        page = visit(address)
+        page.click("#camera-start")
+        page.wait_for_selector("text=larger than the server takes", timeout=20_000)
         page.close()
 
 

@@ -3,7 +3,7 @@
 Letters: N faces, H height, W width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ SHIFT = 2
 
 def check_views(views: Sequence[str]) -> None:
     """Raise an UnknownNameError unless every one of ``views`` is one of :data:`VIEWS`, an OptionError without names."""
-    if not isinstance(views, Sequence) or not all(isinstance(name, str) for name in views):
-        raise OptionError(f"views must be a sequence of names, got {views!r}")
+    if not isinstance(views, Collection) or not all(isinstance(name, str) for name in views):
+        raise OptionError(f"expected views as a list of names, got {views!r}")
     for name in views:
         if name not in VIEWS:
             raise UnknownNameError("view", name, VIEWS)

@@ -10,18 +10,18 @@ const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "e
 
 function startConfidence() {
   const slider = find("confidence");
-  const update = () => {
+  const update = (least) => {
     find("confidence-value").textContent = `${slider.value} %`;
     slider.setAttribute("aria-valuetext", `${slider.value} percent`);
-    photos.setLeast(slider.value / 100);
-    camera.setLeast(slider.value / 100);
+    photos.setLeast(least);
+    camera.setLeast(least);
   };
-  slider.addEventListener("input", () => { slider.dataset.chosen = "yes"; update(); });
-  update();
+  slider.addEventListener("input", () => { slider.dataset.chosen = "yes"; update(slider.value / 100); });
+  update(0);
   return (least) => { // the service's own, unless a person has chosen already
     if (slider.dataset.chosen) return;
     slider.value = Math.round(100 * least);
-    update();
+    update(least); // as it is, not as the slider shows it
   };
 }
 

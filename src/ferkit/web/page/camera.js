@@ -306,6 +306,11 @@ class Session {
       this.connect();
       return;
     }
+    if (code === 1009) {
+      stop();
+      complain("This camera’s pictures are larger than the server takes. Choose another camera, or photos instead.");
+      return;
+    }
     if (document.hidden) return; // the server lets go of who sends nothing; wake() connects anew
     this.broken += 1;
     if (this.broken > CONNECTS) {
