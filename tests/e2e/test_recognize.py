@@ -631,7 +631,10 @@ def test_what_is_wrong_is_one_clear_line(recognize, tmp_path, monkeypatch, argum
         ["a.png", "--threads", "100000"],
         ["--camera", "99999999999999"],
         ["a.png", "--smoothing", "1"],
+        ["a.mp4", "--every", "9" * 400],
         ["a.mp4", "--save", "drawn.mp4"],
+        ["a.mp4", "--save", "drawn.png"],
+        ["--camera", "0", "--save", "drawn.jpg"],
     ],
 )
 def test_wrong_usage_has_exit_code_2(recognize, arguments):

@@ -104,7 +104,7 @@ def recognize(
         raise typer.BadParameter("a video or a camera is read alone, without other sources")
     if (every is not None or smoothing is not None) and not videos and camera is None:
         raise typer.BadParameter("--every and --smoothing are for a video or a camera")
-    if videos and save is not None and (is_video(str(save)) or save.suffix.lower() in ENDINGS):
+    if (videos or camera is not None) and save is not None and _names_a_file(save):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
     from ferkit.inference.quiet import silent_libraries
@@ -123,6 +123,11 @@ def recognize(
         outcome = _read(jobs, recognizer, save, max_pixels, output, threads or min(usable_processors(), AT_ONCE))
     outcome.unread[:0] = failed
     _end(jobs, outcome, save, output)
+
+
+def _names_a_file(save: Path) -> bool:
+    """Return whether ``save`` is called as a picture or a video is, and no folder."""
+    return is_video(str(save)) or (save.suffix.lower() in ENDINGS and not save.is_dir())
 
 
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
