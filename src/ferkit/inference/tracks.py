@@ -126,12 +126,12 @@ class Tracker:
             min_confidence: Below it a smoothed expression is ``uncertain``; 0 to 1.
 
         Raises:
-            OptionError: One of them is out of range.
+            OptionError: One of them is no number, or out of range.
         """
-        if not (math.isfinite(smoothing) and smoothing >= 0):
-            raise OptionError(f"smoothing must be 0 or more seconds, got {smoothing}")
-        if not 0 <= min_confidence <= 1:
-            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+        if not isinstance(smoothing, int | float | np.number) or not 0 <= smoothing < math.inf:
+            raise OptionError(f"smoothing must be 0 or more seconds, got {smoothing!r}")
+        if not isinstance(min_confidence, int | float | np.number) or not 0 <= min_confidence <= 1:
+            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence!r}")
         self._smoothing, self._min_confidence = smoothing, min_confidence
         self._tracks: list[_Track] = []
         self._given = 0

@@ -158,8 +158,8 @@ def recognize_stream(
         ImageError: A picture cannot be read, or times go back.
         OptionError: An argument is out of range.
     """
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise OptionError(f"fps must be above 0, got {fps}")
+    if fps is not None and not (isinstance(fps, int | float | np.number) and 0 < fps < math.inf):
+        raise OptionError(f"fps must be above 0, got {fps!r}")
     if isinstance(frames, np.ndarray) and frames.ndim != 4:
         raise ImageError(f"expected several pictures, got an array {frames.shape}; put one into a list")
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)

@@ -1,6 +1,7 @@
 """Video files and streams to readings."""
 
 import gc
+import json
 import re
 import struct
 import subprocess
@@ -243,7 +244,12 @@ def test_a_stream_of_pictures_alone_takes_a_frame_rate(reads):
     assert [(frame.number, frame.seconds) for frame in frames] == [(0, 0.0), (4, 0.2), (8, 0.4)]
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0}, {"smoothing": -1}, {"min_confidence": 2}])
+def test_a_frame_rate_of_numpys_gives_seconds_for_json(reads):
+    frames = [frame.to_dict() for frame in recognize_stream(one_face(2), reads, fps=np.float32(4))]
+    assert [frame["seconds"] for frame in json.loads(json.dumps(frames))] == [0, 0.25]
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0}, {"fps": "5"}, {"smoothing": -1}, {"min_confidence": 2}])
 def test_a_stream_refuses_wrong_settings_at_once(reads, options):
     with pytest.raises(OptionError, match="must be"):
         recognize_stream([], reads, **options)
