@@ -651,6 +651,14 @@ def test_results_take_up_a_run_render_it_and_notice_stale_pages(ferkit, trained,
     assert "stale: docs/results/table-1.md" in err
 
 
+def test_evaluate_prints_the_numbers_before_a_folder_refuses_its_picture(ferkit, trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = ferkit("evaluate", trained[1], "--data", trained[0], "--out", tmp_path / "file")
+    assert code == 1
+    assert "confusion matrix (rows true" in out
+    assert "name another folder with --out" in err
+
+
 def test_a_file_that_is_no_result_is_named(ferkit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/table-1/x").mkdir(parents=True)

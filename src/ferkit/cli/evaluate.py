@@ -54,7 +54,6 @@ def evaluate(
     from ferkit.data.votes import read_votes
     from ferkit.errors import RunError, UnknownNameError
     from ferkit.inference.views import parse_views
-    from ferkit.report import figures
     from ferkit.report.page import write_page
     from ferkit.training.environment import choose_device
     from ferkit.training.evaluate import evaluate_together
@@ -88,11 +87,12 @@ def evaluate(
     if own is not None and not fits(own, faces, chosen):
         typer.echo(f"nothing is written to {runs[0]}: {data} is other data than the run was evaluated on", err=True)
         own = None
+    if not as_json:  # before files, which a folder may refuse
+        _print(found, f"{title}, protocol {named.value}", chosen.value)
     picture = None
     if own is not None or out is not None:
         picture = (out or runs[0]) / f"confusion-{chosen.value}.png"
-        with figures.writing(picture):
-            figures.save(figures.confusion(found["all"].confusion, f"{title} on {chosen.value}"), picture)
+        _draw(found, f"{title} on {chosen.value}", picture)
     has_page = own is not None and not own.get("reopened")
     if as_json:
         typer.echo(
@@ -111,7 +111,6 @@ def evaluate(
             )
         )
         return
-    _print(found, f"{title}, protocol {named.value}", chosen.value)
     if picture is not None:
         typer.echo(f"\nconfusion matrix: {picture}")
     if has_page:
@@ -135,6 +134,17 @@ def _warn(runs: list[Path], recipes: "list[Recipe]", test: "Split") -> None:
         elif "test" not in result["evaluation"] and not result.get("reopened"):
             said = f"{run} had not read {test.value}; what is chosen by it now has no test left"
             typer.echo(f"warning: {said}", err=True)
+
+
+def _draw(found: dict[str, Any], title: str, picture: Path) -> None:
+    from ferkit.errors import RunError
+    from ferkit.report import figures
+
+    try:
+        with figures.writing(picture):
+            figures.save(figures.confusion(found["all"].confusion, title), picture)
+    except RunError as error:
+        raise RunError(f"{error}; name another folder with --out") from None
 
 
 def _print(found: dict[str, Any], title: str, split: str) -> None:

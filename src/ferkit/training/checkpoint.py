@@ -63,16 +63,15 @@ def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint.
 
     Raises:
-        TrainingError: The disk is full or cannot be written to; the file that was there before is intact.
+        TrainingError: The disk is full or cannot be written to; the file that was there before, if any, is intact.
     """
     buffer = io.BytesIO()  # torch hides the reason of a failed write; plain Python says it
     torch.save(content, buffer)
     try:
         write_bytes(path, buffer.getbuffer())
     except OSError as error:
-        raise TrainingError(
-            f"could not write {path}: {error.strerror or error}; the checkpoint that was there before is intact"
-        ) from None
+        kept = "; the checkpoint that was there before is intact" if path.exists() else ""
+        raise TrainingError(f"could not write {path}: {error.strerror or error}{kept}") from None
 
 
 def load(path: Path) -> dict[str, Any]:

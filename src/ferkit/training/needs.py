@@ -87,4 +87,6 @@ def check_splits(recipe: Recipe, data: Fer2013) -> None:
     for split in (Split.TRAINING, recipe.protocol.validation):
         faces: Faces = data.split(split)
         if len(faces) < 2:
-            raise DataError(f"{data.source}: protocol {recipe.protocol} needs faces in {split}, got {len(faces)}")
+            raise DataError(
+                f"{data.source}: protocol {recipe.protocol} needs at least 2 faces in {split}, got {len(faces)}"
+            )

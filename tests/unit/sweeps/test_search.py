@@ -132,7 +132,7 @@ def test_a_recipe_that_validates_on_private_test_is_refused(tmp_path, data):
 def test_what_cannot_be_searched_leaves_nothing(tmp_path, data):
     with pytest.raises(RecipeError, match="no teachers, votes, init"):
         run(replace(SETUP, recipe=replace(RECIPE, teachers=("abc",))), data, tmp_path / "out")
-    with pytest.raises(DataError, match="needs faces in PublicTest, got 0"):
+    with pytest.raises(DataError, match="needs at least 2 faces in PublicTest, got 0"):
         run(SETUP, data.without(Split.PUBLIC_TEST), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -388,6 +388,8 @@ def test_a_full_disk_is_told_plainly_and_the_last_checkpoint_is_intact(tmp_path,
     with pytest.raises(TrainingError, match=r"could not write .*: No space left on device; .* is intact"):
         list(train(RECIPE, data, folder, workers=0, resume=True, save_seconds=0))
     assert RunFolder(folder).last.read_bytes() == before
+    with pytest.raises(TrainingError, match=r"new\.pt: No space left on device$"):
+        checkpoint.save(tmp_path / "new.pt", {})
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -435,7 +437,7 @@ def test_out_of_memory_is_told_plainly(tmp_path, data, monkeypatch, error):
 def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
     faces = Faces(data.faces.images[:96], data.faces.labels[:96])
     only = Fer2013(faces=faces, splits=np.zeros(96, np.uint8), source="training only")
-    with pytest.raises(DataError, match="training only: protocol standard needs faces in PublicTest, got 0"):
+    with pytest.raises(DataError, match="training only: protocol standard needs at least 2 faces in PublicTest, got 0"):
         list(train(RECIPE, only, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
