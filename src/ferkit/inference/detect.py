@@ -53,6 +53,7 @@ class YuNet:
     dots for faces there, and makes up infinite boxes."""
 
     def __init__(self, file: Path) -> None:
+        self._name = file
         self._file = file.absolute()  # each thread opens it, wherever the program works by then
         self._own = threading.local()
         self._load()  # so that a wrong file is told at once
@@ -87,14 +88,14 @@ class YuNet:
         if not hasattr(self._own, "network"):
             if not self._file.is_file():
                 found = "a folder" if self._file.is_dir() else "nothing"
-                raise ImageError(f"{self._file}: expected the file of a YuNet detector, got {found}")
+                raise ImageError(f"{self._name}: expected the file of a YuNet detector, got {found}")
             try:
                 with quiet_opencv():
                     network = cv2.FaceDetectorYN.create(for_opencv(self._file), "", (64, 64), self.SCORE)
                     network.detect(np.zeros((64, 64, 3), np.uint8))  # other networks fail here at last
             except cv2.error:
                 raise ImageError(
-                    f"{self._file}: expected the ONNX file of a YuNet detector, got another file"
+                    f"{self._name}: expected the ONNX file of a YuNet detector, got another file"
                 ) from None
             self._own.network = network
         return self._own.network
