@@ -38,7 +38,7 @@ STEPS: tuple[tuple[tuple[str, ...], int], ...] = (
     (tuple(REPORTED), 1),
     (("champion",), 1),  # so that a first call brings home what is shipped, a small network taught by large ones
     (("champion",), 3),
-    (("ablations",), 3),
+    (("ablations", "ablations-residual"), 3),
     (tuple(REPORTED), 3),
 )
 """Targets of `ferkit reproduce`, and seeds, in order."""

@@ -45,7 +45,8 @@ def reproduce(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="table-1, table-2, ...; final; figures, of a finished run; all of these; champion; ablations."
+            help="table-1, table-2, ...; final; figures, of a finished run; all of these; champion; ablations; "
+            "ablations-residual."
         ),
     ],
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],

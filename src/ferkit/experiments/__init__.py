@@ -2,6 +2,7 @@
 
 from ferkit.experiments import (
     ablations,
+    ablations_residual,
     champion,
     final,
     table_1,
@@ -19,5 +20,5 @@ REPORTED: dict[str, Table] = {
 }
 """Every table of the report, by name, in its order; the final model is the last."""
 
-TABLES: dict[str, Table] = {**REPORTED, ablations.TABLE.name: ablations.TABLE, champion.TABLE.name: champion.TABLE}
+TABLES: dict[str, Table] = {**REPORTED, **{m.TABLE.name: m.TABLE for m in (ablations, ablations_residual, champion)}}
 """Those, and ours."""

@@ -145,7 +145,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 8)},
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 9)},
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
 }

@@ -13,7 +13,7 @@ from ferkit.errors import RecipeError, UnknownNameError
 from ferkit.models import build_model, model_names, model_options
 from ferkit.training.recipe import Recipe, field_help, make_recipe
 from ferkit.training.recipe_text import recipe_from_toml, with_settings
-from ferkit.training.recipes import RECIPES, get_recipe
+from ferkit.training.recipes import MADE_FOR, RECIPES, get_recipe
 
 MODEL1 = Recipe(model="model1")
 
@@ -74,6 +74,12 @@ def test_a_shipped_recipe_builds_its_network(name, parameters):
 
 def test_every_shipped_recipe_is_known_to_these_tests():
     assert set(RECIPES) == {"model1", "model2", "model3", "layers", "final"} | set(OURS)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, (text, _) in RECIPES.items()])
+def test_what_a_recipe_says_it_begins_with_and_learns_from_must_be_given(name, text):
+    named = {option for option in ("--init RUN", "--teacher RUN", "--votes FILE") if f"({option})" in text}
+    assert named <= set(MADE_FOR.get(name, ()))
 
 
 @pytest.mark.parametrize("recipe", [param for param in SHIPPED if param.id not in OURS])
