@@ -19,7 +19,7 @@ from ferkit.inference.detect import Detector, build_detector, middle_square
 from ferkit.inference.images import MAX_PIXELS, RGB, read_image
 from ferkit.inference.session import SIDE, Session
 from ferkit.inference.views import check_views, views_of
-from ferkit.inference.weights import ModelCard
+from ferkit.inference.weights import SHIPPED, ModelCard
 
 _MOST = 4  # times the longer side of a picture: how large a box may be, and how far from its corner
 
@@ -116,6 +116,8 @@ class Recognizer:
             "views": tuple(views),
         }
         self._session = Session(model, threads)
+        if self._session.file not in SHIPPED.values():  # found anew wherever the program works by then
+            self._settings["model"] = self._session.file.absolute()
         if isinstance(detector, str):
             detector = build_detector(detector, None if detector_model is None else Path(detector_model))
         if not callable(detector):

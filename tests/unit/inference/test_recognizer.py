@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import pickle
 import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -259,6 +260,13 @@ def test_another_process_can_be_given_one(network):
         assert list(pool.map(recognizer.recognize, pictures)) == [recognizer.recognize(each) for each in pictures]
         with pytest.raises(ImageError, match="expected at most 90,000 pixels"):
             pool.submit(recognizer.recognize, np.zeros((301, 300), np.uint8)).result()
+
+
+def test_a_network_named_from_here_is_found_from_elsewhere_too(network, monkeypatch, tmp_path):
+    monkeypatch.chdir(network.parent)
+    packed = pickle.dumps(Recognizer(Path(network.name), detector="none"))
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(packed).card == Session(network).card
 
 
 def test_memory_stays_flat_over_two_thousand_pictures(recognizer):
