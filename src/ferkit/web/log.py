@@ -36,6 +36,13 @@ class _Writer(logging.Handler):
         """Take no lock: logging would wait for it when the process ends."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write ``record`` as logging does, which from Python 3.13 on cannot do without a lock."""
+        wanted = bool(self.filter(record))
+        if wanted:
+            self.emit(record)
+        return wanted
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless it cannot be: an error would end the thread, and with it the log."""
         with suppress(OSError):
