@@ -48,6 +48,11 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
         raise
 
 
+def expanded(path: str | Path) -> Path:
+    """Return ``path`` with the home folder in place of ``~``, as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
     write_bytes(path, text.encode())

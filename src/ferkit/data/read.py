@@ -1,6 +1,5 @@
 """One door to the data set, whatever its form."""
 
-import os
 from pathlib import Path
 
 from ferkit.data import cache
@@ -8,6 +7,7 @@ from ferkit.data.csv import read_csv
 from ferkit.data.faces import Fer2013
 from ferkit.data.folder import read_folder
 from ferkit.errors import DataError
+from ferkit.files import expanded
 
 
 def read_fer2013(path: str | Path, *, use_cache: bool = True) -> Fer2013:
@@ -21,7 +21,7 @@ def read_fer2013(path: str | Path, *, use_cache: bool = True) -> Fer2013:
     Raises:
         DataError: There is no such file, or it is not FER2013; the message names the file and the line.
     """
-    source = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    source = expanded(path)
     try:
         if not source.exists():
             raise DataError(f"{path}: no such file or folder")

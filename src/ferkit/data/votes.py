@@ -20,6 +20,7 @@ from ferkit.data.archive import open_csv
 from ferkit.data.faces import SPLITS, Fer2013
 from ferkit.data.splits import Split
 from ferkit.errors import DataError
+from ferkit.files import expanded
 from ferkit.labels import NUM_CLASSES
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def read_votes(path: str | Path, data: Fer2013) -> Votes:
     Raises:
         DataError: The file is not such a CSV, or is of other rows; the message names the line.
     """
-    source = Path(path).expanduser()
+    source = expanded(path)
     if not data.md5:
         raise DataError(f"{data.source}: votes belong to the rows of fer2013.csv; the folder form has no such order")
     table = _read(source, path)

@@ -57,7 +57,10 @@ class ReadingsCsv:
 
 
 class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
-    """An MP4 with boxes and expressions drawn in, without sound; whole when the block ends well, otherwise absent."""
+    """An MP4 with boxes and expressions drawn in, without sound; whole when the block ends well, otherwise absent.
+
+    So it is where no picture came.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         """Remember what to write.
@@ -76,6 +79,11 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         self._left_out = 0  # frames of pauses longer than a minute
         self._refusal: ImageError | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether a picture has come."""
+        return self._writer is not None
+
     def __enter__(self) -> "AnnotatedVideo":
         """Open a temporary file beside the one to be written."""
         self._part = self._stack.enter_context(replacing(self._path, ending=self._path.suffix))
@@ -91,6 +99,8 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         """
         if self._writer is not None:
             self._writer.release()
+        if kind is None and self._writer is None:  # without a picture there is no video
+            kind = ImageError
         if kind is not None:
             self._stack.__exit__(kind, error, trace)
             return
@@ -220,7 +230,8 @@ class Recording(AbstractContextManager["Recording"]):
                 ):
                     try:
                         finish()
-                        self.written.append(path)
+                        if path != self.video or self._video.begun:
+                            self.written.append(path)
                     except (OSError, ImageError) as problem:
                         problems.append(problem)
         except BaseException as stop:

@@ -8,7 +8,6 @@ weights begin as PyTorch's layers do, biases at zero.
 Shape letters: B batch, C channels, H height, W width.
 """
 
-from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -82,8 +81,8 @@ def convnext(
     widths = widened(WIDTHS, width)
     layers: list[nn.Module] = [Centred(), nn.Conv2d(1, widths[0], PATCH, PATCH), ChannelNorm(widths[0], eps=1e-6)]
     number, last = 0, sum(depths) - 1
-    for (c_in, c_out), depth in zip(pairwise((widths[0], *widths)), depths, strict=True):
-        if c_in != c_out:
+    for stage, (c_in, c_out, depth) in enumerate(zip((widths[0], *widths), widths, depths, strict=False)):
+        if stage > 0:
             layers += [ChannelNorm(c_in, eps=1e-6), nn.Conv2d(c_in, c_out, 2, 2)]
         layers += [ConvNeXtBlock(c_out, drop_path * n / last) for n in range(number, number + depth)]
         number += depth

@@ -91,7 +91,7 @@ def residual(
     widths = widened(WIDTHS, width)
     layers: list[nn.Module] = [Enlarge(side)] if side != SIDE else []
     layers += [*conv_norm(1, widths[0], 3, 1), nn.ReLU()]
-    c_in, done, last = widths[0], 0, max(1, sum(depths) - 1)
+    c_in, done, last = widths[0], 0, sum(depths) - 1
     for stage, (c_out, depth) in enumerate(zip(widths, depths, strict=True)):
         for number in range(depth):
             share = drop_path * done / last  # none in the first block, all of it in the last

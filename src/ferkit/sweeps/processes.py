@@ -188,7 +188,7 @@ class Child:
         if self._asked:
             return Outcome(name=name, kind="stopped", reason="while it was starting")
         if code < 0:
-            return Outcome(name=name, kind="killed", reason=f"killed by {signal.Signals(-code).name}")
+            return Outcome(name=name, kind="killed", reason=f"killed by {_signal(-code)}")
         reason = errors.rpartition("\n")[2] if errors else f"ended with exit code {code}, without a word"
         return Outcome(name=name, kind="failed", reason=reason)
 
@@ -229,6 +229,12 @@ class LocalProcesses:
         for child in self._children:
             child.kill()
         self._children.clear()
+
+
+def _signal(number: int) -> str:
+    return (
+        signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    )  # real-time ones have none
 
 
 def _environment(threads: int | None) -> Mapping[str, str]:

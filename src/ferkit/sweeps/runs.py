@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ferkit.errors import RunError
-from ferkit.files import write_json, write_text
+from ferkit.files import expanded, write_json, write_text
 from ferkit.report.results import add_run
 from ferkit.report.table import Table
 from ferkit.sweeps.plan import PlannedRun, State
@@ -148,7 +148,7 @@ def reproduce(
         What happens, at last :class:`Ended`.
 
     Raises:
-        RunError: A folder cannot be written to.
+        RunError: The result of a run that was finished before cannot be written to ``results``.
     """
     tables = tuple(tables)
     if max_minutes is not None:
@@ -168,7 +168,11 @@ def reproduce(
             while waiting and len(running) < executor.slots and not stop.reason:
                 run = waiting.popleft()
                 yield Begun(run=run)
-                executor.start(_job(run, data, runs, threads, votes, peaks or {}))
+                try:
+                    executor.start(_job(run, data, runs, threads, votes, peaks or {}))
+                except RunError as error:  # its folder cannot be written to: no fault of the others
+                    yield Halted(run=run, kind="failed", reason=str(error))
+                    continue
                 running[run.name] = run
             if stop.reason and not asked:
                 asked = True
@@ -180,8 +184,12 @@ def reproduce(
                     continue
                 del running[run.name]
                 if event.kind == "finished" and event.result is not None:
+                    try:
+                        path = _take_up(runs / run.name, event.result, results, tables)
+                    except RunError as error:  # it stays in its own folder
+                        yield Halted(run=run, kind="failed", reason=str(error))
+                        continue
                     left -= 1
-                    path = _take_up(runs / run.name, event.result, results, tables)
                     yield Done(run=run, result=event.result, path=path)
                     continue
                 again = not asked and event.kind in {"killed", "stopped"} and run.name not in killed
@@ -232,12 +240,12 @@ def _job(
     return Job(
         name=run.name,
         recipe=run.recipe.to_dict(),
-        data=data.expanduser().resolve(),
+        data=expanded(data).resolve(),
         folder=(runs / run.name).resolve(),
         threads=threads,
         teachers=tuple((runs / name).resolve() for name in run.teachers),
         init=(runs / run.init).resolve() if run.init else None,
-        votes=votes.expanduser().resolve() if votes else None,
+        votes=expanded(votes).resolve() if votes else None,
         tested=run.tested,
         peak=peaks.get(_precision(run)) if peaks else None,
     )

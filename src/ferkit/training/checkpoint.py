@@ -19,8 +19,6 @@ from ferkit.training.state import Epoch, TrainState
 
 SCHEMA = 1
 
-_SINCE_0_1 = {"augmentation backend": "albumentations"}  # what a checkpoint without them was made with
-
 
 def snapshot(fabric: Fabric, state: TrainState, identity: dict[str, Any]) -> dict[str, Any]:
     """Return all of ``state``; every process must call it.
@@ -92,32 +90,23 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def begun_with(path: Path, name: str) -> str:
-    """Return what the run has been trained with so far: its ``augmentation backend`` or its ``precision``.
-
-    Raises:
-        RunError: As of :func:`load`.
-    """
-    return str({**_SINCE_0_1, **load(path)["identity"]}[name])
-
-
-def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int = 0) -> None:
+def restore(content: dict[str, Any], state: TrainState, identity: dict[str, Any], path: Path, rank: int = 0) -> None:
     """Put the content of a checkpoint into ``state``, and set as many processor threads: sums depend on them.
 
     Args:
-        path: Written by :func:`save`.
+        content: Of :func:`load`.
         state: Fresh, for the same recipe.
-        identity: Must equal that of the checkpoint, as far as an older one says it.
+        identity: Must equal that of the checkpoint.
+        path: Where it was read, for messages.
         rank: Of this process; the first one carries the counts so far.
 
     Raises:
-        RunError: It cannot be read or belongs to another run; the message says what differs.
+        RunError: It belongs to another run; the message says what differs.
     """
-    content = load(path)
-    before = {**_SINCE_0_1, **content["identity"]}
+    before = content["identity"]
     for name, value in identity.items():
-        if before.get(name, value) != value:
-            raise RunError(f"{path}: cannot go on: {name} was {before[name]!r}, is now {value!r}")
+        if before.get(name) != value:
+            raise RunError(f"{path}: cannot go on: {name} was {before.get(name)!r}, is now {value!r}")
     try:
         state.model.load_state_dict(content["model"])
     except RuntimeError as error:  # torch's way to say that names or shapes differ
@@ -129,7 +118,7 @@ def restore(path: Path, state: TrainState, identity: dict[str, Any], rank: int =
     if state.scheduler:
         state.scheduler.load_state_dict(content["scheduler"])
     if state.counts.device.type == "cpu":
-        torch.set_num_threads(content.get("threads", torch.get_num_threads()))
+        torch.set_num_threads(content["threads"])
     for name in ("epoch", "step", "seconds", "lr"):
         setattr(state, name, content[name])
     state.history = [Epoch.from_dict(values) for values in content["history"]]

@@ -8,7 +8,7 @@ Shape letters: B batch, H height, W width, K classes.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -167,31 +167,27 @@ def _recordable(fabric: Fabric, recipe: Recipe) -> bool:
 
 
 def _follow(state: TrainState, decay: float) -> Callable[[], None]:
-    """Return what moves the average of the weights, where there is one, after each update of them."""
-    average, model = state.average, state.model
+    """Return what moves the average of the weights, where there is one, after each update of them.
+
+    As ``update_parameters`` of torch's averages does, in few kernels and without waiting for a GPU. What batch norm
+    counts is taken over, not averaged, whose fractions would be cut off: no prediction depends on it.
+    """
+    average = state.average
     if average is None:
         return lambda: None
-    if not next(model.parameters()).is_cuda:
-        return lambda: average.update_parameters(model)
-    pairs = list(zip(average.module.state_dict().values(), model.state_dict().values(), strict=True))
-    return lambda: _move(average, model, decay, pairs)
-
-
-@torch.no_grad()
-def _move(average: AveragedModel, model: nn.Module, decay: float, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Do what torch's average does after its first time, in few kernels and without sending the GPU a count each time.
-
-    What batch norm counts is taken over, not averaged: no prediction depends on it. ``pairs`` are the tensors of both.
-    """
-    if average.n_averaged == 0:
-        average.update_parameters(model)
-        return
+    pairs = list(zip(average.module.state_dict().values(), state.model.state_dict().values(), strict=True))
     floats = [pair for pair in pairs if pair[0].is_floating_point()]
-    torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - decay)
-    whole = [pair for pair in pairs if not pair[0].is_floating_point()]
-    if whole:
-        torch._foreach_copy_([ours for ours, _ in whole], [theirs for _, theirs in whole])
-    average.n_averaged += 1
+    counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def move() -> None:
+        first = int(average.n_averaged) == 0
+        torch._foreach_lerp_([ours for ours, _ in floats], [now for _, now in floats], 1.0 if first else 1 - decay)
+        if counts:
+            torch._foreach_copy_([ours for ours, _ in counts], [now for _, now in counts])
+        average.n_averaged += 1
+
+    return move
 
 
 def _agree(fabric: Fabric, average: AveragedModel | None) -> None:

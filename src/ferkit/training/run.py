@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -117,10 +116,6 @@ def train(
     weights = beginning(recipe, folder, data.split(Split.TRAINING), lesson, teachers, weights)
     own = own_faces(recipe, data, devices)
     device = choose_device(recipe)
-    precision, reason = choose_precision(recipe, device)
-    if recipe.precision == "auto" and folder.last.exists():  # another machine may have begun it
-        begun = checkpoint.begun_with(folder.last, "precision")
-        precision, reason = (precision, reason) if begun == precision else (begun, "as the run began")
     if device == "cpu":
         keep_freed_memory()
     else:
@@ -129,6 +124,11 @@ def train(
     with folder.alone() if first else nullcontext():
         if first:
             folder.check(recipe, resume=resume)  # another process may have begun it a moment ago
+        saved = checkpoint.load(folder.last) if folder.last.exists() else None
+        precision, reason = choose_precision(recipe, device)
+        begun = precision if saved is None else str(saved["identity"]["precision"])
+        if recipe.precision == "auto" and begun != precision:
+            precision, reason = begun, "as the run began"  # on another machine
         fabric = _launch(device, devices, precision)
         if first:
             folder.prepare(recipe)
@@ -138,7 +138,7 @@ def train(
                 keep_teachers(folder, teachers)
         fabric.barrier()
         with logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
-            run = _Run(recipe, data, own, folder, fabric, log, device, precision, weights, peak)
+            run = _Run(recipe, data, own, folder, fabric, log, saved, precision, weights, peak)
             workers = default_workers(fabric.device) if workers is None else workers
             with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
                 for event in run.events(request, reason, workers, save_seconds, compiling):
@@ -191,19 +191,17 @@ class _Run:
         folder: RunFolder,
         fabric: Fabric,
         log: logging.Logger,
-        device: str,
+        saved: dict[str, Any] | None,
         precision: str,
         weights: Mapping[str, Tensor] | None,
         peak: float | None,
     ) -> None:
         self.recipe, self.data, self.folder, self.fabric, self.log = recipe, data, folder, fabric, log
-        self.device, self.precision, self.peak = device, precision, peak
+        self.device, self.precision, self.peak = fabric.device.type, precision, peak
         self.backend = choose_augment_backend(recipe)
-        if recipe.augment_backend == "auto" and folder.last.exists():  # another release may have begun it
-            self.backend = checkpoint.begun_with(folder.last, "augmentation backend")
         self.flops = training_flops(recipe.model, **recipe.options) * (2 if recipe.sam > 0 else 1)
         self.compiled = False
-        self.surroundings = describe(device)  # now: a checkout may change while a run goes on
+        self.surroundings = describe(self.device)  # now: a checkout may change while a run goes on
         self.train = data.split(Split.TRAINING)
         self.valid = data.split(recipe.protocol.validation)
         self.taught: NDArray[np.float32] | None = None
@@ -226,11 +224,11 @@ class _Run:
             "validation faces": faces_digest(self.valid),
             "number of processes": fabric.world_size,
         }
-        if folder.last.exists():
-            checkpoint.restore(folder.last, self.state, self.identity, fabric.global_rank)
+        if saved is not None:
+            checkpoint.restore(saved, self.state, self.identity, folder.last, fabric.global_rank)
             self.surroundings["threads"] = torch.get_num_threads()
             if fabric.is_global_zero and self.just_best:
-                self.keep_best(checkpoint.load(folder.last))  # as it may have been killed before it had
+                self.keep_best(saved)  # as it may have been killed before it had
         elif recipe.init:
             self.save()  # from here on the run needs the other one no more
 
@@ -255,10 +253,8 @@ class _Run:
         )
         saved = time.monotonic()
         mode = "default" if compile_it else ""
-        backend: Any = self.backend
-        settings = replace(self.recipe, augment_backend=backend)
         given = self.train, self.valid, workers, mode, self.taught, self.teachers
-        for event in fit(self.fabric, self.state, settings, *given, graphs=compiling != "off"):
+        for event in fit(self.fabric, self.state, self.recipe, *given, graphs=compiling != "off"):
             yield event
             if isinstance(event, Compiled):
                 self.compiled = not event.problem

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ferkit.evaluation.metrics import Metrics, metrics_of
 from ferkit.labels import NUM_CLASSES
@@ -102,7 +102,7 @@ class TrainState:
     lr: float = 0.0
     """Learning rate of the last batch."""
     average: AveragedModel | None = None
-    """Moving average of the weights, where the recipe asks for one."""
+    """Moving average of the weights, where the recipe asks for one; :mod:`ferkit.training.loop` moves it."""
     history: list[Epoch] = field(default_factory=list)
 
     @property
@@ -140,7 +140,6 @@ def new_state(
     optimizer = build_optimizer(model, recipe)
     average = None
     if recipe.average > 0:
-        blend = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-        average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
+        average = AveragedModel(model, use_buffers=True)
     scheduler = build_scheduler(optimizer, recipe, steps)
     return TrainState(model, optimizer, scheduler, Counts(device), average=average)

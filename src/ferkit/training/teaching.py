@@ -39,12 +39,12 @@ class Lesson:
     probabilities: NDArray[np.float32]
     """``(N, K)``: the mean over teachers, faces and mirror images; or shares of the votes."""
 
-    faces: str = ""
-    """Digest of those faces; empty if nobody noted it."""
+    faces: str
+    """Digest of those faces."""
 
     def fits(self, teachers: tuple[str, ...], faces: Faces) -> bool:
         """Return whether it is what these teachers, or votes, say of ``faces``."""
-        right = self.faces in {"", faces_digest(faces)} and len(self.probabilities) == len(faces)
+        right = self.faces == faces_digest(faces) and len(self.probabilities) == len(faces)
         return right and self.teachers == teachers
 
 
@@ -153,8 +153,7 @@ def read_lesson(folder: RunFolder, teachers: tuple[str, ...], faces: Faces) -> L
     check_lesson(folder, teachers)
     try:
         with np.load(folder.lesson, allow_pickle=False) as kept:
-            of = str(kept["faces"]) if "faces" in kept else ""  # older ones do not say
-            lesson = Lesson(tuple(kept["teachers"].tolist()), kept["probabilities"], of)
+            lesson = Lesson(tuple(kept["teachers"].tolist()), kept["probabilities"], str(kept["faces"]))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise RunError(f"{folder.lesson}: not what teachers said ({type(error).__name__})") from None
     if not lesson.fits(teachers, faces):

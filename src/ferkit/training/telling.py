@@ -46,8 +46,10 @@ def told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
         yield
     except UntrainableError as error:
         raise UntrainableError(f"{error}; {_let_go(folder)}") from None
+    except TrainingError as error:  # a checkpoint was not written, which says of the one before that it is intact
+        raise error if folder.last.exists() else TrainingError(f"{error}; {_let_go(folder)}") from None
     except OSError as error:
-        raise TrainingError(f"{folder.path}: {error.strerror or error}; the last checkpoint is intact") from None
+        raise TrainingError(f"{folder.path}: {error.strerror or error}; {_let_go(folder)}") from None
     except (MemoryError, RuntimeError) as error:
         out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not out_of_memory and not any(sign in str(error) for sign in ("can't allocate memory", "out of memory")):

@@ -176,6 +176,19 @@ def test_a_video_that_could_not_be_finished_does_not_take_the_place_of_the_old_o
         assert list(tmp_path.iterdir()) == [path]
 
 
+def test_without_a_picture_there_is_no_video_and_the_old_one_stays(tmp_path):
+    film = write_film(tmp_path / "clip.mp4", one_face(3), 12)
+    folder = tmp_path / "out"
+    reads = recognizer(tmp_path)
+    for before in (False, True):
+        with VideoFile(film) as video, Recording(folder, "clip", video, History(reads.card.classes)) as recording:
+            pass  # Ctrl-C before a camera gave one
+        assert recording.written == [recording.csv, recording.timeline]
+        assert recording.video.exists() == before
+        record(film, reads, folder)
+    assert len(pictures_of(recording.video)[1]) == 3
+
+
 def test_a_recording_needs_a_picture_size_that_can_be_written(tmp_path):
     video = AnnotatedVideo(tmp_path / "a.mp4", 25)
     video.__enter__()

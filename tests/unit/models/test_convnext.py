@@ -23,8 +23,10 @@ def test_it_has_as_many_parameters_as_the_paper_s_layers_make():
     assert sum(p.numel() for p in build_model("convnext").parameters()) == blocks + halvings + ends
 
 
-def test_the_stages_halve_the_picture():
-    sides = [layer.output.shape[2] for layer in trace(build_model("convnext")) if layer.output.ndim == 4]
+@pytest.mark.parametrize("width", [1.0, 0.1], ids=["as in the recipe", "several stages of the least width"])
+def test_the_stages_halve_the_picture(width):
+    layers = trace(build_model("convnext", width=width))
+    sides = [layer.output.shape[2] for layer in layers if layer.output.ndim == 4]
     assert sorted(set(sides), reverse=True) == [48, 24, 12, 6, 3]
 
 

@@ -15,10 +15,10 @@ from ferkit.models.flops import forward_flops
 from ferkit.report.table import Row, Table
 from ferkit.sweeps.plan import State, check_faces, plan, run_name
 from ferkit.sweeps.processes import Outcome
-from ferkit.sweeps.runs import Halted, folder_for_figures, quiet_peaks, reproduce
+from ferkit.sweeps.runs import Done, Halted, folder_for_figures, quiet_peaks, reproduce
 from ferkit.training.environment import choose_precision
 from ferkit.training.folder import RunFolder
-from ferkit.training.recipe import Recipe
+from ferkit.training.recipe import Recipe, make_recipe
 from ferkit.training.speed import peak_flops
 from ferkit.training.surroundings import describe
 
@@ -49,6 +49,7 @@ def result(recipe, seed=0, seconds=100.0, **changed):
         "key": recipe.key(),
         "seed": seed,
         "recipe": replace(recipe, seed=seed).to_dict(),
+        "protocol": "standard",
         "evaluation": {"validation": make_part(0.5)},
         "epochs": [{"number": 1, "train": SIDE, "valid": SIDE}],
         "parameters": 6_312,
@@ -57,7 +58,11 @@ def result(recipe, seed=0, seconds=100.0, **changed):
         "dirty": None,
         "weights_sha256": hashlib.sha256(f"{recipe.key()} {seed}".encode()).hexdigest(),
         "seconds": seconds,
-        "data": {"training": FACES},
+        "data": {"md5": "", "training": FACES},
+        "kept_epoch": 1,
+        "best_epoch": 1,
+        "platform": "a test",
+        "finished": "2026-01-01T00:00:00+00:00",
         "device": HERE["device"],
         "threads": HERE["threads"],
         "processes": 1,
@@ -286,6 +291,39 @@ def test_a_run_that_somebody_ends_is_tried_once_more_and_one_that_fails_is_not(p
     assert halts.count("again") == 2 * (tries - 1)
     assert halts[-2:] == ["failed"] * 2
     assert (end.left, end.reason) == (2, "")
+
+
+class Finishing(Ending):
+    """An executor whose jobs finish at once, but for one that cannot begin."""
+
+    def __init__(self, refused):
+        super().__init__("finished")
+        self.refused = refused
+
+    def start(self, job):
+        if job.name == self.refused:
+            raise RunError("its folder cannot be written to")
+        super().start(job)
+
+    def poll(self):
+        jobs = {job.name: job for job in self.jobs}
+        return [replace(told, result=result(make_recipe(jobs[told.name].recipe))) for told in super().poll()]
+
+
+@pytest.mark.parametrize("where", ["run folder", "results"])
+def test_a_folder_that_cannot_be_written_to_fails_its_own_runs_alone(planned, tmp_path, where):
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    runs = planned(WIDE_AND_SMALL)
+    executor = Finishing(runs[0].name if where == "run folder" else "")
+    if where == "results":
+        (tmp_path / "results").mkdir()
+        (tmp_path / "results" / "other").touch()  # where the results of no table go
+    *events, end = reproduce(runs, tmp_path / "data.csv", executor, [], **folders)
+    told = [(type(event), event.run) for event in events if isinstance(event, Halted | Done)]
+    assert told == [(Halted, runs[0]), (Done if where == "run folder" else Halted, runs[1])]
+    assert [event.kind for event in events if isinstance(event, Halted)] == ["failed"] * end.left
+    assert end.left == (1 if where == "run folder" else 2)
+    assert all(RunFolder(tmp_path / "runs" / job.name).result.exists() for job in executor.jobs), "or work is lost"
 
 
 def test_some_of_the_minutes_are_kept_for_saving(planned, tmp_path):

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from conftest import make_faces, small_recipe
 from ferkit.models import build_model
 from ferkit.training import recorded as recording
 from ferkit.training.batches import Batch
 from ferkit.training.descent import Descent
-from ferkit.training.loop import _move
+from ferkit.training.loop import _follow
 from ferkit.training.mixing import draw_mix
 from ferkit.training.state import new_state
 from ferkit.training.teaching import Teachers
@@ -84,22 +85,24 @@ def test_a_recorded_batch_gives_the_same_numbers(on_processor, mixup, taught, fo
 
 
 def test_the_average_of_the_weights_moves_as_torchs_does():
-    recipe = small_recipe(model="compact", average=0.9)
-    states = [new_state(recipe, 20, torch.device("cpu")) for _ in range(2)]
+    state = new_state(small_recipe(model="compact", average=0.9), 20, torch.device("cpu"))
+    torchs = AveragedModel(state.model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    follow = _follow(state, 0.9)
     for number in range(8):
-        for state in states:
-            torch.manual_seed(number)
-            with torch.no_grad():
-                for value in state.model.state_dict().values():
-                    value.add_(torch.ones_like(value) if not value.is_floating_point() else torch.randn_like(value))
-        states[0].average.update_parameters(states[0].model)
-        average, model = states[1].average, states[1].model
-        _move(average, model, 0.9, list(zip(*(m.state_dict().values() for m in (average.module, model)), strict=True)))
-    one, other = (state.average.state_dict() for state in states)
-    floats = [name for name in one if one[name].is_floating_point()]
+        torch.manual_seed(number)
+        with torch.no_grad():
+            for value in state.model.state_dict().values():
+                value.add_(torch.ones_like(value) if not value.is_floating_point() else torch.randn_like(value))
+        follow()
+        torchs.update_parameters(state.model)
+    ours, theirs = state.average.state_dict(), torchs.state_dict()
+    floats = [name for name in ours if ours[name].is_floating_point()]
     assert len(floats) > 50
-    torch.testing.assert_close({n: one[n] for n in floats}, {n: other[n] for n in floats}, rtol=1e-4, atol=1e-5)
-    assert one["n_averaged"] == other["n_averaged"] == 8
+    assert all(torch.equal(ours[name], theirs[name]) for name in floats)
+    assert ours["n_averaged"] == theirs["n_averaged"] == 8
+    counted = [name for name in state.model.state_dict() if name.endswith("num_batches_tracked")]
+    assert counted
+    assert {int(ours[f"module.{name}"]) for name in counted} == {8}, "an average in whole numbers would stand still"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -302,7 +302,8 @@ def test_a_run_with_an_average_goes_on_to_the_same_weights(stop, tmp_path):
             checkpoint.save(tmp_path / "last.pt", checkpoint.snapshot(part[0], part[1], {}))
             break
     rest = start(MODERN)
-    checkpoint.restore(tmp_path / "last.pt", rest[1], {})
+    last = tmp_path / "last.pt"
+    checkpoint.restore(checkpoint.load(last), rest[1], {}, last)
     list(fit(*rest))
     for one, other in ((whole[1].model, rest[1].model), (whole[1].kept, rest[1].kept)):
         for name, value in one.state_dict().items():

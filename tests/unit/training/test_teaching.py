@@ -107,8 +107,16 @@ def test_a_folder_that_cannot_be_written_to_is_told_plainly(tmp_path, lesson, te
     [
         pytest.param(None, "name their runs with --teacher", id="no file"),
         pytest.param(b"PK", "not what teachers said", id="damaged"),
-        pytest.param(Lesson(("b",), np.ones((3, 7), np.float32)), "got something else", id="other teachers"),
-        pytest.param(Lesson(("a",), np.ones((2, 7), np.float32)), "got something else", id="other faces"),
+        pytest.param(
+            Lesson(("b",), np.ones((3, 7), np.float32), faces_digest(make_faces(3))),
+            "got something else",
+            id="other teachers",
+        ),
+        pytest.param(
+            Lesson(("a",), np.ones((3, 7), np.float32), faces_digest(make_faces(2))),
+            "got something else",
+            id="other faces",
+        ),
     ],
 )
 def test_what_is_not_the_lesson_is_refused(tmp_path, content, message):
