@@ -81,7 +81,7 @@ nothing of a GPU."""
 def main() -> None:
     """Measure what the command line asks for and write the report."""
     asked = _parser().parse_args()
-    device = choose_device(Recipe(model="layers", device=asked.device))
+    device = choose_device(asked.device)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if device == "cuda":
         tune_gpu()
@@ -104,7 +104,7 @@ def measure_recipe(name: str, device: str, batches: int, labels: Sequence[str]) 
     """Yield what each way to train a recipe reaches, as plain values, after one way more each time; prints each."""
     where: Any = device
     recipe = replace(get_recipe(name), device=where)
-    precision, reason = choose_precision(recipe, device)
+    precision, reason = choose_precision(recipe.precision, device)
     flops = training_flops(recipe.model, **recipe.options)
     ways: dict[str, Any] = {}
     for label in labels:

@@ -23,7 +23,8 @@ import numpy as np
 from command_line import count, plainly
 from ferkit.errors import DataError
 from ferkit.evaluation.metrics import wilson_interval
-from ferkit.inference.weights import SHIPPED, file_sha256
+from ferkit.files import file_sha256
+from ferkit.inference.weights import SHIPPED
 from ferkit.labels import EXPRESSIONS
 from recognition import mcnemar
 from recognition_environments import add_work, fer_environment, ferkit_environment, probe

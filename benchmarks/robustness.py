@@ -26,7 +26,8 @@ from command_line import plainly
 from ferkit import Recognizer
 from ferkit.data import Split, read_fer2013
 from ferkit.errors import ModelError
-from ferkit.inference.weights import DEFAULT, file_sha256
+from ferkit.files import file_sha256
+from ferkit.inference.weights import DEFAULT
 from ferkit.labels import EXPRESSIONS
 from report_files import day_of, write_report
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from ferkit.errors import FerkitError, RunError
 from ferkit.experiments import REPORTED, TABLES
-from ferkit.files import write_bytes, write_text
+from ferkit.files import write_bytes, write_json
 from ferkit.report.results import read_results
 from ferkit.sweeps.plan import run_name
 from ferkit.training.folder import RunFolder
@@ -111,7 +111,7 @@ def pack(work: Path, out: Path, limits: Limits) -> str:
             named.add(part := out / f"{folder.name}.tar.part-{number}")
             write_bytes(part, piece)
         packed[folder.name] = {"pieces": len(pieces), "sha256": hashlib.sha256(whole).hexdigest()}
-    write_text(out / INDEX, json.dumps({"runs": packed, "left": left}, indent=1) + "\n")
+    write_json(out / INDEX, {"runs": packed, "left": left})
     for old in set(out.glob("*.tar.part-*")) - named:
         old.unlink()
     number = len(list((work / "results").rglob("seed-*.json")))

@@ -4,6 +4,7 @@ A file is written under a temporary name in its own folder, flushed to the disk 
 never meets half of it, whatever happens to the writer.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -71,6 +72,11 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` to ``path``, whole or not at all."""
     with replacing(path) as part:
         part.write_bytes(content)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def remove_abandoned(folder: Path, older_than: float = _ABANDONED) -> None:

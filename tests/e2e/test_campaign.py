@@ -84,7 +84,7 @@ def test_what_teaches_comes_first_where_there_is_little_room(campaign, work, tmp
 
 def test_a_second_large_network_takes_no_small_ones_place(campaign, tmp_path, monkeypatch):
     recipes = {row.slug: row.recipe for row in TABLES["champion"].rows}
-    wanted = [("champion", 0), ("compact", 0), ("speedrun", 0), ("champion", 1), ("compact", 1)]
+    wanted = [("champion", 0), ("compact-taught", 0), ("speedrun", 0), ("champion", 1), ("compact-taught", 1)]
     runs = [Run(tmp_path, "", {"seed": s, "recipe": replace(recipes[slug], seed=s).to_dict()}) for slug, s in wanted]
     runs.append(Run(tmp_path, "", {"seed": 0, "recipe": small_recipe().to_dict()}))
     names = [run_name(make_recipe(run.content["recipe"])) for run in runs]

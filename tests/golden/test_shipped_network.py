@@ -14,9 +14,10 @@ from ferkit.data.votes import read_votes
 from ferkit.errors import UnknownNameError
 from ferkit.evaluation.calibration import accuracy_at, calibration_error
 from ferkit.experiments.champion import FER_PLUS
+from ferkit.files import file_sha256
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of
-from ferkit.inference.weights import DEFAULT, SHIPPED, card_from_json, file_sha256, network_file
+from ferkit.inference.weights import DEFAULT, SHIPPED, card_from_json, network_file
 from networks import SEVEN_BITS, largest_weight
 
 

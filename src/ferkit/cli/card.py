@@ -32,8 +32,8 @@ def card(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print where a network comes from and what it was measured at."""
+    from ferkit.files import file_sha256
     from ferkit.inference.session import Session
-    from ferkit.inference.weights import file_sha256
 
     session = Session(model)
     digest = file_sha256(session.file)

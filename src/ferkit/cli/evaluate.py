@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.device import Device
 from ferkit.cli.terminal import notice
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Folder for the confusion matrix; the run's own, with its page, if left out."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
+    device: Annotated[Device, typer.Option("--device", help="auto: cuda if there is one.")] = Device.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate a run in float32: loss, accuracy with its interval, each class, confusion matrix, page.
@@ -58,13 +59,12 @@ def evaluate(
     from ferkit.training.environment import choose_device
     from ferkit.training.evaluate import evaluate_together
     from ferkit.training.folder import RunFolder
-    from ferkit.training.recipe import make_recipe
     from ferkit.training.result import fits
 
     if protocol is not None and protocol not in list(Protocol):
         raise UnknownNameError("protocol", protocol, list(Protocol))
     recipes = [RunFolder(run).read_recipe() for run in runs]
-    where = choose_device(make_recipe({**recipes[0].to_dict(), "device": device}))
+    where = choose_device(device)
     protocols = {recipe.protocol for recipe in recipes}
     if protocol is None and len(protocols) > 1:
         raise RunError(

@@ -36,7 +36,7 @@ def export(
     from ferkit.data.votes import read_votes
     from ferkit.errors import ModelError
     from ferkit.export import export_run
-    from ferkit.inference.weights import file_sha256
+    from ferkit.files import file_sha256
 
     if out.suffix.lower() != ".onnx":
         raise ModelError(f"--out {out}: expected a name that ends in .onnx")

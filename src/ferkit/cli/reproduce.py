@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.device import Device
 from ferkit.cli.terminal import no_nan
 from ferkit.processors import usable_processors
 
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 ALL, FIGURES, FINAL = "all", "figures", "final"
 
 _WHOLE = 10_000  # length of a bar
-
-
-class Device(StrEnum):
-    """Where to train."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class Spread(StrEnum):
@@ -181,7 +174,7 @@ def run(
             read_votes(votes, read_fer2013(data))  # what is wrong with it is better told before hours of training
         planned = planned_now()
         check_faces(planned, read_fer2013(data), results=results, runs=runs)
-        where = choose_device(planned[0].recipe)
+        where = choose_device(device)
         _print_plan(planned, jobs, beside=executor is Spread.LOCAL and where == "cpu")
         if dry_run:
             return

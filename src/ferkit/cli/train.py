@@ -236,7 +236,7 @@ def _begin_with(
         named["votes"] = lesson.teachers[0]
     if teachers and not RunFolder(out).lesson.exists() and recipe.lessons == "once":
         notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
-        lesson = ask_teachers(teachers, faces.split(Split.TRAINING), choose_device(recipe))
+        lesson = ask_teachers(teachers, faces.split(Split.TRAINING), choose_device(recipe.device))
         named["teachers"] = lesson.teachers
     elif teachers:
         named["teachers"] = teacher_names(teachers)

@@ -69,15 +69,15 @@ TABLE = Table(
             recipe=ENSEMBLE,
             taught_by=("champion",),
         ),
-        Row(slug="compact", label="compact, taught by champion", recipe=TAUGHT, taught_by=("champion",)),
+        Row(slug="compact-taught", label="compact, taught by champion", recipe=TAUGHT, taught_by=("champion",)),
         Row(
-            slug="compact-narrow",
+            slug="compact-taught-narrow",
             label="compact, narrower, taught by champion",
             recipe=replace(TAUGHT, options={"bottleneck": 0.5}),
             taught_by=("champion",),
         ),
         Row(
-            slug="compact-votes",
+            slug="compact-beside-votes",
             label="compact, with FER+ votes",
             recipe=replace(COMPACT, votes=FER_PLUS),
         ),

@@ -28,11 +28,11 @@ from ferkit.data.votes import Votes
 from ferkit.errors import DataError, ModelError
 from ferkit.evaluation import evaluate_predictions, network_input
 from ferkit.evaluation.calibration import COVERAGES, accuracy_at, calibration_error, fit_temperature
-from ferkit.files import replacing, write_text
+from ferkit.files import file_sha256, replacing, write_json
 from ferkit.inference.preprocess import CHANNELS
 from ferkit.inference.session import BATCH, SIDE
 from ferkit.inference.views import views_of
-from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, file_sha256
+from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json
 from ferkit.labels import EXPRESSIONS
 from ferkit.models.one_plane import OnePlane
 from ferkit.training.folder import RunFolder, load_run
@@ -144,7 +144,7 @@ def export_run(
         _write_card(part, card)
         digest = file_sha256(part)
         out.with_suffix(".json").unlink(missing_ok=True)  # it would call the new file damaged until it is replaced
-    write_text(out.with_suffix(".json"), json.dumps({"sha256": digest, **json.loads(card.to_json())}, indent=1) + "\n")
+    write_json(out.with_suffix(".json"), {"sha256": digest, **json.loads(card.to_json())})
     return Exported(out, card)
 
 

@@ -102,8 +102,7 @@ class Recognizer:
         if isinstance(views, str):
             raise OptionError(f"expected views as a list of names, got the string {views!r}")
         check_views(views)
-        if not isinstance(min_confidence, int | float | np.number) or not 0 <= min_confidence <= 1:
-            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence!r}")
+        check_min_confidence(min_confidence)
         if not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
             raise OptionError(f"max_pixels must be a whole number, 1 or more, got {max_pixels!r}")
         self._settings: dict[str, Any] = {
@@ -223,6 +222,12 @@ class Recognizer:
         together = self._session(np.concatenate(seen))
         mean: NDArray[np.float32] = together.reshape(len(seen), len(faces), -1).mean(axis=0)
         return mean
+
+
+def check_min_confidence(given: Any) -> None:
+    """Raise an OptionError unless ``given`` is a number from 0 to 1."""
+    if not isinstance(given, int | float | np.number) or not 0 <= given <= 1:
+        raise OptionError(f"min_confidence must be from 0 to 1, got {given!r}")
 
 
 def _are_several(given: Any) -> bool:

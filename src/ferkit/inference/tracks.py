@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
-from ferkit.inference.recognizer import UNCERTAIN, Face
+from ferkit.inference.recognizer import UNCERTAIN, Face, check_min_confidence
 
 MIN_OVERLAP = 0.15
 """Of a track's box and a face's, for them to be the same; squares that are 3/4 of their side apart have 0.14."""
@@ -130,8 +130,7 @@ class Tracker:
         """
         if not isinstance(smoothing, int | float | np.number) or not 0 <= smoothing < math.inf:
             raise OptionError(f"smoothing must be 0 or more seconds, got {smoothing!r}")
-        if not isinstance(min_confidence, int | float | np.number) or not 0 <= min_confidence <= 1:
-            raise OptionError(f"min_confidence must be from 0 to 1, got {min_confidence!r}")
+        check_min_confidence(min_confidence)
         self._smoothing, self._min_confidence = smoothing, min_confidence
         self._tracks: list[_Track] = []
         self._given = 0

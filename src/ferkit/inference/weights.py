@@ -4,7 +4,6 @@ An exported network is one ONNX file that carries its card; beside the shipped o
 files' SHA-256.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -159,8 +158,3 @@ def _finite(value: Any) -> float:
     if not math.isfinite(number := float(value)):
         raise ValueError("expected a finite number")
     return number
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -70,7 +70,7 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
             lesson = None
             teachers = [Path(run) for run in request["teachers"]]
             if teachers and not recipe.follows and not RunFolder(folder).lesson.exists():
-                lesson = ask_teachers(teachers, data.split(Split.TRAINING), choose_device(recipe))
+                lesson = ask_teachers(teachers, data.split(Split.TRAINING), choose_device(recipe.device))
             elif request["votes"] and recipe.votes:
                 lesson = count_votes(read_votes(request["votes"], data), data.split(Split.TRAINING))
             if not request["tested"]:

@@ -116,7 +116,7 @@ def plan(
     """
     asked = _asked(tuple(tables), only, variations=variations)
     finished = read_results(results)
-    here = choose_device(Recipe(model="layers", device=device))
+    here = choose_device(device)
     estimates = Estimates(finished, _machine(here, threads), len(data.split(Split.TRAINING)))
     planner = _Planner(finished=finished, runs=runs, device=device, here=here, estimates=estimates)
     shared: dict[str, list[tuple[Table, Row]]] = {}
@@ -199,7 +199,7 @@ class _Planner:
         seconds = _epoch_seconds(folder) if state is State.BEGUN else []
         whole = None
         if state is not State.DONE:
-            whole = self.estimates.estimate(recipe, choose_precision(recipe, self.here)[0])
+            whole = self.estimates.estimate(recipe, choose_precision(recipe.precision, self.here)[0])
         if seconds and (whole is None or whole.scaled):  # the run itself knows better
             whole = Estimate(seconds=mean(seconds) * recipe.epochs, scaled=False)
         return PlannedRun(

@@ -206,7 +206,7 @@ def quiet_peaks(planned: Iterable[PlannedRun]) -> dict[str, float]:
     To be measured before the first of them begins.
     """
     ahead = [run for run in planned if run.state is not State.DONE]
-    return {_precision(run): peak_flops(choose_device(run.recipe), _precision(run)) for run in ahead}
+    return {_precision(run): peak_flops(choose_device(run.recipe.device), _precision(run)) for run in ahead}
 
 
 def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
@@ -231,7 +231,7 @@ def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
 
 
 def _precision(run: PlannedRun) -> str:
-    return choose_precision(run.recipe, choose_device(run.recipe))[0]
+    return choose_precision(run.recipe.precision, choose_device(run.recipe.device))[0]
 
 
 def _job(

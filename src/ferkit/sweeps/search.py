@@ -84,4 +84,4 @@ def check_recipe(recipe: Recipe) -> None:
         )
     if recipe.advisers or recipe.init:
         raise RecipeError("a search trains from the first batch on and from the labels alone: no teachers, votes, init")
-    choose_device(recipe)
+    choose_device(recipe.device)

@@ -11,27 +11,30 @@ FABRIC_PRECISION = {"float32": "32-true", "bf16": "bf16-mixed"}
 """Names of Lightning Fabric for ours."""
 
 
-def choose_device(recipe: Recipe) -> str:
+def choose_device(asked: str) -> str:
     """Return ``cpu`` or ``cuda``.
 
+    Args:
+        asked: One of them, or ``auto``: cuda if there is one.
+
     Raises:
-        RecipeError: The recipe asks for cuda and there is none.
+        RecipeError: It is cuda and there is none.
     """
-    if recipe.device == "cuda" and not torch.cuda.is_available():
+    if asked == "cuda" and not torch.cuda.is_available():
         raise RecipeError("device is cuda, but PyTorch finds no CUDA device here; choose cpu or auto")
-    if recipe.device != "auto":
-        return recipe.device
+    if asked != "auto":
+        return str(asked)
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def choose_precision(recipe: Recipe, device: str) -> tuple[str, str]:
-    """Return ``float32`` or ``bf16``, and why.
+def choose_precision(asked: str, device: str) -> tuple[str, str]:
+    """Return ``float32`` or ``bf16``, and why; ``asked`` is one of them or ``auto``.
 
     The rule of ``auto``: bf16 where the hardware multiplies bf16 numbers itself. There it trains two to four times
     faster, elsewhere it is emulated and slower than float32.
     """
-    if recipe.precision != "auto":
-        return recipe.precision, "as the recipe says"
+    if asked != "auto":
+        return asked, "as the recipe says"
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "this GPU computes in bf16"

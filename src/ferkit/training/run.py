@@ -1,6 +1,5 @@
 """A recipe and a data set to a finished run folder, saved all along the way."""
 
-import hashlib
 import logging
 import os
 import time
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from ferkit.data import Fer2013, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
-from ferkit.files import replacing, write_json
+from ferkit.files import file_sha256, replacing, write_json
 from ferkit.models import build_model
 from ferkit.models.flops import training_flops
 from ferkit.training import checkpoint
@@ -115,7 +114,7 @@ def train(
         return
     weights = beginning(recipe, folder, data.split(Split.TRAINING), lesson, teachers, weights)
     own = own_faces(recipe, data, devices)
-    device = choose_device(recipe)
+    device = choose_device(recipe.device)
     if device == "cpu":
         keep_freed_memory()
     else:
@@ -125,7 +124,7 @@ def train(
         if first:
             folder.check(recipe, resume=resume)  # another process may have begun it a moment ago
         saved = checkpoint.load(folder.last) if folder.last.exists() else None
-        precision, reason = choose_precision(recipe, device)
+        precision, reason = choose_precision(recipe.precision, device)
         begun = precision if saved is None else str(saved["identity"]["precision"])
         if recipe.precision == "auto" and begun != precision:
             precision, reason = begun, "as the run began"  # on another machine
@@ -165,7 +164,7 @@ def _result(folder: RunFolder, recipe: Recipe, data: Fer2013) -> dict[str, Any] 
     if not folder.weights.exists():
         with replacing(folder.weights) as part:
             _keep_weights(folder, recipe, int(result["kept_epoch"]), part)
-            if hashlib.sha256(part.read_bytes()).hexdigest() != result["weights_sha256"]:
+            if file_sha256(part) != result["weights_sha256"]:
                 problem = f"is finished, but {folder.weights.name} is gone, and its checkpoint gives other weights"
                 raise RunError(f"{folder.path}: {problem}")
     return result
@@ -334,7 +333,7 @@ class _Run:
             **self.surroundings,
             "seconds": round(sum(epoch.seconds for epoch in self.state.history), 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "weights_sha256": hashlib.sha256(folder.weights.read_bytes()).hexdigest(),
+            "weights_sha256": file_sha256(folder.weights),
         }
         write_json(folder.result, result)
         return result

@@ -4,8 +4,9 @@ import json
 
 from starlette.requests import HTTPConnection
 
+from ferkit.files import file_sha256
 from ferkit.inference.recognizer import Recognizer
-from ferkit.inference.weights import file_sha256, network_file
+from ferkit.inference.weights import network_file
 from ferkit.web.desk import Desk
 from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters

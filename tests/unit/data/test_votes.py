@@ -146,7 +146,7 @@ def test_binary_and_missing_files_and_the_folder_form_are_refused(tmp_path, data
         found.append(str(caught.value))
     assert found[0] == f"{binary}: expected the text of a CSV, got binary data"
     assert found[1] == f"{tmp_path / 'none.csv'}: no such file"
-    with pytest.raises(DataError, match="^~nobody-at-all/votes.csv: no such file$"):
+    with pytest.raises(DataError, match=r"^~nobody-at-all/votes\.csv: no such file$"):
         read_votes("~nobody-at-all/votes.csv", data)
     assert found[2] == f"{tmp_path}: expected a CSV file, got a folder, a pipe or a device"
     assert found[3].startswith("made by a test: votes belong to the rows of fer2013.csv")

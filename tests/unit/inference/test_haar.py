@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from ferkit.errors import ImageError, ModelError
+from ferkit.files import file_sha256
 from ferkit.inference.boxes import Box
 from ferkit.inference.haar import CARD, NETWORKS, Haar
-from ferkit.inference.weights import FOLDER, file_sha256
+from ferkit.inference.weights import FOLDER
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ferkit.errors import RunError
-from ferkit.inference.weights import DEFAULT, SHIPPED, file_sha256
+from ferkit.files import file_sha256
+from ferkit.inference.weights import DEFAULT, SHIPPED
 from ferkit.report.beside import beside_table
 
 WHO = ("ferkit", "fer (TFLite)", "fer (Keras)")

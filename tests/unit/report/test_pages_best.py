@@ -10,6 +10,7 @@ from ferkit.report.results import Run
 from ferkit.report.table import Ensemble, Published, Row, Table
 from ferkit.sweeps.plan import plan
 from ferkit.training.recipe import Recipe
+from ferkit.training.recipes import RECIPES
 
 BASE = Recipe(model="layers")
 OTHER = replace(BASE, lr=0.1)
@@ -182,6 +183,14 @@ def test_a_row_says_how_many_runs_taught_its_own_which_may_differ(tmp_path):
     runs.append(run(replace(OTHER, teachers=tuple(names)), 1, 0.71, name="b"))
     assert any("taught by 1 or 2 runs of one |" in line for line in lines_of(CONTEST, runs, tmp_path)[0])
     assert any("taught by all one |" in line for line in lines_of(CONTEST, [], tmp_path)[0])
+
+
+def test_a_row_with_the_name_of_a_recipe_trains_that():
+    rows = {row.slug.removeprefix("cpu-"): row.recipe for row in TABLES["champion"].every}
+    named = rows.keys() & RECIPES.keys()
+    assert {"champion", "speedrun", "compact", "compact-8", "compact-votes"} <= named
+    for name in named:
+        assert replace(rows[name], votes="") == RECIPES[name][1]
 
 
 @pytest.mark.parametrize("table", [each for each in TABLES.values() if each.baseline], ids=lambda each: each.name)

@@ -66,7 +66,7 @@ def result(recipe, seed=0, seconds=100.0, **changed):
         "device": HERE["device"],
         "threads": HERE["threads"],
         "processes": 1,
-        "precision": choose_precision(recipe, "cpu")[0],
+        "precision": choose_precision(recipe.precision, "cpu")[0],
     }
     return content | changed
 
@@ -249,7 +249,7 @@ class Listening:
 def test_where_runs_share_a_device_its_peak_is_measured_before_and_given_to_each(planned, tmp_path):
     runs = planned(table("one", row("a", SMALL), row("b", replace(SMALL, precision="float32", lr=0.5))))
     peaks = quiet_peaks(runs)
-    assert peaks == {p: peak_flops("cpu", p) for p in {choose_precision(SMALL, "cpu")[0], "float32"}}
+    assert peaks == {p: peak_flops("cpu", p) for p in {choose_precision(SMALL.precision, "cpu")[0], "float32"}}
     asked = {}
     for given in (peaks, None):
         executor = Listening()
@@ -257,7 +257,7 @@ def test_where_runs_share_a_device_its_peak_is_measured_before_and_given_to_each
         list(reproduce(runs, tmp_path / "data.csv", executor, [], peaks=given, **folders))
         asked[given is None] = [json.loads(job.request())["peak"] for job in executor.jobs]
     assert asked[True] == [None, None]
-    assert sorted(asked[False]) == sorted([peaks[choose_precision(SMALL, "cpu")[0]], peaks["float32"]])
+    assert sorted(asked[False]) == sorted([peaks[choose_precision(SMALL.precision, "cpu")[0]], peaks["float32"]])
 
 
 class Ending(Listening):
