@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,16 +12,13 @@ from ferkit.cli.terminal import no_nan, notice
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-    from torch import Tensor
 
-    from ferkit.data import Fer2013
     from ferkit.evaluation import Evaluation
     from ferkit.training.compiled import Compiled
     from ferkit.training.events import Started
     from ferkit.training.loop import Step
     from ferkit.training.recipe import Recipe
     from ferkit.training.state import Epoch
-    from ferkit.training.teaching import Lesson
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -89,7 +86,9 @@ def train(
     from ferkit.report.page import write_page
     from ferkit.training.compiled import Compiled
     from ferkit.training.events import Finished, Started, Stopped
+    from ferkit.training.folder import RunFolder
     from ferkit.training.loop import Step
+    from ferkit.training.needs import ask_others
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
 
@@ -98,7 +97,9 @@ def train(
     if not resume:
         _check_others(recipe, chosen, teacher, votes, init)
     faces = read_fer2013(data)
-    chosen, lesson, weights = _begin_with(chosen, faces, out, teacher or [], votes, init)
+    chosen, others = ask_others(
+        chosen, faces, RunFolder(out), teachers=teacher or [], votes=votes, init=init, say=notice
+    )
     events = run(
         chosen,
         faces,
@@ -109,9 +110,7 @@ def train(
         workers=workers,
         save_seconds=save_seconds,
         compiling=compiling,
-        lesson=lesson,
-        teachers=teacher or [],
-        weights=weights,
+        others=others,
     )
     view = _View()
     try:
@@ -180,7 +179,7 @@ def accuracies(found: Iterable[tuple[str, "Evaluation"]]) -> str:
     return "\n".join(lines)
 
 
-def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> Any:
+def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> "Recipe":
     from ferkit.errors import RecipeError, RunError
     from ferkit.training.folder import RunFolder
     from ferkit.training.recipe_text import with_settings
@@ -213,37 +212,6 @@ def _check_others(
             f"the recipe {name} is made for {' and '.join(missing)}, as `ferkit recipes` says; to train it without, "
             "write it to a file (`ferkit recipes NAME`) and name that"
         )
-
-
-def _begin_with(
-    recipe: "Recipe", faces: "Fer2013", out: Path, teachers: list[Path], votes: Path | None, init: Path | None
-) -> "tuple[Recipe, Lesson | None, Mapping[str, Tensor] | None]":
-    """Return the recipe with the names of other networks in it, what its teachers say, and its first weights."""
-    from ferkit.data import Split
-    from ferkit.data.votes import read_votes
-    from ferkit.errors import RecipeError
-    from ferkit.training.environment import choose_device
-    from ferkit.training.folder import RunFolder, load_run
-    from ferkit.training.recipe import make_recipe
-    from ferkit.training.teaching import ask_teachers, count_votes, teacher_names
-
-    lesson = weights = None
-    named: dict[str, Any] = {}
-    if (votes or recipe.votes) and (teachers or recipe.teachers):
-        raise RecipeError("a network learns from teachers or from votes, not from both: leave out --teacher or --votes")
-    if votes:
-        lesson = count_votes(read_votes(votes, faces), faces.split(Split.TRAINING))
-        named["votes"] = lesson.teachers[0]
-    if teachers and not RunFolder(out).lesson.exists() and recipe.lessons == "once":
-        notice(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
-        lesson = ask_teachers(teachers, faces.split(Split.TRAINING), choose_device(recipe.device))
-        named["teachers"] = lesson.teachers
-    elif teachers:
-        named["teachers"] = teacher_names(teachers)
-    if init:
-        weights = load_run(init)[1].state_dict()
-        named["init"] = RunFolder(init).network()
-    return make_recipe({**recipe.to_dict(), **named}), lesson, weights
 
 
 def _row(epoch: "Epoch") -> str:

@@ -19,12 +19,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from ferkit.errors import FerkitError, RunError
 from ferkit.files import write_text
+
+if TYPE_CHECKING:
+    from ferkit.training.folder import RunFolder
+    from ferkit.training.recipe import Recipe
 
 LOCK_SECONDS = 60.0
 """How long to wait for a process that is still saving the same run."""
@@ -52,35 +56,25 @@ def main() -> int:
 
 
 def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
-    from ferkit.data import Split, read_fer2013
-    from ferkit.data.votes import read_votes
-    from ferkit.training.environment import choose_device
+    from ferkit.data import read_fer2013
     from ferkit.training.events import Finished, Started, Stopped
-    from ferkit.training.folder import RunFolder, load_run
+    from ferkit.training.folder import RunFolder
     from ferkit.training.loop import Step
+    from ferkit.training.needs import ask_others
     from ferkit.training.recipe import make_recipe
     from ferkit.training.run import train
-    from ferkit.training.teaching import ask_teachers, count_votes
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
-            recipe = _as_begun(make_recipe(request["recipe"]), RunFolder(folder))
+            own = RunFolder(folder)
+            recipe = _as_begun(make_recipe(request["recipe"]), own)
             data = read_fer2013(Path(request["data"]))
-            lesson = None
-            teachers = [Path(run) for run in request["teachers"]]
-            if teachers and not recipe.follows and not RunFolder(folder).lesson.exists():
-                lesson = ask_teachers(teachers, data.split(Split.TRAINING), choose_device(recipe.device))
-            elif request["votes"] and recipe.votes:
-                lesson = count_votes(read_votes(request["votes"], data), data.split(Split.TRAINING))
+            recipe, others = ask_others(recipe, data, own, **_others(request, recipe, own))
             if not request["tested"]:
                 data = data.without(recipe.protocol.test)
-            weights = None
-            if request["init"] and not RunFolder(folder).last.exists():
-                weights = load_run(Path(request["init"]))[1].state_dict()
             steps, told = 1, 0.0
-            given = {"lesson": lesson, "teachers": teachers, "weights": weights, "peak": request["peak"]}
-            for event in train(recipe, data, folder, resume=True, **given):
+            for event in train(recipe, data, folder, resume=True, others=others, peak=request["peak"]):
                 match event:
                     case Started():
                         steps = event.steps
@@ -97,7 +91,16 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
         raise RunError(f"{folder}: another process has been training here for {LOCK_SECONDS:.0f} s") from None
 
 
-def _as_begun(recipe: Any, folder: Any) -> Any:
+def _others(request: dict[str, Any], recipe: "Recipe", folder: "RunFolder") -> dict[str, Any]:
+    """Return what :func:`ask_others` is given: a run that has what it needs goes on where the others are gone."""
+    return {
+        "teachers": [] if folder.lesson.exists() else [Path(run) for run in request["teachers"]],
+        "votes": Path(request["votes"]) if request["votes"] and recipe.votes else None,
+        "init": Path(request["init"]) if request["init"] and not folder.last.exists() else None,
+    }
+
+
+def _as_begun(recipe: "Recipe", folder: "RunFolder") -> "Recipe":
     """Return the recipe to go on with: as the folder has it where that is the same run, on the device asked for now."""
     if not folder.recipe.exists():
         return recipe

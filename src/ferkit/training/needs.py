@@ -1,10 +1,12 @@
-"""What must be there before a run begins: faces, weights, teachers.
+"""What must be there before a run begins: faces, and what it takes from other networks.
 
 Shape letters: N faces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,34 +15,102 @@ from torch import Tensor
 
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.data.audit import copies_of_tests
+from ferkit.data.votes import read_votes
 from ferkit.errors import DataError, RecipeError, RunError
 from ferkit.models import build_model, pruned
 from ferkit.training.batches import steps_per_epoch
+from ferkit.training.environment import choose_device
 from ferkit.training.folder import RunFolder, load_run
-from ferkit.training.recipe import Recipe
-from ferkit.training.teaching import Lesson, check_lesson, check_teachers, in_words, teacher_names
+from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.teaching import (
+    Lesson,
+    ask_teachers,
+    check_lesson,
+    check_teachers,
+    count_votes,
+    in_words,
+    teacher_names,
+)
 
 
-def beginning(
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What a run takes from other networks, or from taggers; its folder keeps it, so that it goes on without."""
+
+    lesson: Lesson | None = None
+    """What the recipe's teachers or votes say of Training."""
+
+    teachers: Sequence[Path] = ()
+    """Run folders of the recipe's teachers, where they are asked about every batch."""
+
+    weights: Mapping[str, Tensor] | None = None
+    """Of the network that the recipe's ``init`` names; pruned where its blocks are wider inside."""
+
+
+ALONE = Others()
+"""Of a run that learns from the labels, beginning with weights drawn by chance."""
+
+
+def ask_others(
     recipe: Recipe,
+    data: Fer2013,
     folder: RunFolder,
-    faces: Faces,
-    lesson: Lesson | None,
-    teachers: Sequence[Path],
-    weights: Mapping[str, Tensor] | None,
-) -> Mapping[str, Tensor] | None:
-    """Return ``weights`` as the recipe's network takes them; None where the run has begun or draws its own.
+    *,
+    teachers: Sequence[Path] = (),
+    votes: Path | None = None,
+    init: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Recipe, Others]:
+    """Return ``recipe`` with the names of other networks in it, and what they give to the run in ``folder``.
+
+    Args:
+        recipe: The settings.
+        data: The data set, with Training.
+        folder: What it has is not asked for again.
+        teachers: Run folders of the teachers.
+        votes: The file of FER+ votes.
+        init: Run folder of the network whose weights are the first.
+        say: Is told what takes a while.
+
+    Raises:
+        RecipeError: There are votes and teachers.
+        DataError: The votes are not those of ``data``.
+        RunError: A run is not finished, or damaged.
+    """
+    if (votes or recipe.votes) and (teachers or recipe.teachers):
+        raise RecipeError("a network learns from teachers or from votes, not from both: leave out --teacher or --votes")
+    faces = data.split(Split.TRAINING)
+    lesson = weights = None
+    named: dict[str, Any] = {}
+    if votes:
+        lesson = count_votes(read_votes(votes, data), faces)
+        named["votes"] = lesson.teachers[0]
+    if teachers:
+        named["teachers"] = teacher_names(teachers)
+        if recipe.lessons == "once" and not folder.lesson.exists():
+            say(f"asking {len(teachers)} teacher{'s' if len(teachers) > 1 else ''} about every Training face")
+            lesson = ask_teachers(teachers, faces, choose_device(recipe.device))
+    if init:
+        named["init"] = RunFolder(init).network()
+        if not folder.last.exists():
+            weights = load_run(init)[1].state_dict()
+    return make_recipe({**recipe.to_dict(), **named}), Others(lesson, teachers, weights)
+
+
+def beginning(recipe: Recipe, folder: RunFolder, faces: Faces, others: Others) -> Mapping[str, Tensor] | None:
+    """Return the first weights as the recipe's network takes them; None where the run has begun or draws its own.
 
     ``faces`` are Training.
 
     Raises:
         RunError: What the recipe names is missing or does not fit; nothing has been written.
     """
+    lesson, weights = others.lesson, others.weights
     if recipe.follows:
-        if teacher_names(teachers) != recipe.teachers:
+        if teacher_names(others.teachers) != recipe.teachers:
             check_teachers(folder, recipe.teachers)
         else:
-            for run in teachers:
+            for run in others.teachers:
                 load_run(run)
     elif recipe.advisers and lesson is None:
         check_lesson(folder, recipe.advisers)

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,21 +30,14 @@ from ferkit.training.evaluate import evaluate_splits
 from ferkit.training.events import Event, Finished, Started, Stopped
 from ferkit.training.folder import RunFolder
 from ferkit.training.loop import GPU_CHECK, Step, fit
-from ferkit.training.needs import beginning, check_splits, own_faces
+from ferkit.training.needs import ALONE, Others, beginning, check_splits, own_faces
 from ferkit.training.recipe import Recipe
 from ferkit.training.result import SCHEMA, fits
 from ferkit.training.speed import peak_flops, peak_share
 from ferkit.training.state import Epoch, new_state
 from ferkit.training.stopping import StopRequest
 from ferkit.training.surroundings import describe
-from ferkit.training.teaching import (
-    Lesson,
-    Teachers,
-    keep_teachers,
-    load_teachers,
-    read_lesson,
-    write_lesson,
-)
+from ferkit.training.teaching import Teachers, keep_teachers, load_teachers, read_lesson, write_lesson
 from ferkit.training.telling import logged, told_plainly
 from ferkit.training.tuning import exact_float32, keep_freed_memory, tune_gpu
 
@@ -63,9 +56,7 @@ def train(
     workers: int | None = None,
     save_seconds: float = SAVE_SECONDS,
     compiling: str = "auto",
-    lesson: Lesson | None = None,
-    teachers: Sequence[Path] = (),
-    weights: Mapping[str, Tensor] | None = None,
+    others: Others = ALONE,
     stop: StopRequest | None = None,
     peak: float | None = None,
 ) -> Iterator[Event]:
@@ -80,10 +71,8 @@ def train(
         devices: Processes on this machine, one a device; several train with DDP.
         workers: Processes that prepare batches, for each device; chosen by the device if left out.
         save_seconds: Time between two checkpoints inside an epoch.
-        lesson: What the recipe's teachers or votes say of Training; kept in ``out``, so that a run goes on without.
-        teachers: Run folders of the recipe's teachers, where they are asked about every batch; kept in ``out`` too.
-        weights: Of the network that the recipe's ``init`` names, pruned where its blocks are wider inside; kept in the
-            run's first checkpoint.
+        others: What the recipe's teachers, votes and ``init`` give, as :func:`ferkit.training.needs.ask_others` returns
+            it; kept in ``out``, so that a run goes on without.
         stop: Asked in place of one of the run's own and ``max_minutes``; the caller has entered it.
         peak: Floating-point operations a second of the device in the run's precision, where the run shares it with
             others and so cannot measure it at its end.
@@ -112,7 +101,7 @@ def train(
     if (result := _result(folder, recipe, data)) is not None:
         yield Finished(result=result)
         return
-    weights = beginning(recipe, folder, data.split(Split.TRAINING), lesson, teachers, weights)
+    weights = beginning(recipe, folder, data.split(Split.TRAINING), others)
     own = own_faces(recipe, data, devices)
     device = choose_device(recipe.device)
     if device == "cpu":
@@ -131,10 +120,10 @@ def train(
         fabric = _launch(device, devices, precision)
         if first:
             folder.prepare(recipe)
-            if lesson is not None and not folder.lesson.exists():
-                write_lesson(folder, lesson)
+            if others.lesson is not None and not folder.lesson.exists():
+                write_lesson(folder, others.lesson)
             if recipe.follows:
-                keep_teachers(folder, teachers)
+                keep_teachers(folder, others.teachers)
         fabric.barrier()
         with logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
             run = _Run(recipe, data, own, folder, fabric, log, saved, precision, weights, peak)

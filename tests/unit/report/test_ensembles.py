@@ -21,6 +21,7 @@ from ferkit.report.table import Ensemble, Row, Table
 from ferkit.sweeps.plan import State, plan, run_name
 from ferkit.training.evaluate import evaluate_together
 from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.needs import Others
 from ferkit.training.run import train
 from ferkit.training.teaching import ask_teachers
 
@@ -164,7 +165,15 @@ def test_a_row_waits_for_its_teachers_and_then_learns_from_them(places, data):
 def test_a_taught_run_belongs_to_the_row_it_was_taught_for_and_an_untaught_one_does_not(places, data, tmp_path):
     teachers = sorted(places["runs"].iterdir())
     lesson = ask_teachers(teachers, data.split(Split.TRAINING))
-    list(train(replace(STUDENT, teachers=lesson.teachers), data, tmp_path / "taught", workers=0, lesson=lesson))
+    list(
+        train(
+            replace(STUDENT, teachers=lesson.teachers),
+            data,
+            tmp_path / "taught",
+            workers=0,
+            others=Others(lesson=lesson),
+        )
+    )
     list(train(STUDENT, data, tmp_path / "alone", workers=0))
     assert add_run(tmp_path / "taught", places["results"], [TABLE]).parent.name == "student"
     assert add_run(tmp_path / "alone", places["results"], [TABLE]).parent.name == "alone"
@@ -180,7 +189,7 @@ def test_a_run_taught_by_others_takes_no_place_of_an_earlier_one(places, data, t
     for number in (1, 2):
         lesson = ask_teachers(teachers[:number], data.split(Split.TRAINING))
         folder = tmp_path / f"taught-{number}"
-        list(train(replace(STUDENT, teachers=lesson.teachers), data, folder, workers=0, lesson=lesson))
+        list(train(replace(STUDENT, teachers=lesson.teachers), data, folder, workers=0, others=Others(lesson=lesson)))
         placed.append(add_run(folder, results, [TABLE]))
     assert len(set(placed)) == 2
     assert {path.parent.name for path in placed} == {"student"}
@@ -227,7 +236,15 @@ def test_a_row_that_begins_with_another_waits_for_its_seed_0_and_owns_what_began
     name = RunFolder(tmp_path / "alone").network()
     assert [(run.state, run.recipe.init, run.init) for run in tuned()] == [(State.NEW, name, run_name(STUDENT))] * 2
     weights = load_run(tmp_path / "alone")[1].state_dict()
-    list(train(replace(tuned()[1].recipe, device="cpu"), data, tmp_path / "tuned", workers=0, weights=weights))
+    list(
+        train(
+            replace(tuned()[1].recipe, device="cpu"),
+            data,
+            tmp_path / "tuned",
+            workers=0,
+            others=Others(weights=weights),
+        )
+    )
     assert add_run(tmp_path / "tuned", fresh["results"], [TABLE]).parent.name == "tuned"
     assert [run.state for run in tuned()] == [State.NEW, State.DONE]
 

@@ -11,6 +11,7 @@ from ferkit.models import build_model, pruned
 from ferkit.training import checkpoint
 from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.needs import Others
 from ferkit.training.run import train
 
 SOURCE = small_recipe(average=0.9)
@@ -40,7 +41,7 @@ def tuned(source):
 
 
 def test_the_first_checkpoint_holds_the_weights_it_begins_with(tuned, weights, data, tmp_path):
-    events = train(tuned, data, tmp_path / "run", workers=0, weights=weights)
+    events = train(tuned, data, tmp_path / "run", workers=0, others=Others(weights=weights))
     next(events)
     held = checkpoint.load(RunFolder(tmp_path / "run").last)
     events.close()
@@ -51,8 +52,8 @@ def test_the_first_checkpoint_holds_the_weights_it_begins_with(tuned, weights, d
 
 def test_a_stopped_run_goes_on_without_the_other_to_the_same_weights(tuned, weights, data, tmp_path):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    list(train(tuned, data, whole, workers=0, weights=weights))
-    *_, stopped = train(tuned, data, parted, workers=0, weights=weights, max_minutes=0)
+    list(train(tuned, data, whole, workers=0, others=Others(weights=weights)))
+    *_, stopped = train(tuned, data, parted, workers=0, others=Others(weights=weights), max_minutes=0)
     assert isinstance(stopped, Stopped)
     *_, finished = train(tuned, data, parted, workers=0, resume=True)
     assert isinstance(finished, Finished)
@@ -73,7 +74,7 @@ def test_without_the_weights_it_says_what_is_missing(tuned, data, tmp_path):
 def test_weights_of_another_network_are_refused(tuned, weights, data, tmp_path):
     wider = replace(tuned, options={"depth": 5})
     with pytest.raises(RunError) as caught:
-        list(train(wider, data, tmp_path / "run", workers=0, weights=weights))
+        list(train(wider, data, tmp_path / "run", workers=0, others=Others(weights=weights)))
     assert str(caught.value).startswith("expected initial weights of layers, got others: ")
     assert not (tmp_path / "run").exists()
 
@@ -82,7 +83,7 @@ def test_a_narrower_network_begins_with_the_strongest_channels(data, tmp_path):
     torch.manual_seed(0)
     wide = build_model("compact", width=0.25).state_dict()
     narrow = small_recipe(model="compact", options={"width": 0.25, "bottleneck": 0.5}, init="0123456789abcdef")
-    events = train(narrow, data, tmp_path / "run", workers=0, weights=wide)
+    events = train(narrow, data, tmp_path / "run", workers=0, others=Others(weights=wide))
     next(events)
     held = checkpoint.load(RunFolder(tmp_path / "run").last)
     events.close()

@@ -19,6 +19,7 @@ from ferkit.evaluation import predict
 from ferkit.training import checkpoint, evaluate, run
 from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
+from ferkit.training.needs import Others
 from ferkit.training.recipe_text import recipe_from_toml
 from ferkit.training.run import train
 from ferkit.training.surroundings import describe
@@ -571,7 +572,7 @@ def test_what_teachers_say_of_a_face_stays_with_it_where_copies_are_left_out(tmp
     )
     recipe = replace(RECIPE, drop_copies=True, teachers=lesson.teachers)
     with pytest.raises(AssertionError):  # as nothing was trained
-        list(train(recipe, copied, tmp_path / "run", workers=0, lesson=lesson))
+        list(train(recipe, copied, tmp_path / "run", workers=0, others=Others(lesson=lesson)))
     ((faces, taught),) = given
     kept = [n for n in range(96) if n not in {5, 7}]
     assert np.array_equal(faces.images, images[kept])

@@ -9,7 +9,6 @@ import torch
 from lightning_fabric import Fabric
 
 from conftest import make_data, make_faces, small_recipe, write_csv
-from ferkit.cli.train import _begin_with
 from ferkit.data import Split
 from ferkit.data.audit import faces_digest
 from ferkit.data.votes import Votes
@@ -20,6 +19,7 @@ from ferkit.sweeps import child
 from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import fit
+from ferkit.training.needs import Others, ask_others
 from ferkit.training.recipe import make_recipe
 from ferkit.training.run import train
 from ferkit.training.schedule import soft_cross_entropy
@@ -137,15 +137,15 @@ def test_a_wrong_lesson_is_refused_and_leaves_room_for_the_right_one(tmp_path, d
         with pytest.raises(
             RunError, match=rf"expected what {lesson.teachers[0]}, .* say of these \d+ faces, got what "
         ):
-            list(train(recipe, data, tmp_path / "run", workers=0, lesson=wrong))
+            list(train(recipe, data, tmp_path / "run", workers=0, others=Others(lesson=wrong)))
         assert not (tmp_path / "run").exists()
-    *_, last = train(recipe, data, tmp_path / "run", workers=0, lesson=lesson)
+    *_, last = train(recipe, data, tmp_path / "run", workers=0, others=Others(lesson=lesson))
     assert last.result["epochs"]
 
 
 def test_a_student_that_only_copies_comes_nearer_to_its_teachers_than_one_without(tmp_path, data, lesson):
     def distance(name, recipe, given):
-        *_, last = train(recipe, data, tmp_path / name, workers=0, lesson=given)
+        *_, last = train(recipe, data, tmp_path / name, workers=0, others=Others(lesson=given))
         assert isinstance(last, Finished)
         said = torch.from_numpy(predict(load_run(tmp_path / name)[1], data.split(Split.TRAINING).images))
         return float(soft_cross_entropy(said, torch.from_numpy(lesson.probabilities)))
@@ -158,8 +158,8 @@ def test_a_student_that_only_copies_comes_nearer_to_its_teachers_than_one_withou
 @pytest.mark.parametrize("backend", ["albumentations", "batched"])
 def test_a_student_goes_on_without_its_teachers_to_the_same_weights(tmp_path, data, lesson, backend):
     recipe = replace(RECIPE, teachers=lesson.teachers, augment_backend=backend, augmentation="report", mixup=0.2)
-    *_, whole = train(recipe, data, tmp_path / "whole", workers=0, lesson=lesson)
-    *_, stopped = train(recipe, data, tmp_path / "parts", workers=0, lesson=lesson, max_minutes=0)
+    *_, whole = train(recipe, data, tmp_path / "whole", workers=0, others=Others(lesson=lesson))
+    *_, stopped = train(recipe, data, tmp_path / "parts", workers=0, others=Others(lesson=lesson), max_minutes=0)
     assert isinstance(stopped, Stopped)
     *_, last = train(recipe, data, tmp_path / "parts", workers=0, resume=True)
     assert last.result["weights_sha256"] == whole.result["weights_sha256"]
@@ -220,7 +220,7 @@ def test_who_copies_teachers_of_every_batch_comes_nearer_to_them(tmp_path, data,
     expected = torch.from_numpy(np.mean([np.exp(predict(load_run(run)[1], images)) for run in teachers], axis=0))
 
     def distance(name, recipe, runs):
-        *_, last = train(recipe, data, tmp_path / name, workers=0, teachers=runs)
+        *_, last = train(recipe, data, tmp_path / name, workers=0, others=Others(teachers=runs))
         assert isinstance(last, Finished)
         return float(soft_cross_entropy(torch.from_numpy(predict(load_run(tmp_path / name)[1], images)), expected))
 
@@ -234,8 +234,8 @@ def test_a_student_of_every_batch_goes_on_without_its_teachers_folders_to_the_sa
     tmp_path, data, teachers, sam
 ):
     recipe = replace(RECIPE, teachers=teacher_names(teachers), lessons="every_batch", mixup=0.2, sam=sam)
-    *_, whole = train(recipe, data, tmp_path / "whole", workers=0, teachers=teachers)
-    *_, stopped = train(recipe, data, tmp_path / "parts", workers=0, teachers=teachers, max_minutes=0)
+    *_, whole = train(recipe, data, tmp_path / "whole", workers=0, others=Others(teachers=teachers))
+    *_, stopped = train(recipe, data, tmp_path / "parts", workers=0, others=Others(teachers=teachers), max_minutes=0)
     assert isinstance(stopped, Stopped)
     *_, last = train(recipe, data, tmp_path / "parts", workers=0, resume=True)
     assert last.result["weights_sha256"] == whole.result["weights_sha256"]
@@ -254,7 +254,7 @@ def test_a_damaged_teacher_of_every_batch_is_told_before_anything_is_written(tmp
     (teacher / "weights.safetensors").unlink()
     recipe = replace(RECIPE, teachers=teacher_names([teacher]), lessons="every_batch")
     with pytest.raises(RunError, match=r"weights\.safetensors: not the weights of layers"):
-        list(train(recipe, data, tmp_path / "out", workers=0, teachers=[teacher]))
+        list(train(recipe, data, tmp_path / "out", workers=0, others=Others(teachers=[teacher])))
     assert not (tmp_path / "out").exists()
 
 
@@ -280,8 +280,8 @@ def test_votes_are_learnt_like_what_teachers_say_and_the_run_goes_on_without_the
     votes = Votes(counts, np.zeros(len(data), np.int64), data.faces.labels, data.splits)
     lesson = count_votes(votes, data.split(Split.TRAINING))
     recipe = replace(RECIPE, votes=lesson.teachers[0])
-    *_, finished = train(recipe, data, tmp_path / "whole", workers=0, lesson=lesson)
-    *_, stopped = train(recipe, data, tmp_path / "parted", workers=0, lesson=lesson, max_minutes=0)
+    *_, finished = train(recipe, data, tmp_path / "whole", workers=0, others=Others(lesson=lesson))
+    *_, stopped = train(recipe, data, tmp_path / "parted", workers=0, others=Others(lesson=lesson), max_minutes=0)
     assert isinstance(stopped, Stopped)
     list(train(recipe, data, tmp_path / "parted", workers=0, resume=True))
     first, second = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parted"))
@@ -316,7 +316,7 @@ def test_teachers_are_asked_on_the_device_of_the_run(by, teachers, data, tmp_pat
     def stop(*_, **__):
         raise RunError("far enough")
 
-    monkeypatch.setattr("ferkit.training.environment.choose_device", lambda _: "cuda")
+    monkeypatch.setattr("ferkit.training.needs.choose_device", lambda _: "cuda")
     monkeypatch.setattr("ferkit.evaluation.views.predict", answer)
     monkeypatch.setattr("ferkit.training.run.train", stop)
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *where, **_: (moved.extend(where), self)[1])
@@ -327,6 +327,6 @@ def test_teachers_are_asked_on_the_device_of_the_run(by, teachers, data, tmp_pat
         with pytest.raises(RunError, match="far enough"):
             child._run(request | paths, tmp_path / "run", lambda _: None)
     else:
-        _begin_with(RECIPE, data, tmp_path / "run", teachers, None, None)
+        ask_others(RECIPE, data, RunFolder(tmp_path / "run"), teachers=teachers)
     assert moved == ["cuda"] * 2
     assert asked == ["cuda"] * 4  # each about the faces and their mirror images
