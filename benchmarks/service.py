@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ class Load:
 def main() -> None:
     """Measure and write the report."""
     options = _options()
+    if find_spec("locust") is None:
+        sys.exit("error: this benchmark needs locust, which is not installed; run: pip install locust")
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder))
         bare = {faces: _bare(file, options.seconds) for faces, file in photos.items()}

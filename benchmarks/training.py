@@ -59,6 +59,8 @@ PLANS = {
 def main() -> None:
     """Measure what the command line asks for and write the report."""
     asked = _parser().parse_args()
+    if not asked.data.is_file():
+        raise DataError(f"{asked.data}: no such file")
     models = {name: plan for name, plan in PLANS.items() if asked.model in (None, name)}
     for model, usual in models.items():
         plan = replace(usual, rounds=asked.rounds or usual.rounds, batches=asked.batches or usual.batches)

@@ -24,7 +24,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures")
     parser.add_argument("--model", help="another network than the shipped one")
     asked = parser.parse_args()
-    photos = copy_portraits(asked.out)
+    try:
+        photos = copy_portraits(asked.out)
+    except OSError as error:
+        sys.exit(f"error: {asked.out}: cannot be written to ({error.strerror or error})")
     if not photos:
         sys.exit("error: expected scikit-image or Matplotlib; run: pip install '.[demo]'")
     command = ["recognize", *map(str, photos), "--save", str(asked.out / "annotated")]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ferkit import Recognizer
+from ferkit.errors import FerkitError
 from ferkit.inference.annotate import is_replaceable, write_annotated
 from ferkit.inference.images import read_image
 
@@ -16,9 +17,12 @@ photo, copy, *network = sys.argv[1:]
 if not is_replaceable(Path(copy)):
     sys.exit(f"{copy}: is no annotated copy, and would be replaced; choose another name")
 
-recognizer = Recognizer(*network, min_confidence=0.4)
-picture = read_image(photo)  # RGB, upright, 8 bits
-faces = recognizer.recognize(picture)
-for face in faces:
-    print(f"{face.expression} ({face.confidence:.0%}) at {face.box.x}, {face.box.y}, {face.box.size} pixels wide")
-write_annotated(Path(copy), picture, faces)
+try:
+    recognizer = Recognizer(*network, min_confidence=0.4)
+    picture = read_image(photo)  # RGB, upright, 8 bits
+    faces = recognizer.recognize(picture)
+    for face in faces:
+        print(f"{face.expression} ({face.confidence:.0%}) at {face.box.x}, {face.box.y}, {face.box.size} pixels wide")
+    write_annotated(Path(copy), picture, faces)
+except FerkitError as error:  # one line that says what was expected, and what came
+    sys.exit(f"error: {error}")

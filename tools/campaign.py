@@ -65,6 +65,8 @@ class Limits:
 def main() -> None:
     """Train until the time is up, then pack."""
     asked = _parser().parse_args()
+    if asked.minutes > PACKING and not asked.data.exists():
+        sys.exit(f"error: {asked.data}: no such file or folder")
     ends = time.monotonic() + 60 * asked.minutes
     try:
         for folder in asked.earlier:
@@ -153,7 +155,7 @@ def _reproduce(targets: Sequence[str], seeds: int, minutes: float, asked: argpar
     command += ["--jobs", asked.jobs, "--max-minutes", f"{minutes:.2f}"]
     if asked.votes:
         command += ["--votes", asked.votes]
-    print("$ " + " ".join(map(str, command[1:])), flush=True)
+    print("$ " + " ".join(map(str, ["ferkit", *command[3:]])), flush=True)
     began = time.monotonic()
     process = subprocess.Popen([str(part) for part in command])
     before = [signal.signal(number, lambda *_: process.terminate()) for number in (signal.SIGINT, signal.SIGTERM)]

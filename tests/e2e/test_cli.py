@@ -418,6 +418,21 @@ BAD = [
         "the recipe ensemble is made for --teacher RUN",
         id="a recipe without its teachers",
     ),
+    pytest.param(
+        ["search", "--recipe", "compact-8", "--data", "CSV", "--space", "BELOW", "--out", "OUT"],
+        "the recipe compact-8 is made for --init RUN and --teacher RUN",
+        id="a search of a recipe that needs other networks",
+    ),
+    pytest.param(
+        ["train", "--recipe", "RUN", "--data", "CSV", "--out", "OUT"],
+        "expected a recipe, got a run; the one it was trained with is ",
+        id="a run in place of a recipe",
+    ),
+    pytest.param(
+        ["train", "--recipe", "layers", "--data", "CSV", "--out", "CSV"],
+        "expected a folder for the run, got a file",
+        id="a run folder that is a file",
+    ),
     pytest.param(["evaluate", "RUN", "RUN", "--data", "CSV", "--views", "mirrow"], "did you mean 'mirror'?", id="view"),
     pytest.param(
         ["results", "--add", "OUT", "--results", "OUT"], "expected a folder written by `ferkit train`", id="unfinished"
@@ -642,6 +657,14 @@ def test_results_take_up_a_run_render_it_and_notice_stale_pages(ferkit, trained,
     assert (tmp_path / "README.md").read_text().endswith("rest\n")
     assert ferkit("results", "--check")[0] == 0
     assert ferkit("results", "--check", "--add", "runs/mine")[0] == 2
+    before = (tmp_path / "docs/results/other.md").read_text(), (tmp_path / "README.md").read_text()
+    assert ferkit("results", "--results", "mine", "--add", trained[1])[0] == 0
+    assert ferkit("results", "--results", "mine", "--check")[0] == 0
+    assert "layers" in (tmp_path / "mine/docs/results/other.md").read_text()
+    shutil.rmtree(tmp_path / "mine/other")
+    assert "1 changed: mine/docs/results/other.md" in ferkit("results", "--results", "mine")[1]
+    now = (tmp_path / "docs/results/other.md").read_text(), (tmp_path / "README.md").read_text()
+    assert now == before, "results of one's own change nothing of these"
     (tmp_path / "docs/results/table-1.md").write_text("typed by hand")
     code, _, err = ferkit("results", "--check")
     assert code == 1

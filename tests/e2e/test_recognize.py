@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -343,6 +344,12 @@ def test_a_name_as_long_as_names_can_be_has_its_copy_and_one_that_would_be_longe
     assert out.count("happy") == 4
     assert len(list((tmp_path / "out").iterdir())) == 3
     assert "x-2.png: cannot be written (File name too long)" in err
+
+
+def test_an_address_is_not_fetched_and_the_others_are_read(recognize):
+    code, out, err = recognize("https://example.org/a.jpg", ASTRONAUT, "--csv")
+    assert (code, len(out.splitlines())) == (1, 2)
+    assert "https://example.org/a.jpg: an address is not fetched; save the picture and name the file" in err
 
 
 def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tmp_path):
@@ -765,10 +772,14 @@ def test_nothing_is_called_and_nothing_written_but_what_was_asked_for(network, t
     assert sorted(path.name for path in work.iterdir()) == ["astronaut.png", "model.onnx", "out.png"]
 
 
-def example(name, *arguments):
-    return subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, arguments)], capture_output=True, text=True, check=True
-    ).stdout
+def example(name, *arguments, code=0):
+    """Return what an example prints; what is wrong is told without a traceback."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
 
 
 def test_the_examples_run(network, tmp_path):
@@ -777,7 +788,18 @@ def test_the_examples_run(network, tmp_path):
     assert len(example("own_detector.py", ASTRONAUT, network).splitlines()) == 7
     shutil.copy(ASTRONAUT, tmp_path / "twice.png")
     (tmp_path / "damaged.jpg").write_bytes(b"\xff\xd8")
-    assert sum(int(line.split()[1]) for line in example("count_expressions.py", tmp_path, network).splitlines()) >= 1
+    counted = example("count_expressions.py", tmp_path, network, code=1)
+    assert re.search(r"^[a-z]+ +2$", counted, re.MULTILINE)
+    assert "damaged.jpg: " in counted
+    assert "no face was found" in example("count_expressions.py", tmp_path / "nowhere", network, code=1)
+    assert example("recognize_photo.py", "none.jpg", tmp_path / "x.png", network, code=1).startswith(
+        "error: none.jpg: "
+    )
+    assert "x.xyz: expected a name that ends in " in example(
+        "recognize_photo.py", ASTRONAUT, tmp_path / "x.xyz", network, code=1
+    )
+    (tmp_path / "file").touch()
+    assert "file: cannot be written to (" in example("demo.py", "--out", tmp_path / "file", code=1)
 
 
 def test_the_demo_prints_a_table_and_draws(network, tmp_path):

@@ -62,7 +62,7 @@ def votes(
 
 @app.command()
 def preview(
-    out: Annotated[Path, typer.Option("--out", help="Picture to write (.png).")],
+    out: Annotated[Path, typer.Option("--out", help="Picture to write, such as sheet.png.")],
     path: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
     augmentation: Annotated[str, typer.Option(help="A pipeline a recipe may name.")] = "report",
     faces: Annotated[int, typer.Option(min=1, max=50, help="Rows of the sheet.")] = 8,

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -130,6 +131,9 @@ def _names_a_file(save: Path) -> bool:
     return is_video(str(save)) or (save.suffix.lower() in ENDINGS and not save.is_dir())
 
 
+_ADDRESS = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
     """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
 
@@ -163,6 +167,8 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
             top = Path(path.resolve().name if several else "")  # each with its own tree of copies
             jobs += [Job(str(each), each, top / each.relative_to(path)) for each in found]
+        elif _ADDRESS.match(source) and not os.path.lexists(path):
+            failed.append(f"{source}: an address is not fetched; save the picture and name the file")
         else:
             jobs.append(Job(source, path, Path(path.name)))
     for what, how, left in (

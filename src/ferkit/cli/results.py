@@ -12,15 +12,25 @@ def results(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 where a page is stale.")] = False,
     folder: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
-    docs: Annotated[Path, typer.Option("--docs", help="Folder of the generated pages.")] = Path("docs/results"),
-    readme: Annotated[Path, typer.Option("--readme", help="README whose table is generated.")] = Path("README.md"),
+    docs: Annotated[
+        Path | None,
+        typer.Option(
+            "--docs",
+            help="Folder of the generated pages: docs/results, with pictures in docs/images; of other --results the "
+            "same below that folder.",
+        ),
+    ] = None,
+    readme: Annotated[
+        Path | None,
+        typer.Option("--readme", help="README whose table is generated: README.md; of other --results none."),
+    ] = None,
     reports: Annotated[Path, typer.Option("--reports", help="Folder of what the benchmarks wrote.")] = Path(
         "benchmarks/reports"
     ),
     card: Annotated[Path, typer.Option("--card", help="Page of the shipped networks.")] = Path("MODEL_CARD.md"),
-    picture: Annotated[Path, typer.Option("--picture", help="Picture of the README.")] = Path(
-        "docs/images/table-2.png"
-    ),
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Picture of the README, in its place where left out.")
+    ] = None,
 ) -> None:
     """Render the pages of the report's tables, reported beside measured, from results/*.json.
 
@@ -46,11 +56,16 @@ def results(
         with figures.writing(folder):
             added = add_run(run, folder, TABLES.values())
         typer.echo(f"added {added}")
+    own = folder.resolve() == Path("results").resolve()
+    docs = docs or (Path("docs") if own else folder / "docs") / "results"
+    picture = picture or docs.with_name("images") / "table-2.png"
+    if readme is None and own:
+        readme = Path("README.md")
     runs = read_results(folder)
     pages = render(runs, docs, readme, TABLES, read_ensembles(folder, TABLES))
     if readme in pages and (beside := beside_table(reports)):
         pages[readme] = filled(pages[readme], BESIDE_MARKS, beside)
-    if card.exists():
+    if own and card.exists():
         pages[card] = model_card_page([file.with_suffix(".json") for file in SHIPPED.values()])
     if check:
         old = stale(pages)

@@ -67,9 +67,10 @@ def search(
     from ferkit.sweeps.search_space import read_space
     from ferkit.sweeps.trials import Over, Setup
     from ferkit.training.recipe_text import with_settings
-    from ferkit.training.recipes import get_recipe
+    from ferkit.training.recipes import check_made_for, get_recipe
 
     base = with_settings(get_recipe(recipe), settings or [])
+    check_made_for(recipe, base)
     check_recipe(base)
     setup = Setup(
         recipe=base,

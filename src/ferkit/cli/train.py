@@ -89,13 +89,15 @@ def train(
     from ferkit.training.folder import RunFolder
     from ferkit.training.loop import Step
     from ferkit.training.needs import ask_others
+    from ferkit.training.recipes import check_made_for
     from ferkit.training.run import train as run
     from ferkit.training.state import Epoch
 
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
     if not resume:
-        _check_others(recipe, chosen, teacher, votes, init)
+        given = {"--init RUN": init, "--teacher RUN": teacher, "--votes FILE": votes}
+        check_made_for(recipe or "", chosen, [option for option, value in given.items() if value])
     faces = read_fer2013(data)
     chosen, others = ask_others(
         chosen, faces, RunFolder(out), teachers=teacher or [], votes=votes, init=init, say=notice
@@ -192,26 +194,6 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
             raise RunError(f"{out}: expected a run to go on with, found none")
         return with_settings(RunFolder(out).read_recipe(), settings)
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
-
-
-def _check_others(
-    name: str | None, recipe: "Recipe", teachers: list[Path] | None, votes: Path | None, init: Path | None
-) -> None:
-    """Raise a RecipeError where a shipped recipe would train something else without what it is made for."""
-    from ferkit.errors import RecipeError
-    from ferkit.training.recipes import MADE_FOR
-
-    given = {
-        "--init RUN": init or recipe.init,
-        "--teacher RUN": teachers or recipe.teachers,
-        "--votes FILE": votes or recipe.votes,
-    }
-    missing = [option for option in MADE_FOR.get(name or "", ()) if not given[option]]
-    if missing:
-        raise RecipeError(
-            f"the recipe {name} is made for {' and '.join(missing)}, as `ferkit recipes` says; to train it without, "
-            "write it to a file (`ferkit recipes NAME`) and name that"
-        )
 
 
 def _row(epoch: "Epoch") -> str:

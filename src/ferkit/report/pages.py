@@ -24,7 +24,7 @@ OTHER = "other"
 def render(
     runs: list[Run],
     docs: Path,
-    readme: Path,
+    readme: Path | None,
     tables: Mapping[str, Table],
     ensembles: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> dict[Path, str]:
@@ -33,7 +33,7 @@ def render(
     Args:
         runs: Every finished run.
         docs: Folder of the pages.
-        readme: Left out where there is none.
+        readme: Left out where there is none, or none is named.
         tables: By name.
         ensembles: What was measured of them, by names of table and ensemble.
     """
@@ -48,7 +48,7 @@ def render(
             text = table_page(table, runs)
         pages[docs / f"{name}.md"] = text
     pages[docs / f"{OTHER}.md"] = other_page([run for run in runs if run.path not in owned])
-    if readme.exists():
+    if readme is not None and readme.exists():
         reported = [table for table in tables.values() if not table.baseline and not table.published]
         pages[readme] = filled(_text(readme), README_MARKS, _readme_table(reported, runs))
     return pages

@@ -59,6 +59,7 @@ def search(
     """
     check_recipe(setup.recipe)
     check_splits(setup.recipe, data)
+    study: Study | None = None
     with StopRequest(max_minutes) as stop:
         try:
             study = Study(setup, data.without(Split.PRIVATE_TEST), out)
@@ -72,7 +73,8 @@ def search(
                     yield from study.train(claim, stop, workers)
             yield study.over(stop)
         except OSError as error:
-            raise RunError(f"{error.filename or out}: {error.strerror or error}; the same command goes on") from None
+            kept = "; the same command goes on" if study is not None else ""
+            raise RunError(f"{error.filename or out}: {error.strerror or error}{kept}") from None
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -169,6 +169,8 @@ class RunFolder:
 
     def check(self, recipe: Recipe, *, resume: bool) -> None:
         """Raise a RunError where the folder is not the given run's to write to."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: expected a folder for the run, got a file")
         if not self.recipe.exists():
             for part in (self.last, self.best, self.weights, self.result, self.predictions, self.metrics):
                 if part.exists():

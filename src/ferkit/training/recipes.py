@@ -8,6 +8,7 @@ scaling to [0, 1].
 Ours, all others: protocol ``standard``, PublicTest chooses the epoch.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ SPEEDRUN = replace(
 
 RECIPES: dict[str, tuple[str, Recipe]] = {
     "model1": ("Model 1, filters version 1, kernel 3, as in Table 2; minutes on a CPU", MODEL1),
-    "model2": ("Model 2, as in Table 2; half an hour on a CPU", MODEL2),
+    "model2": ("Model 2, as in Table 2; three quarters of an hour on a CPU", MODEL2),
     "model3": ("Model 3, as in Table 2; hours on a CPU", MODEL3),
     "layers": ("the smallest network of Table 7; set depth to 5, 6 or 7 for the others", LAYERS),
     "teacher": ("the network that compact learns from; an hour or two on a CPU", TEACHER),
@@ -120,7 +121,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
     ),
     "compact-8": (
         "the network that ferkit recognises with: begins with compact-7 (--init RUN), learns from it and compact-4 "
-        "(--teacher RUN); an hour on a CPU",
+        "(--teacher RUN); an hour or two on a CPU",
         COMPACT_8,
     ),
     "compact-votes": (
@@ -152,6 +153,23 @@ MADE_FOR: dict[str, tuple[str, ...]] = {
 """Name to what `ferkit train` must be given: without, the same settings train another network."""
 
 
+def check_made_for(name: str, recipe: Recipe, given: Collection[str] = ()) -> None:
+    """Raise a RecipeError where a shipped recipe would train something else without what it is made for.
+
+    Args:
+        name: Of the recipe; those that are not shipped are made for nothing in particular.
+        recipe: With its settings, which may name other networks already.
+        given: What there is beside them, as :data:`MADE_FOR` calls it.
+    """
+    has = {"--init RUN": recipe.init, "--teacher RUN": recipe.teachers, "--votes FILE": recipe.votes}
+    missing = [option for option in MADE_FOR.get(name, ()) if option not in given and not has[option]]
+    if missing:
+        raise RecipeError(
+            f"the recipe {name} is made for {' and '.join(missing)}, as `ferkit recipes` says; to train it without, "
+            "write it to a file (`ferkit recipes NAME`) and name that"
+        )
+
+
 def get_recipe(name: str) -> Recipe:
     """Return a shipped recipe, or the one in a TOML file.
 
@@ -167,6 +185,8 @@ def get_recipe(name: str) -> Recipe:
             return recipe_from_toml(Path(name).read_text(encoding="utf-8-sig"), name)
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if name not in RECIPES and (own := Path(name) / "recipe.toml").is_file():
+        raise RecipeError(f"{name}: expected a recipe, got a run; the one it was trained with is {own}")
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, RECIPES)
     return RECIPES[name][1]

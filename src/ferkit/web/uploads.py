@@ -7,6 +7,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from ferkit.errors import ImageError
+from ferkit.inference.heads import check_heif
 from ferkit.web.refusals import INVALID, NOT_A_PICTURE, TOO_MANY_PICTURES, Refusal
 from ferkit.web.settings import Settings
 
@@ -70,6 +72,10 @@ def check_kind(content: bytes, name: str) -> None:
     """Raise a Refusal unless ``content`` begins as a picture of a known kind does."""
     if not content:
         raise Refusal(NOT_A_PICTURE, f"{name}: expected a picture, got an empty file.")
+    try:
+        check_heif(content, name)  # which says what to do about it
+    except ImageError as error:
+        raise Refusal(NOT_A_PICTURE, f"{error}.") from None
     if not _KINDS.match(content):
         raise Refusal(NOT_A_PICTURE, f"{name}: expected {KINDS}, got something else.")
 

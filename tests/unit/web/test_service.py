@@ -227,6 +227,13 @@ def refusal(answer):
         pytest.param(b"", 415, "unsupported_media_type", "empty file", id="an empty file"),
         pytest.param(picture()[:40], 422, "bad_picture", "cut off", id="cut off"),
         pytest.param(b"\xff\xd8\xff" + bytes(50), 422, "bad_picture", "0.png", id="damaged"),
+        pytest.param(
+            b"\0\0\0\x18ftypheic",
+            415,
+            "unsupported_media_type",
+            "HEIC cannot be read; convert it to JPEG.",
+            id="an iPhone's",
+        ),
         pytest.param(b"#?RADIANCE\n", 415, "unsupported_media_type", "expected JPEG", id="a kind few need"),
     ],
 )
