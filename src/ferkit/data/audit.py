@@ -94,6 +94,16 @@ def copies_of_training(data: Fer2013, split: Split) -> NDArray[np.bool_]:
     return np.array([key in training for key in _keys(data.split(split).images)], bool)
 
 
+def not_in_training(data: Fer2013, split: Split) -> NDArray[np.bool_]:
+    """Return which faces of ``split`` do not also stand, pixel for pixel, in Training: ``(N,)`` bool.
+
+    None of Training's own, and none where there is no Training: nothing says then which are copies.
+    """
+    if split is Split.TRAINING or not len(data.split(Split.TRAINING)):
+        return np.zeros(len(data.split(split)), bool)
+    return ~copies_of_training(data, split)
+
+
 def copies_of_tests(data: Fer2013) -> NDArray[np.bool_]:
     """Return which Training faces also stand, pixel for pixel, in PublicTest or PrivateTest: ``(N,)`` bool."""
     tests = {key for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST) for key in _keys(data.split(split).images)}

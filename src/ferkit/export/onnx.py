@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ferkit import __version__
 from ferkit.data import Fer2013, Split
-from ferkit.data.audit import copies_of_training
+from ferkit.data.audit import not_in_training
 from ferkit.data.votes import Votes
 from ferkit.errors import DataError, ModelError
 from ferkit.evaluation import evaluate_predictions, network_input
@@ -160,7 +160,7 @@ def measure(file: Path, data: Fer2013, *, mirrored: bool, votes: Votes | None = 
         faces = data.split(split)
         if not len(faces):
             continue
-        alone = ~copies_of_training(data, split)
+        alone = not_in_training(data, split)
         seen = [_run(file, images) for images in views_of(faces.images, () if mirrored else ("mirror",))]
         for how, said in (("", seen[0]), ("with_mirror", np.mean(seen, axis=0)))[: 1 + (not mirrored)]:
             part = _whole_and_alone(said, faces.labels, alone)

@@ -33,7 +33,9 @@ def forward_flops(name: str, **options: object) -> int:
 
 
 def training_flops(name: str, **options: object) -> int:
-    """Return those of the forward and backward pass of one face; arguments and errors as :func:`forward_flops`.
+    """Return the floating-point operations of the forward and backward pass of one face.
+
+    Arguments and errors as :func:`forward_flops`.
 
     Example:
         >>> training_flops("model3") / training_flops("layers", depth=4) > 100

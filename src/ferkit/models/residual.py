@@ -2,9 +2,8 @@
 
 Residual blocks of two 3 x 3 convolutions. What may be added, each off or on: squeeze and excitation (Hu et al., 2018,
 https://arxiv.org/abs/1709.01507), anti-aliased pooling (Zhang, 2019, https://arxiv.org/abs/1904.11486), stochastic
-depth, and faces enlarged before the first layer. The last norm
-of each block begins at zero, so that the network begins shallow (Goyal et al., 2017, https://arxiv.org/abs/1706.02677,
-section 5.1).
+depth, and faces enlarged before the first layer. The last norm of each block begins at zero, so that the network begins
+shallow (Goyal et al., 2017, https://arxiv.org/abs/1706.02677, section 5.1).
 
 Shape letters: B batch, C channels, H height, W width.
 """

@@ -94,7 +94,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table of the report."""
+    """A table: of the report; of ours beside published ones; or, with a ``baseline``, of what each change brings."""
 
     name: str
     """Such as ``table-1``; also the folder of its results and its page."""

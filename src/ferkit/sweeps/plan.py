@@ -95,8 +95,7 @@ def plan(
     """Return the runs of ``tables`` in the order in which they are to run.
 
     Every setting with seed 0 comes before any with seed 1; of one seed, those that were begun come first, then the
-    cheapest, last those that wait for other
-    runs: plan again when these are done.
+    cheapest, last those that wait for other runs: plan again when these are done.
 
     Args:
         tables: Whose rows are to run.

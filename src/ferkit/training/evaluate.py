@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ferkit.data import Fer2013, Protocol, Split
-from ferkit.data.audit import copies_of_training
+from ferkit.data.audit import not_in_training
 from ferkit.data.votes import Votes
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import Evaluation, evaluate_predictions, predict
@@ -51,8 +51,7 @@ def evaluate_split(
     """Compare log-probabilities ``(N, K)`` of the faces of a split, at least one, with labels and votes."""
     labels = data.split(split).labels
     without_copies = by_votes = None
-    known = len(data.split(Split.TRAINING)) > 0  # otherwise nothing says which are copies
-    if known and split is not Split.TRAINING and (alone := ~copies_of_training(data, split)).any():
+    if (alone := not_in_training(data, split)).any():
         without_copies = evaluate_predictions(log_probs[alone], labels[alone])
     if votes is not None and (told := (choices := votes.nearest(split, log_probs.argmax(axis=1))) >= 0).any():
         by_votes = evaluate_predictions(log_probs[told], choices[told])

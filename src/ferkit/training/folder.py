@@ -18,11 +18,8 @@ report.html          the same for people
 import csv
 import hashlib
 import io
-import os
-import platform
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +98,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """What each epoch came to."""
         return self.path / "metrics.csv"
+
+    @property
+    def board(self) -> Path:
+        """Folder of the TensorBoard log."""
+        return self.path / "tensorboard"
 
     @property
     def log(self) -> Path:
@@ -230,48 +232,12 @@ class RunFolder:
 
     def write_metrics(self, history: list[Epoch]) -> None:
         """Write ``metrics.csv`` anew; ``history`` holds at least one epoch."""
-        rows = [_flat(epoch) for epoch in history]
+        rows = [epoch.flat() for epoch in history]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.metrics, text.getvalue())
-
-    @contextmanager
-    def board(self, history: list[Epoch]) -> Iterator[Callable[[Epoch], None]]:
-        """Yield a function that adds an epoch to the TensorBoard log, which begins anew with ``history``.
-
-        So what a killed run wrote of an epoch that is trained again does not stand there twice.
-
-        Raises:
-            OSError: From the function too: the disk is full. PyTorch's writer would print a thread's traceback.
-        """
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        folder = self.path / "tensorboard"
-        folder.mkdir(exist_ok=True)
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        with (folder / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}").open("wb") as file:
-            records = RecordWriter(file)
-
-            def write(**content: Any) -> None:
-                records.write(Event(wall_time=time.time(), **content).SerializeToString())
-
-            def add(epoch: Epoch) -> None:
-                for name, value in _flat(epoch).items():
-                    if name != "epoch":
-                        scalar = Summary.Value(tag=name.replace("_", "/", 1), simple_value=value)
-                        write(step=epoch.number, summary=Summary(value=[scalar]))
-                records.flush()
-
-            write(file_version="brain.Event:2")
-            records.flush()
-            for epoch in history:
-                add(epoch)
-            yield add
 
 
 def load_run(path: Path) -> tuple[Recipe, nn.Module]:
@@ -296,9 +262,3 @@ def load_run(path: Path) -> tuple[Recipe, nn.Module]:
     if hashlib.sha256(content).hexdigest() != result["weights_sha256"] and not result.get("reopened"):
         raise RunError(f"{folder.weights}: damaged, or of another run: not the weights that result.json names")
     return recipe, model.eval()
-
-
-def _flat(epoch: Epoch) -> dict[str, float]:
-    values = epoch.to_dict()
-    sides = {f"{side}_{name}": values[side][name] for side in ("train", "valid") for name in values[side]}
-    return {"epoch": epoch.number, "lr": epoch.lr, **sides, **{k: values[k] for k in ("faces_per_second", "seconds")}}

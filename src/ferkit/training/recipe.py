@@ -286,7 +286,8 @@ class Recipe:
         are. Nor does it matter which of two names a setting was given: the networks return log-probabilities, and
         there ``nll`` and ``cross_entropy`` are the same function; a weight decay may be written out or left out; both
         augmentation backends draw from one distribution. Options count as the network takes them, ``kernel=3.0`` as 3.
-        What concerns teachers counts without any too: a row of a table names them only once they are trained.
+        ``distill`` and ``lessons`` enter even where no teacher is named: a row of a table names its teachers only once
+        they are trained.
 
         Example:
             >>> a = Recipe(model="model3", seed=3)

@@ -24,6 +24,7 @@ from ferkit.models import build_model
 from ferkit.models.flops import training_flops
 from ferkit.training import checkpoint
 from ferkit.training.batches import default_workers, steps_per_epoch
+from ferkit.training.board import board
 from ferkit.training.compiled import Compiled, check_choice, choose_compile
 from ferkit.training.environment import FABRIC_PRECISION, choose_augment_backend, choose_device, choose_precision
 from ferkit.training.evaluate import evaluate_splits
@@ -128,7 +129,7 @@ def train(
         with logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
             run = _Run(recipe, data, own, folder, fabric, log, saved, precision, weights, peak)
             workers = default_workers(fabric.device) if workers is None else workers
-            with folder.board(run.state.history) if first else nullcontext(_ignore) as add:
+            with board(folder, run.state.history) if first else nullcontext(_ignore) as add:
                 for event in run.events(request, reason, workers, save_seconds, compiling):
                     if not isinstance(event, Step):
                         log.info("%s", event)

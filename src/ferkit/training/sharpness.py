@@ -33,7 +33,7 @@ class Sharpness:
 
     @torch.no_grad()
     def descend(self) -> None:
-        """Move the weights back; their gradient up there stays.
+        """Move the weights back, to the last bit but for rounding; their gradient up there stays.
 
         The statistics of batch norm are put back too: they belong to the weights down here.
         """

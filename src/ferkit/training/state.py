@@ -42,6 +42,13 @@ class Epoch:
         """Return plain values, ready for JSON and for a checkpoint."""
         return asdict(self)
 
+    def flat(self) -> dict[str, float]:
+        """Return the numbers in one level, by the names they have in ``metrics.csv``, such as ``valid_loss``."""
+        values = self.to_dict()
+        sides = {f"{side}_{name}": values[side][name] for side in ("train", "valid") for name in values[side]}
+        speed = {name: values[name] for name in ("faces_per_second", "seconds")}
+        return {"epoch": self.number, "lr": self.lr, **sides, **speed}
+
     def __str__(self) -> str:
         sides = "; ".join(
             f"{name} loss {m.loss:.4f} accuracy {m.accuracy:.2%} precision {m.precision:.3f} recall {m.recall:.3f} "

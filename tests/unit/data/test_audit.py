@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ferkit.data import Faces, Fer2013, Split, audit, read_fer2013
-from ferkit.data.audit import ORIGINAL_MD5, content_digest, copies_of_training, faces_digest
+from ferkit.data.audit import ORIGINAL_MD5, content_digest, copies_of_training, faces_digest, not_in_training
 
 
 def data_of(*rows, md5="", notes=()):
@@ -81,11 +81,17 @@ def test_images_that_differ_in_one_pixel_are_no_duplicates():
 )
 def test_copies_of_training_are_marked_in_the_order_of_the_split(split, copies):
     marks = copies_of_training(data_of(*ROWS), split)
+    assert not_in_training(data_of(*ROWS), split).tolist() == (~marks).tolist()
     assert (marks.dtype, marks.tolist()) == (np.bool_, copies)
 
 
 def test_copies_in_an_empty_split_are_none():
     assert copies_of_training(data_of((2, 0, 0)), Split.PUBLIC_TEST).shape == (0,)
+
+
+def test_without_training_nothing_says_which_faces_are_no_copies():
+    assert not_in_training(data_of((1, 0, 1), (2, 1, 1)), Split.PUBLIC_TEST).tolist() == [False, False]
+    assert not_in_training(data_of((0, 0, 0)), Split.TRAINING).tolist() == [False]
 
 
 def test_an_audit_is_plain_values_ready_for_json():
