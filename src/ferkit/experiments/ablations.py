@@ -1,7 +1,7 @@
 """What each way to train brings, alone: the compact network for a few epochs, changed in one thing at a time.
 
 Run:      ferkit reproduce ablations --data CSV --seeds 3
-Costs:    about a quarter of an hour a run on one of two busy cores; sharpness-aware and wider rows twice that.
+Costs:    about a quarter of an hour a run on one of two busy cores; wider, sharpness-aware and ConvNeXt rows more.
 Expected: nothing; PublicTest decides, and the test split is never read.
 Unclear:  see TABLE.unclear.
 """
@@ -57,10 +57,9 @@ TABLE = Table(
         "chose. Eight epochs are a short run: what holds a network back from learning by heart (mixup, CutMix,",
         "smoothing) can cost here and pay in a long run. Rows of equal cost do as many multiplications for a face as",
         "the first one, 56 to 57 million; ConvNeXt does 65, as counted by `ferkit models NAME --summary`. The runs",
-        "had one thread each, ConvNeXt's two; the list below says which are in float32, and on",
-        "which processor each was trained: on another the same seed is another draw. Many were trained beside other",
-        "work, those of more than a quarter of an hour among them, and some stood still meanwhile: minutes say",
-        "little.",
+        "had one thread each; the list below says on which processor each was trained, as far as it tells its name",
+        "(*AMD EPYC* may be several): on another the same seed is another draw. Many were trained beside other work,",
+        "those of more than a quarter of an hour among them, and some stood still meanwhile: minutes say little.",
     ),
     rows=tuple(Row(slug=slug, label=label, recipe=recipe) for slug, (label, recipe) in _WAYS.items()),
     baseline="base",
