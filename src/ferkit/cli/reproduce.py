@@ -156,24 +156,26 @@ def run(
     threads = max(1, usable_processors() // jobs) if jobs > 1 else None
     chosen = [tables[name] for name in names]
 
-    def planned_now() -> "list[PlannedRun]":
-        return plan(
-            chosen,
-            seeds,
-            read_fer2013(data),
-            results=results,
-            runs=runs,
-            device=device.value,
-            threads=threads,
-            variations=variations,
-            only=rows,
-        )
-
     if names:
+        faces = read_fer2013(data)
         if votes is not None:
-            read_votes(votes, read_fer2013(data))  # what is wrong with it is better told before hours of training
+            read_votes(votes, faces)  # what is wrong with it is better told before hours of training
+
+        def planned_now() -> "list[PlannedRun]":
+            return plan(
+                chosen,
+                seeds,
+                faces,
+                results=results,
+                runs=runs,
+                device=device.value,
+                threads=threads,
+                variations=variations,
+                only=rows,
+            )
+
         planned = planned_now()
-        check_faces(planned, read_fer2013(data), results=results, runs=runs)
+        check_faces(planned, faces, results=results, runs=runs)
         where = choose_device(device)
         _print_plan(planned, jobs, beside=executor is Spread.LOCAL and where == "cpu")
         if dry_run:
@@ -203,9 +205,7 @@ def run(
             view.close()
         if not view.stopped:
             for table in chosen:
-                for path in take_up_ensembles(
-                    table, seeds, read_fer2013(data), results=results, runs=runs, device=where
-                ):
+                for path in take_up_ensembles(table, seeds, faces, results=results, runs=runs, device=where):
                     typer.echo(f"measured together: {path}")
         view.summarise()
     if draw and not dry_run:
