@@ -99,8 +99,11 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
         """
         if self._writer is not None:
             self._writer.release()
-        if kind is None and self._writer is None:  # without a picture there is no video
-            kind = ImageError
+        if kind is None and self._writer is None:
+            kind, error = (
+                ImageError,
+                ImageError("without a picture there is no video"),
+            )  # which drops the temporary file
         if kind is not None:
             self._stack.__exit__(kind, error, trace)
             return

@@ -80,12 +80,12 @@ def convnext(
     """ConvNeXt in four stages of 24, 12, 6 and 3 pixels a side."""
     widths = widened(WIDTHS, width)
     layers: list[nn.Module] = [Centred(), nn.Conv2d(1, widths[0], PATCH, PATCH), ChannelNorm(widths[0], eps=1e-6)]
-    number, last = 0, sum(depths) - 1
-    for stage, (c_in, c_out, depth) in enumerate(zip((widths[0], *widths), widths, depths, strict=False)):
+    c_in, number, last = widths[0], 0, sum(depths) - 1
+    for stage, (c_out, depth) in enumerate(zip(widths, depths, strict=True)):
         if stage > 0:
             layers += [ChannelNorm(c_in, eps=1e-6), nn.Conv2d(c_in, c_out, 2, 2)]
         layers += [ConvNeXtBlock(c_out, drop_path * n / last) for n in range(number, number + depth)]
-        number += depth
+        c_in, number = c_out, number + depth
     network = OnePlane([*layers, ChannelNorm(widths[-1], eps=1e-6)], widths[-1], dropout)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:

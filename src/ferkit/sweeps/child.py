@@ -93,10 +93,11 @@ def _run(request: dict[str, Any], folder: Path, tell: Tell) -> None:
 
 def _others(request: dict[str, Any], recipe: "Recipe", folder: "RunFolder") -> dict[str, Any]:
     """Return what :func:`ask_others` is given: a run that has what it needs goes on where the others are gone."""
+    taught, begun = folder.lesson.exists(), folder.last.exists()
     return {
-        "teachers": [] if folder.lesson.exists() else [Path(run) for run in request["teachers"]],
-        "votes": Path(request["votes"]) if request["votes"] and recipe.votes else None,
-        "init": Path(request["init"]) if request["init"] and not folder.last.exists() else None,
+        "teachers": [] if taught else [Path(run) for run in request["teachers"]],
+        "votes": Path(request["votes"]) if request["votes"] and recipe.votes and not taught else None,
+        "init": Path(request["init"]) if request["init"] and not begun else None,
     }
 
 
