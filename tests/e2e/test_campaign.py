@@ -157,6 +157,9 @@ def arguments(tmp_path, *more):
 def test_what_is_finished_is_packed_after_every_step(campaign, tmp_path, monkeypatch):
     packed = []
     monkeypatch.setattr(sys, "argv", ["campaign", *arguments(tmp_path, "--minutes", "5")])
+    with pytest.raises(SystemExit, match=r"^error: .*fer2013\.csv: no such file or folder$"):
+        campaign.main()
+    (tmp_path / "fer2013.csv").touch()
     monkeypatch.setattr(campaign, "_reproduce", lambda *_: packed.append((tmp_path / "out/index.json").exists()) or 1)
     campaign.main()
     assert packed == [False, *[True] * (len(campaign.STEPS) - 1)]
@@ -184,7 +187,7 @@ def test_asked_to_stop_it_saves_and_packs(tmp_path):
         process.terminate()
         said, _ = process.communicate(timeout=300)
     assert process.returncode == 0
-    assert said.count("$ -m ferkit reproduce") == 1
+    assert said.count("$ ferkit reproduce") == 1
     assert (tmp_path / "out/index.json").exists()
 
 
