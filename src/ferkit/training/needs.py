@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ferkit.data import Faces, Fer2013, Split
+from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.data.audit import copies_of_tests
 from ferkit.data.votes import read_votes
 from ferkit.errors import DataError, RecipeError, RunError
@@ -157,6 +157,8 @@ def check_splits(recipe: Recipe, data: Fer2013) -> None:
     for split in (Split.TRAINING, recipe.protocol.validation):
         faces: Faces = data.split(split)
         if len(faces) < 2:
+            others = [p for p in Protocol if split is not Split.TRAINING and len(data.split(p.validation)) >= 2]
+            hint = "".join(f"; protocol={other} validates on {other.validation}" for other in others)
             raise DataError(
-                f"{data.source}: protocol {recipe.protocol} needs at least 2 faces in {split}, got {len(faces)}"
+                f"{data.source}: protocol {recipe.protocol} needs at least 2 faces in {split}, got {len(faces)}{hint}"
             )
