@@ -426,11 +426,11 @@ def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
     faces = Faces(data.faces.images[:96], data.faces.labels[:96])
     only = Fer2013(faces=faces, splits=np.zeros(96, np.uint8), source="training only")
     with pytest.raises(
-        DataError, match="training only: protocol standard needs at least 2 faces in PublicTest, got 0$"
+        DataError, match=r"training only: protocol standard needs at least 2 faces in PublicTest, got 0$"
     ):
         list(train(RECIPE, only, tmp_path / "out"))
     folder_form = Fer2013(faces=faces, splits=np.repeat(np.uint8([0, 2]), 48), source="no PublicTest")
-    with pytest.raises(DataError, match="got 0; protocol=report validates on PrivateTest$"):
+    with pytest.raises(DataError, match=r"got 0; protocol=report validates on PrivateTest$"):
         list(train(RECIPE, folder_form, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
