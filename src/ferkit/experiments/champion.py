@@ -1,9 +1,9 @@
 """The best networks: one, an ensemble, a small one taught by it, and the quickest to train.
 
 Run:      ferkit reproduce champion --data CSV --seeds 3
-Costs:    on one H200 champion trains at 8,000 faces a second (benchmarks/reports/gpu-2026-11-27.md), an epoch in under
-          four seconds; no row has been trained to its end on a GPU. The variations, which are not meant for one, took
-          13 to 122 minutes on two cores.
+Costs:    on one H200 champion trained at 8,000 faces a second (benchmarks/reports/gpu-2026-11-27.md), an epoch in under
+          four seconds, when it had squeeze and excitation and stochastic depth; no row has been trained to its end on a
+          GPU. The variations, which are not meant for one, took 13 to 122 minutes on two cores.
 Expected: aims, no results: 75 % with one network, 77 % with the ensemble, 74 % with the small one, 72 % with the quick.
 Unclear:  see TABLE.unclear.
 """

@@ -66,7 +66,7 @@ TEACHER_3 = replace(TEACHER_2, options=TEACHER.options, epochs=42)
 CHAMPION = replace(
     TEACHER,
     model="residual",
-    options={"squeeze": True, "blur": True, "drop_path": 0.1},
+    options={"blur": True},  # by the ablations; squeeze and excitation cost a small one accuracy
     average=0.999,
     epochs=40,
     augmentation="camera",

@@ -60,8 +60,8 @@ OURS = [
         pytest.param("teacher", 1_603_919, id="the one before it"),
         pytest.param("teacher-2", 3_589_783, id="half as wide again"),
         pytest.param("teacher-3", 1_603_919, id="with Muon"),
-        pytest.param("champion", 11_347_511, id="with everything"),
-        pytest.param("ensemble", 17_725_507, id="wider"),
+        pytest.param("champion", 11_171_271, id="large"),
+        pytest.param("ensemble", 17_450_807, id="wider"),
         pytest.param("speedrun", 4_900_551, id="shallow"),
     ],
 )
