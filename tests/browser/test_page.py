@@ -702,7 +702,7 @@ def test_a_camera_of_too_large_pictures_is_told_to_be_one(visit, tmp_path):
         visit.also = [address]
         page = visit(address)
         page.click("#camera-start")
-        page.wait_for_selector("text=larger than the server takes", timeout=20_000)
+        assert page.wait_for_selector("text=larger than the server takes", timeout=20_000).is_visible()
         page.close()
 
 
