@@ -3,8 +3,8 @@
 Run:      python benchmarks/recognition.py --data fer2013.csv [--rounds N] [--work FOLDER] [--out FOLDER]
 Costs:    under ten minutes on two cores once its two environments stand; they take some minutes, 3 GB and a network.
 Expected: more faces right than fer, and a small part of its cold start, memory and size;
-          less time a face than fer's TFLite file where the processor has dot products of bytes (VNNI), more where it has
-          none. Nothing else should run meanwhile.
+          less time a face than fer's TFLite file where the processor has dot products of bytes (VNNI), more where not.
+          Nothing else should run meanwhile.
 
 Every contender works in processes of its own, on the same crops, in turn: one process of each is a round.
 ``recognition_probe.py`` is what runs there.
