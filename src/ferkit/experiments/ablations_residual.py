@@ -35,8 +35,8 @@ TABLE = Table(
         "processor trains in minutes, on a one-cycle schedule with Nesterov's momentum and without an average of the",
         "weights. Every row is the first one changed in one thing. What helps a small network for a few epochs need",
         "not help a large one for many, nor the reverse. *Taught* learns, as much as from the labels, from what the",
-        "runs of the first row say of the Training faces, which they have learnt. Two runs were trained side by side,",
-        "one thread each.",
+        "runs of the first row say of the Training faces, which they have learnt. What poor cameras do is learnt for",
+        "poor pictures, and judged here by good ones. The runs had one thread each and were trained beside other work.",
     ),
     rows=(
         *(Row(slug=slug, label=label, recipe=recipe) for slug, (label, recipe) in _WAYS.items()),
