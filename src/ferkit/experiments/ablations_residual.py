@@ -1,7 +1,7 @@
 """What the options of the residual network bring, alone: a small one for a few epochs, changed in one thing at a time.
 
 Run:      ferkit reproduce ablations-residual --data CSV --seeds 3
-Costs:    see the page; about 5 to 15 minutes a run on one core with bf16.
+Costs:    5 to 10 minutes a run on one core of an AMD EPYC with bf16, beside other work.
 Expected: nothing; PublicTest decides, and the test split is never read.
 Unclear:  see TABLE.unclear.
 """

@@ -232,6 +232,12 @@ class LocalProcesses:
 
 
 def _signal(number: int) -> str:
+    """Return the name of a signal.
+
+    Example:
+        >>> _signal(9), _signal(40)
+        ('SIGKILL', 'signal 40')
+    """
     return (
         signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     )  # real-time ones have none

@@ -68,8 +68,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
     try:
         write_bytes(path, buffer.getbuffer())
     except OSError as error:
-        kept = "; the checkpoint that was there before is intact" if path.exists() else ""
-        raise TrainingError(f"could not write {path}: {error.strerror or error}{kept}") from None
+        raise TrainingError(f"could not write {path}: {error.strerror or error}") from None
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -44,10 +44,8 @@ def told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
     """Turn the many ways of running out of memory or disk space into one line."""
     try:
         yield
-    except UntrainableError as error:
-        raise UntrainableError(f"{error}; {_let_go(folder)}") from None
-    except TrainingError as error:  # a checkpoint was not written, which says of the one before that it is intact
-        raise error if folder.last.exists() else TrainingError(f"{error}; {_let_go(folder)}") from None
+    except TrainingError as error:
+        raise type(error)(f"{error}; {_let_go(folder)}") from None
     except OSError as error:
         raise TrainingError(f"{folder.path}: {error.strerror or error}; {_let_go(folder)}") from None
     except (MemoryError, RuntimeError) as error:
