@@ -28,6 +28,7 @@ _WAYS: dict[str, tuple[str, Recipe]] = {
         "ConvNeXt, trained with AdamW at a rate of 0.002",
         replace(BASE, model="convnext", options={}, optimizer="adamw", lr=0.002),
     ),
+    "blur": ("anti-aliased pooling, at 1.4 times the cost", replace(BASE, options={"blur": True})),
     "wider": ("half as wide again", replace(BASE, options={"width": 1.5})),
     "no-augmentation": ("no augmentation", replace(BASE, augmentation="none")),
     "report-augmentation": (

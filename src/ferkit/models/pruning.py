@@ -34,7 +34,7 @@ def pruned(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]
 
 def _narrowed(weights: Mapping[str, Tensor], name: str, body: nn.Module) -> dict[str, Tensor]:
     """Return the weights of a block's two convolutions and the norm between them, where they are to be narrower."""
-    layers = {f"{name}.{place}": layer for place, layer in body.named_children() if not isinstance(layer, nn.ReLU)}
+    layers = {f"{name}.{place}": layer for place, layer in body.named_children() if list(layer.parameters())}
     if [type(layer) for layer in layers.values()] != [nn.Conv2d, nn.BatchNorm2d, nn.Conv2d, nn.BatchNorm2d]:
         return {}
     first, norm, second, after = layers

@@ -15,24 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ferkit.data.faces import SIDE
-from ferkit.models.one_plane import Block, Depths, DropPath, Mean, OnePlane, conv_norm, shortcut, widened
+from ferkit.models.one_plane import Block, Depths, DropPath, Mean, OnePlane, conv_norm, opening, shortcut, widened
 from ferkit.models.registry import register
 
 WIDTHS = (64, 128, 256, 512)
 
 SQUEEZE = 8
 """How many channels come to one inside squeeze and excitation."""
-
-
-class Blur(nn.Module):
-    """Every second pixel, after a small binomial filter over each plane: the mean of two pixels, twice each way.
-
-    Not one convolution of each plane by itself, which is said to be slow on GPUs in half precision; neither was timed.
-    """
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return ``(B, C, H / 2, W / 2)``."""
-        return F.avg_pool2d(F.avg_pool2d(x_BCHW, 2, stride=1, padding=1), 2)
 
 
 class SqueezeExcitation(nn.Module):
@@ -65,9 +54,7 @@ class Enlarge(nn.Module):
 
 def block(c_in: int, c_out: int, *, halve: bool, squeeze: bool, blur: bool, drop_path: float) -> Block:
     """Return a block of two convolutions; with ``halve`` height and width are halved."""
-    first = [*conv_norm(c_in, c_out, 3, 1 if blur or not halve else 2), nn.ReLU()]
-    if halve and blur:
-        first.append(Blur())
+    first = opening(c_in, c_out, halve=halve, blur=blur)
     convolution, norm = conv_norm(c_out, c_out, 3, 1)
     nn.init.zeros_(cast("nn.BatchNorm2d", norm).weight)
     extra = [SqueezeExcitation(c_out)] if squeeze else []
