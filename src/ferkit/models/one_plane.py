@@ -7,8 +7,10 @@ section 4.
 Shape letters: B batch, C channels, H height, W width, K classes.
 """
 
+from contextlib import nullcontext
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import Field
 from torch import Tensor, nn
@@ -69,14 +71,30 @@ class PooledConv(nn.Conv2d):
 
 
 class Blur(nn.Module):
-    """Every second pixel, after a small binomial filter over each plane: the mean of two pixels, twice each way.
+    """Every second pixel, after a small binomial filter over each plane: anti-aliased pooling.
 
-    Not one convolution of each plane by itself, which is said to be slow on GPUs in half precision; neither was timed.
+    Zhang, 2019, https://arxiv.org/abs/1904.11486. A convolution of each plane by itself, in float32 always: on a CPU
+    forward and backward take a quarter of the time of two mean poolings in bfloat16, which give the same, and the
+    convolution in bfloat16 longer than both.
     """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor((1.0, 2.0, 1.0)) / 4
+        self.register_buffer("kernel", torch.outer(row, row)[None, None], persistent=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return ``(B, C, H / 2, W / 2)``."""
-        return F.avg_pool2d(F.avg_pool2d(x_BCHW, 2, stride=1, padding=1), 2)
+        kind = x_BCHW.device.type
+        precise = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+        with precise:
+            return self._filtered(x_BCHW.float()).to(x_BCHW.dtype)
+
+    def _filtered(self, x_BCHW: Tensor) -> Tensor:
+        channels = x_BCHW.shape[1]
+        return F.conv2d(x_BCHW, self.kernel.expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
 
 
 class DropPath(nn.Module):

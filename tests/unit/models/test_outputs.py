@@ -11,6 +11,7 @@ SMALL = [
     pytest.param("model2", {}, id="model2"),
     pytest.param("model3", {"width": 1 / 32}, id="model3"),
     pytest.param("compact", {"width": 0.25}, id="compact"),
+    pytest.param("compact", {"width": 0.25, "blur": True}, id="compact, anti-aliased"),
     pytest.param("convnext", {"width": 0.25, "depths": (1, 1, 2, 1), "drop_path": 0.2}, id="convnext"),
     pytest.param("residual", {"width": 0.125}, id="residual"),
     pytest.param(

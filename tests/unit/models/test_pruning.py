@@ -32,9 +32,10 @@ def outputs(model):
     return model(torch.rand(4, 1, 48, 48))
 
 
+@pytest.mark.parametrize("blur", [False, True])
 @pytest.mark.parametrize("silent", ["reading weights", "activations"])
-def test_channels_that_bring_nothing_are_the_ones_left_out(silent):
-    wide = wide_network()
+def test_channels_that_bring_nothing_are_the_ones_left_out(silent, blur):
+    wide = wide_network(blur=blur)
     for block in blocks(wide):
         first, norm, _, second, _ = block.body
         idle = torch.randperm(first.out_channels)[: first.out_channels // 2]
@@ -42,7 +43,7 @@ def test_channels_that_bring_nothing_are_the_ones_left_out(silent):
             norm.weight.data[idle], norm.bias.data[idle] = 1e-3, -1.0  # so ReLU lets nothing through
         else:
             second.weight.data[:, idle] = 0
-    narrow = build_model("compact", width=0.5, bottleneck=0.5).eval()
+    narrow = build_model("compact", width=0.5, bottleneck=0.5, blur=blur).eval()
     narrow.load_state_dict(pruned(wide.state_dict(), narrow))
     torch.testing.assert_close(outputs(narrow), outputs(wide))
 
