@@ -7,8 +7,8 @@ section 4.
 Shape letters: B batch, C channels, H height, W width, K classes.
 """
 
-from contextlib import nullcontext
-from typing import Annotated
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -87,14 +87,16 @@ class Blur(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return ``(B, C, H / 2, W / 2)``."""
-        kind = x_BCHW.device.type
-        precise = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
-        with precise:
-            return self._filtered(x_BCHW.float()).to(x_BCHW.dtype)
+        kernel_C133 = self.kernel.expand(x_BCHW.shape[1], 1, 3, 3)
+        with _without_autocast(x_BCHW.device.type):
+            y_BCHW = F.conv2d(x_BCHW.float(), kernel_C133, stride=2, padding=1, groups=len(kernel_C133))
+        return y_BCHW.to(x_BCHW.dtype)
 
-    def _filtered(self, x_BCHW: Tensor) -> Tensor:
-        channels = x_BCHW.shape[1]
-        return F.conv2d(x_BCHW, self.kernel.expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    """Nothing where it is off, so that an exported network does not ask for it, and on ``meta``, which has none."""
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if on else nullcontext()
 
 
 class DropPath(nn.Module):

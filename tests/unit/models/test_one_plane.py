@@ -24,6 +24,10 @@ def test_anti_aliased_pooling_rounds_once_where_the_network_computes_in_bf16():
     torch.testing.assert_close(blurred, Blur()(planes.float()).bfloat16(), rtol=0, atol=0)
 
 
+def test_anti_aliased_pooling_can_be_counted_without_being_computed():
+    assert Blur().to("meta")(some_planes().to("meta")).shape == (2, 3, 12, 12)
+
+
 @pytest.mark.parametrize("name", ["compact", "residual"])
 def test_an_anti_aliased_network_can_begin_with_the_weights_of_one_that_is_not(name):
     plain, blurred = (build_model(name, width=0.25, blur=blur).state_dict() for blur in (False, True))
