@@ -14,6 +14,7 @@ import typer
 
 from ferkit.cli import signals
 from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded, shown
+from ferkit.cli.screen import Screen
 from ferkit.errors import ImageError
 
 if TYPE_CHECKING:
@@ -200,45 +201,37 @@ class _Progress(_View):
     """A bar with the time left on a terminal, lines elsewhere; both on stderr."""
 
     def __init__(self, source: "Source", step: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         from ferkit.inference.timeline import clock
 
         self._clock = clock
         self._expected = source.expected
         self._length = clock((source.expected or 0) / source.fps) if source.expected else "?"
-        self._console = Console(stderr=True, highlight=False)
+        self._screen = Screen("{task.fields[faces]}")
         self._began = self._said = time.monotonic()
         looks = "every frame" if step == 1 else f"1 frame in {step}"
         size = f"{source.width} x {source.height}, {source.fps:.4g} frames/s, {self._length}"
         self._opening = f"{shown(source.name)}: {size}; looking at {looks}"
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[faces]}"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-        self._task = self._bar.add_task("00:00", total=source.expected, faces="")
 
     def __enter__(self) -> Self:
-        self._console.print(self._opening, markup=False, soft_wrap=True)
-        if self._console.is_terminal:
-            self._bar.start()
+        self._screen.say(self._opening)
+        self._screen.begin("video", "00:00", self._expected or None, faces="")
         return self
 
     def __exit__(self, *what: object) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
+        self._screen.close()
 
     def show(self, frame: "Frame") -> None:
         done, now = frame.number + 1, time.monotonic()
         where = f"{self._clock(frame.seconds)}/{self._length}"
-        if self._console.is_terminal:
+        if self._screen.is_terminal:
             faces = "1 face" if len(frame.readings) == 1 else f"{len(frame.readings)} faces"
-            self._bar.update(self._task, completed=done, description=where, faces=faces)
+            self._screen.advance("video", done, where, faces=faces)
         elif now - self._said >= LINE_SECONDS:
             self._said = now
             left = ""
             if self._expected:
                 left = f", {self._clock((now - self._began) / done * max(0, self._expected - done))} left"
-            self._console.print(f"{where}, frame {done}{left}", markup=False, soft_wrap=True)
+            self._screen.say(f"{where}, frame {done}{left}")
 
 
 class _Live(_View):

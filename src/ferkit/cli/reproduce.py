@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ferkit.cli.device import Device
+from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import no_nan
 from ferkit.processors import usable_processors
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from ferkit.report.table import Table
     from ferkit.sweeps.plan import PlannedRun
     from ferkit.sweeps.processes import Executor
     from ferkit.sweeps.runs import Event
 
 ALL, FIGURES, FINAL = "all", "figures", "final"
-
-_WHOLE = 10_000  # length of a bar
 
 
 class Spread(StrEnum):
@@ -309,11 +306,7 @@ class _View:
     """Shows runs: a line when one begins or ends and, on a terminal, a bar for each that runs; all on stderr."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False)
-        self._bars: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
+        self._screen = Screen()
         self._total = self._done = self._left_out = 0
         self._lines: list[str] = []  # of what failed
         self._ended: Any = None
@@ -334,63 +327,40 @@ class _View:
                 self._total = self._done + self._left_out + now
             case Begun():
                 left = f" (about {_left(event.run).removeprefix('~ ')})" if event.run.left else ""
-                self._print(f"begins: {event.run.label}{left}")
-                self._begin(event.run)
+                self._screen.say(f"begins: {event.run.label}{left}")
+                done = event.run.epochs / event.run.recipe.epochs
+                self._screen.begin(event.run.name, event.run.label, whole=1, done=done)
             case Advanced():
-                if self._bars is not None:
-                    self._bars.update(self._tasks[event.run.name], completed=round(_WHOLE * event.share))
+                self._screen.advance(event.run.name, event.share)
             case Done():
                 self._done += 1
-                self._end(event.run)
-                self._print(f"done {self._done}/{self._total}: {event.run.label}: {_numbers(event.result)}")
+                self._screen.end(event.run.name)
+                self._screen.say(f"done {self._done}/{self._total}: {event.run.label}: {_numbers(event.result)}")
             case Halted():
-                self._end(event.run)
+                self._screen.end(event.run.name)
                 line = f"{event.run.label}: {event.reason}"
                 if event.kind == "failed":
                     self._lines.append(line)
                 word = "tried again later" if event.kind == "again" else event.kind
-                self._print(f"{word}: {line}")
+                self._screen.say(f"{word}: {line}")
             case Ended():
                 self._ended = event
 
     def close(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        self._screen.close()
 
     def summarise(self) -> None:
         """Say what came of it all, and leave with an exit code where something is left."""
         ended = self._ended
         for line in self._lines:
-            self._print(f"failed: {line}")
+            self._screen.say(f"failed: {line}")
         left = ended.left + self._left_out
         if left:
             why = f"stopped ({ended.reason}): " if ended.reason else ""
             again = shlex.join(["ferkit", *sys.argv[1:]])
-            self._print(f"{why}{left} of {self._total} runs are left; go on with: {again}")
+            self._screen.say(f"{why}{left} of {self._total} runs are left; go on with: {again}")
             raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._lines)))
         typer.echo("every run is done; set them beside the report's numbers with: ferkit results")
-
-    def _begin(self, run: "PlannedRun") -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        if not self._console.is_terminal:
-            return
-        if self._bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-            self._bars = Progress(*columns, console=self._console)
-            self._bars.start()
-        self._tasks[run.name] = self._bars.add_task(
-            run.label, total=_WHOLE, completed=round(_WHOLE * run.epochs / run.recipe.epochs)
-        )
-
-    def _end(self, run: "PlannedRun") -> None:
-        task = self._tasks.pop(run.name, None)
-        if self._bars is not None and task is not None:
-            self._bars.remove_task(task)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
 
 
 def _numbers(result: dict[str, Any]) -> str:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import beside, no_nan, notice
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ferkit.sweeps.trials import Event, Over, Trial
 
 SHOWN = 10
 """Trials in the table."""
 
-_WHOLE = 10_000  # length of a bar
 _WIDE = 140  # of the table, where there is no terminal
 
 
@@ -193,11 +191,8 @@ class _View:
     """Shows trials: a line when one begins or ends and, on a terminal, a bar for the one at hand; all on stderr."""
 
     def __init__(self, trials: int) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False)
+        self._screen = Screen()
         self._trials = trials
-        self._bar: Progress | None = None
 
     def show(self, event: "Event") -> None:
         from ferkit.sweeps.trials import Advanced, Begun, Ended
@@ -206,43 +201,22 @@ class _View:
             case Begun():
                 trial = event.trial
                 on = f", goes on after epoch {trial.epoch}" if trial.epoch else ""
-                self._print(f"trial {trial.number} ({trial.number + 1} of {self._trials}){on}: {_settings(trial)}")
+                self._screen.say(f"trial {trial.number} ({trial.number + 1} of {self._trials}){on}: {_settings(trial)}")
                 self._epochs = event.epochs
-                self._start_bar(self._text(trial.number, trial.epoch + 1), trial.epoch / event.epochs)
+                text = self._text(trial.number, trial.epoch + 1)
+                self._screen.begin("trial", text, whole=1, done=trial.epoch / event.epochs)
             case Advanced():
-                if self._bar is not None:
-                    text = self._text(event.number, event.epoch)
-                    self._bar.update(self._task, completed=round(_WHOLE * event.share), description=text)
+                self._screen.advance("trial", event.share, self._text(event.number, event.epoch))
             case Ended():
-                self.close()
+                self._screen.end("trial")
                 trial = event.trial
                 if trial.state == "failed":
-                    self._print(f"trial {trial.number} failed: {trial.problem}")
+                    self._screen.say(f"trial {trial.number} failed: {trial.problem}")
                 elif trial.state != "running":
-                    self._print(f"trial {trial.number} {trial.state}: {_percent(trial)} after epoch {trial.epoch}")
+                    self._screen.say(f"trial {trial.number} {trial.state}: {_percent(trial)} after epoch {trial.epoch}")
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._screen.close()
 
     def _text(self, number: int, epoch: int) -> str:
         return f"trial {number}, epoch {epoch}/{self._epochs}"
-
-    def _start_bar(self, text: str, share: float) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        if not self._console.is_terminal:
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(28),  # leaves room in 80 columns for the ^C that the terminal adds
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=self._console, transient=True)
-        self._task = self._bar.add_task(text, total=_WHOLE, completed=round(_WHOLE * share))
-        self._bar.start()
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=not self._console.is_terminal)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import no_nan, notice
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ferkit.evaluation import Evaluation
     from ferkit.training.compiled import Compiled
     from ferkit.training.events import Started
@@ -209,10 +208,7 @@ class _View:
     """Shows a run: a table and a bar with the time left on a terminal, lines elsewhere; all on stderr."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
+        self._screen = Screen("{task.completed:.0f}/{task.total:.0f} batches,")
 
     def start(self, started: "Started") -> None:
         recipe = started.recipe
@@ -220,54 +216,30 @@ class _View:
         self._first = self._done = started.epoch * started.steps + started.step
         self._total = recipe.epochs * started.steps
         self._began = self._said = time.monotonic()
-        self._print(str(started))
-        if self._console.is_terminal:
-            self._print(f"\n{_HEADER}")
-            self._start_bar(f"epoch {started.epoch + 1}/{recipe.epochs}")
+        self._screen.say(str(started))
+        if self._screen.is_terminal:
+            self._screen.say(f"\n{_HEADER}")
+            self._screen.begin("run", f"epoch {started.epoch + 1}/{recipe.epochs}", self._total, self._done)
 
     def step(self, step: "Step") -> None:
         self._done = (step.epoch - 1) * self._steps + step.step
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, description=f"epoch {step.epoch}/{self._epochs}")
-        elif time.monotonic() - self._said >= LINE_SECONDS:
+        self._screen.advance("run", self._done, f"epoch {step.epoch}/{self._epochs}")
+        if not self._screen.is_terminal and time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
-            self._print(f"epoch {step.epoch}/{self._epochs}, batch {step.step}/{step.steps}, {self._left()} left")
+            self._screen.say(f"epoch {step.epoch}/{self._epochs}, batch {step.step}/{step.steps}, {self._left()} left")
 
     def epoch(self, epoch: "Epoch") -> None:
         self._said = time.monotonic()
-        if self._bar is None:
-            self._print(f"{epoch}; {self._left()} left")
-            return
-        self._print(_row(epoch))
+        self._screen.say(_row(epoch) if self._screen.is_terminal else f"{epoch}; {self._left()} left")
         if epoch.number == self._epochs:
-            self._bar.update(self._task, description="evaluating")
+            self._screen.advance("run", self._done, "evaluating")
 
     def say(self, event: "Compiled") -> None:
-        self._print(str(event))
+        self._screen.say(str(event))
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-            self._print("")
-
-    def _start_bar(self, description: str) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(28),  # leaves room in 80 columns for the ^C that the terminal adds
-            TextColumn("{task.completed:.0f}/{task.total:.0f} batches,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task(description, total=self._total, completed=self._done)
-        self._bar.start()
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=not self._console.is_terminal)
+        if self._screen.close():
+            self._screen.say("")
 
     def _left(self) -> str:
         done = self._done - self._first
