@@ -1,7 +1,8 @@
 """Draws faces and what they express into a copy of the picture.
 
-Lines and letters grow with the picture. A label stands above its face, or where it has room: always inside the picture,
-on another label only if there is no free place. Pictures too small for letters are enlarged.
+Lines and letters grow with the picture; letters shrink where a face is small for them. A label stands above its face,
+or where around it least is covered of any face and of the labels before it, always inside the picture. Pictures too
+small for letters are enlarged.
 
 Letters: H height, W width.
 """
@@ -38,8 +39,11 @@ SIGNED = b"\nannotated by ferkit\n"
 
 _QUALITY = 95  # of a JPEG
 _LETTERS = 1 / 32  # height of a capital letter as a share of the picture's shorter side
+_FEWEST = 1 / 128  # the same, of a small face
 _LOWEST = 10  # pixels of a capital letter
 _HIGHEST = 160
+_LABEL_FIRST = 4  # how much more a covered label counts than as much of a face
+_WIDEST = 1.2  # of a label's text, in sides of its face, as far as letters may shrink
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +170,10 @@ def draw(picture: RGB, marks: Sequence[Mark], *, enlarge: bool = True) -> RGB:
         square = [_square(each.box, factor)]
         cv2.polylines(canvas, square, True, (0, 0, 0), line + 2, cv2.LINE_AA)
         cv2.polylines(canvas, square, True, each.colour, line, cv2.LINE_AA)
+    faces = [_around(each.box, factor) for each in marks]
     taken: list[_Area] = []
-    for each in marks:  # after all squares, so that none of them crosses a label
-        taken.append(_label(canvas, each, factor, taken))
+    for each, face in zip(marks, faces, strict=True):  # after all squares, so that none of them crosses a label
+        taken.append(_label(canvas, each, face, faces, taken))
     return canvas
 
 
@@ -181,10 +186,11 @@ class _Area:
     right: int
     bottom: int
 
-    def meets(self, other: "_Area") -> bool:
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
+    def common(self, other: "_Area") -> int:
+        """Return how many pixels both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(0, width) * max(0, height)
 
 
 def _square(box: Box, factor: int) -> NDArray[np.int32]:
@@ -196,35 +202,46 @@ def _square(box: Box, factor: int) -> NDArray[np.int32]:
     return np.asarray(np.rint(turned + middle), np.int32)
 
 
-def _label(canvas: RGB, mark: Mark, factor: int, taken: Sequence[_Area]) -> _Area:
+def _around(box: Box, factor: int) -> _Area:
+    square = _square(box, factor)
+    (left, top), (right, bottom) = square.min(axis=0).tolist(), square.max(axis=0).tolist()
+    return _Area(left, top, right + 1, bottom + 1)
+
+
+def _label(canvas: RGB, mark: Mark, face: _Area, faces: Sequence[_Area], taken: Sequence[_Area]) -> _Area:
     """Write the label of ``mark`` and return where it stands."""
     import cv2
 
     height, width = canvas.shape[:2]
     font = cv2.FONT_HERSHEY_DUPLEX
-    letters = min(_HIGHEST, max(_LOWEST, _LETTERS * min(height, width)))
-    scale = cv2.getFontScaleFromHeight(font, round(letters))
-    scale *= min(1.0, 0.94 * width / cv2.getTextSize(mark.text, font, scale, 1)[0][0])
+    most, fewest = (min(_HIGHEST, max(_LOWEST, share * min(height, width))) for share in (_LETTERS, _FEWEST))
+    scale = cv2.getFontScaleFromHeight(font, round(most))
+    wide = cv2.getTextSize(mark.text, font, scale, 1)[0][0]
+    scale *= min(1.0, max(fewest / most, _WIDEST * (face.right - face.left) / wide), 0.94 * width / wide)
     stroke = max(1, round(scale))
     (text_width, text_height), below = cv2.getTextSize(mark.text, font, scale, stroke)
     edge = max(2, round(0.4 * text_height))
-    area = _place(mark.box, factor, (text_width + 2 * edge, text_height + below + 2 * edge), (width, height), taken)
+    size = (min(width, text_width + 2 * edge), min(height, text_height + below + 2 * edge))
+    area = _place(face, size, (width, height), faces, taken)
     cv2.rectangle(canvas, (area.left, area.top), (area.right - 1, area.bottom - 1), mark.colour, cv2.FILLED)
     start = (area.left + edge, area.top + edge + text_height)
     cv2.putText(canvas, mark.text, start, font, scale, ink_on(mark.colour), stroke, cv2.LINE_AA)
     return area
 
 
-def _place(box: Box, factor: int, size: tuple[int, int], canvas: tuple[int, int], taken: Sequence[_Area]) -> _Area:
-    """Return the first free place: above the square, below it, in its upper part, in its lower part."""
-    square = _square(box, factor)
-    (left, top), bottom = square.min(axis=0).tolist(), int(square[:, 1].max())
+def _place(
+    face: _Area, size: tuple[int, int], canvas: tuple[int, int], faces: Sequence[_Area], taken: Sequence[_Area]
+) -> _Area:
+    """Return the first of the places that cover least: above, below, beside, a row further away, inside the square."""
     width, height = size
-    places = []
-    for upper in (top - height, bottom + 1, top, bottom + 1 - height):
-        x = max(0, min(left, canvas[0] - width))
-        y = max(0, min(upper, canvas[1] - height))
-        places.append((y == upper, _Area(x, y, min(x + width, canvas[0]), min(y + height, canvas[1]))))
-    free = [place for place in places if not any(place[1].meets(other) for other in taken)]
-    fitting = [area for fits, area in free if fits] or [area for _, area in free] or [places[0][1]]
-    return fitting[0]
+    above, below = face.top - height, face.bottom
+    columns = (face.left, face.right - width, (face.left + face.right - width) // 2)
+    places = [(x, y) for y in (above, below) for x in columns]
+    places += [(x, y) for x in (face.right, face.left - width) for y in (face.top, below - height)]
+    places += [(x, y) for y in (above - height, below + height) for x in columns]
+    places += [(face.left, face.top), (face.left, below - height)]
+    areas = []
+    for x, y in places:
+        left, top = max(0, min(x, canvas[0] - width)), max(0, min(y, canvas[1] - height))
+        areas.append(_Area(left, top, left + width, top + height))
+    return min(areas, key=lambda area: sum(map(area.common, faces)) + _LABEL_FIRST * sum(map(area.common, taken)))

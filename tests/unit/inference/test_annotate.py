@@ -72,7 +72,9 @@ def cut_out(picture):
 
 @pytest.mark.parametrize("side", [300, 1200, 3000])
 def test_letters_grow_with_the_picture(side):
-    drawn = draw(np.full((side, side, 3), 90, np.uint8), [Mark(Box(-9 * side, side // 2, 9), "happy 92 %", YELLOW)])
+    drawn = draw(
+        np.full((side, side, 3), 90, np.uint8), [Mark(Box(-9 * side, side // 2, side // 2), "happy 92 %", YELLOW)]
+    )
     height, width = cut_out(drawn).shape[:2]
     assert 0.04 < height / side < 0.12
     assert 0.2 < width / side < 0.6
@@ -100,6 +102,25 @@ def test_labels_of_neighbours_do_not_cover_each_other():
     areas = [coloured(drawn, each.colour).sum() for each in marks]
     alone = [coloured(draw(np.full((400, 400, 3), 90, np.uint8), [each]), each.colour).sum() for each in marks]
     assert all(area > 0.7 * whole for area, whole in zip(areas, alone, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "face", "apart"), [(3000, 4000, 160, 2), (480, 640, 90, 2), (480, 640, 30, 4)]
+)
+def test_labels_cover_no_faces_where_there_is_room_beside_them(height, width, face, apart):
+    marks = [
+        Mark(Box(x, y, face), "surprise 92 %", YELLOW)
+        for y in range(0, height - face, 3 * face)
+        for x in range(0, width - face, apart * face)
+    ]
+    plain = np.full((height, width, 3), 90, np.uint8)
+    drawn = draw(plain, marks)
+    inner = face // 8 + 3  # inside the square's line
+    for each in marks:
+        rows = slice(each.box.y + inner, each.box.y + face - inner)
+        assert (drawn[rows, each.box.x + inner : each.box.x + face - inner] == 90).all()
+    alone = coloured(draw(plain, marks[:1])).sum()
+    assert coloured(drawn).sum() > 0.9 * alone * len(marks)  # and hardly each other
 
 
 def test_the_square_of_a_turned_face_is_turned_as_the_face_is_and_the_label_lies_outside():
