@@ -201,6 +201,7 @@ def test_a_signal_ends_the_program_though_a_picture_never_comes(network, tmp_pat
             run.kill()  # or a program that heeds no signal would be waited for
     assert run.returncode == 128 + getattr(signal, name)
     assert b"Traceback" not in err
+    assert b" of 2 pictures" in err
 
 
 def test_json_has_a_line_for_every_picture(recognize, album):
@@ -653,6 +654,9 @@ def test_the_least_confidence_makes_answers_uncertain(recognize, tmp_path):
     Image.new("L", (60, 60), between).save(tmp_path / "a.png")
     out = recognize(tmp_path / "a.png", "--detector", "none", "--min-confidence", "0.9")[1]
     assert "face 1: uncertain (likeliest: " in out
+    photo(tmp_path / "b.png")
+    out = recognize(tmp_path, "--detector", "none", "--min-confidence", "0.9")[1]
+    assert re.search(r"a\.png +1  uncertain +(fear|happy) [1-8]?\d %", out)
 
 
 def test_a_name_cannot_command_the_terminal(recognize, tmp_path):

@@ -166,11 +166,13 @@ class _Table(Printer):
             typer.echo(self._line(name, "-", "no face found", "", ""))
         for number, face in enumerate(done.faces, start=1):
             place = f"{face.box.x}, {face.box.y}, {face.box.size}"
-            typer.echo(self._line(name, str(number), face.expression, _percent(face.confidence), place))
+            certain = face.expression == face.likeliest
+            confidence = _percent(face.confidence) if certain else f"{face.likeliest} {_percent(face.confidence)}"
+            typer.echo(self._line(name, str(number), face.expression, confidence, place))
 
     @staticmethod
     def _line(name: str, face: str, expression: str, confidence: str, place: str) -> str:
-        return f"{name}  {face:>4}  {expression:14} {confidence:>10}  {place:16}".rstrip() if name else " " * 51
+        return f"{name}  {face:>4}  {expression:14} {confidence:>13}  {place:16}".rstrip() if name else " " * 54
 
 
 class _Json(Printer):

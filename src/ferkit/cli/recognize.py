@@ -108,6 +108,7 @@ def recognize(
     if (videos or camera is not None) and save is not None and _names_a_file(save):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
+    from ferkit.errors import ImageError
     from ferkit.inference.quiet import silent_libraries
 
     with silent_libraries():
@@ -121,9 +122,16 @@ def recognize(
             source = camera if camera is not None else Path(videos[0])
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
-        outcome = _read(jobs, recognizer, save, max_pixels, output, threads or min(usable_processors(), AT_ONCE))
-    outcome.unread[:0] = failed
-    _end(jobs, outcome, save, output)
+        outcome = _Outcome(unread=failed)
+        threads = threads or min(usable_processors(), AT_ONCE)
+        try:
+            _read(jobs, recognizer, save, max_pixels, output, threads, outcome)
+        except (KeyboardInterrupt, SystemExit, ImageError):  # stopped, or the disk is full
+            _say(jobs, outcome, save, output)
+            raise
+    _say(jobs, outcome, save, output)
+    if outcome.unread or outcome.uncopied:
+        raise typer.Exit(1)
 
 
 def _names_a_file(save: Path) -> bool:
@@ -255,8 +263,10 @@ def _recognizer(
 
 @dataclass(slots=True)
 class _Outcome:
-    """What became of the pictures."""
+    """What became of the pictures so far."""
 
+    pictures: int = 0
+    """That are done with."""
     copies: int = 0
     unread: list[str] = field(default_factory=list)
     """Why, each a line."""
@@ -265,14 +275,19 @@ class _Outcome:
 
 
 def _read(
-    jobs: list[Job], recognizer: "Recognizer", save: Path | None, max_pixels: int | None, output: str, threads: int
-) -> _Outcome:
-    """Read, print and copy the pictures."""
+    jobs: list[Job],
+    recognizer: "Recognizer",
+    save: Path | None,
+    max_pixels: int | None,
+    output: str,
+    threads: int,
+    outcome: _Outcome,
+) -> None:
+    """Read, print and copy the pictures, and note in ``outcome`` what became of them."""
     from ferkit.errors import ImageError
 
     out = printer(output, jobs, recognizer.card.classes)
     progress = _Progress(len(jobs))
-    outcome = _Outcome()
     try:
         with named_stdout():
             out.begin()
@@ -291,10 +306,10 @@ def _read(
                 outcome.copies += 1
             if done.error is not None:
                 outcome.unread.append(str(done.error))
+            outcome.pictures = number
             progress.show(number)
     finally:
         progress.clear()
-    return outcome
 
 
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
@@ -316,8 +331,8 @@ def _copy(done: Done, save: Path | None) -> tuple[str, bool]:
     return "", False
 
 
-def _end(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str) -> None:
-    """Say where the copies are and what went wrong."""
+def _say(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str) -> None:
+    """Say where the copies are, what went wrong and what is left."""
     if outcome.copies:
         typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=output != "table")
     for what, lines in (("could not be read", outcome.unread), ("could not be copied", outcome.uncopied)):
@@ -325,8 +340,8 @@ def _end(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str)
             typer.echo("\n  ".join([f"error: {len(lines)} {what}:", *map(shown, lines)]), err=True)
         elif lines:
             typer.echo(f"error: {shown(lines[0])}", err=True)
-    if outcome.unread or outcome.uncopied:
-        raise typer.Exit(1)
+    if outcome.pictures < len(jobs) != 1:
+        typer.echo(f"stopped after {outcome.pictures} of {len(jobs)} pictures", err=True)
 
 
 class _Progress:

@@ -271,7 +271,7 @@ class _Live(_View):
         if terminal:
             self._table.update(self._draw(frame, readings), refresh=True)
         else:
-            faces = [f"{r.track} {r.face.expression} {r.face.confidence:.0%}" for r in readings]
+            faces = [f"{r.track} {r.face.guess} {r.face.confidence:.0%}" for r in readings]
             self._console.print(
                 f"{frame.seconds:7.1f} s  {', '.join(faces) or 'no face'}", markup=False, soft_wrap=True
             )
@@ -297,7 +297,7 @@ class _Live(_View):
             drawn = Text(f"{filled:<{_BAR}}", style=f"rgb({red},{green},{blue})")
             drawn.append(f" {face.confidence:4.0%}", style="default")
             seen = f"{frame.seconds - self._first[reading.track]:.1f} s"
-            table.add_row(str(reading.track), Text(face.expression), drawn, seen)
+            table.add_row(str(reading.track), Text(face.guess), drawn, seen)
         if not readings:
             table.add_row("", "no face", "", "")
         return table

@@ -138,7 +138,7 @@ def is_replaceable(path: Path) -> bool:
 
 
 def mark(face: Face, classes: Sequence[str] = (), track: int | None = None) -> Mark:
-    """Return how ``face`` is shown: its expression and confidence in the expression's colour.
+    """Return how ``face`` is shown: its expression, or a guess, and confidence in the expression's colour.
 
     Args:
         face: What was recognised.
@@ -146,7 +146,7 @@ def mark(face: Face, classes: Sequence[str] = (), track: int | None = None) -> M
         track: Number to show before the expression.
     """
     number = "" if track is None else f"{track} "
-    text = f"{number}{face.expression} {100 * face.confidence:.0f} %".encode("ascii", "replace").decode()
+    text = f"{number}{face.guess} {100 * face.confidence:.0f} %".encode("ascii", "replace").decode()
     return Mark(face.box, text, colour_of(face.expression, classes or [*face.probabilities]))
 
 

@@ -5,7 +5,7 @@ Letters: N faces or pictures, H height, W width, K classes.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,18 @@ class Face:
     """Probability of the likeliest class, calibrated on FER2013: of the faces with 0.8 about 80 % are right; read by
     ``compact-votes``, it is the share of the votes for one of the classes that such faces get on average."""
 
-    probabilities: Mapping[str, float]
+    probabilities: Mapping[str, float] = field(hash=False)
     """Of every class; they sum to 1."""
 
     @property
     def likeliest(self) -> str:
         """The likeliest class, however uncertain."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def guess(self) -> str:
+        """The expression for people: of an uncertain face the likeliest class with a question mark."""
+        return self.expression if self.expression == self.likeliest else f"{self.likeliest}?"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -41,7 +41,7 @@ def test_the_picture_itself_stays_as_it_is():
 
 def test_a_label_tells_expression_and_confidence_in_its_colour():
     assert mark(face(Box(1, 2, 3))) == Mark(Box(1, 2, 3), "happy 92 %", YELLOW)
-    assert mark(face(Box(1, 2, 3), "uncertain", 0.31)).text == "uncertain 31 %"
+    assert mark(face(Box(1, 2, 3), "uncertain", 0.31)).text == "angry? 31 %"
 
 
 BOXES = [
