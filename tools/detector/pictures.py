@@ -74,7 +74,7 @@ def backgrounds(folders: Sequence[Path], every: int, yunet: Path | None) -> list
             raise ImageError(f"{folder}: expected a folder with pictures, got none")
         for file in files[::every]:
             try:
-                picture, _ = scaled(read_image(file), SIDE)
+                picture, _ = scaled(read_image(file), side=SIDE)
             except ImageError as error:
                 print(error)
                 continue

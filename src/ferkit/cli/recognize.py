@@ -55,6 +55,15 @@ def recognize(
     detector_model: Annotated[
         Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
     ] = None,
+    smallest_face: Annotated[
+        int | None,
+        typer.Option(
+            "--smallest-face",
+            min=1,
+            metavar="PIXELS",
+            help="Of the faces to look for, in however large a picture; about a thirtieth of the picture if left out.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="NAME|FILE", help=NETWORKS),
@@ -112,7 +121,9 @@ def recognize(
     from ferkit.inference.quiet import silent_libraries
 
     with silent_libraries():
-        recognizer = _recognizer(model, detector, detector_model, min_confidence, max_pixels, threads, views)
+        recognizer = _recognizer(
+            model, detector, detector_model, min_confidence, max_pixels, threads, views, smallest_face
+        )
         output = "json" if as_json else "csv" if as_csv else "table"
         if as_csv and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
             sys.stdout.reconfigure(encoding="utf-8")  # names of files for programs, whatever a terminal could show
@@ -241,6 +252,7 @@ def _recognizer(
     max_pixels: int | None,
     threads: int | None,
     views: str,
+    smallest_face: int | None,
 ) -> "Recognizer":
     from ferkit.inference.recognizer import Recognizer
     from ferkit.inference.views import parse_views
@@ -257,6 +269,7 @@ def _recognizer(
         min_confidence=min_confidence,
         threads=threads or 1,
         views=parse_views(views),
+        smallest_face=smallest_face,
         **more,
     )
 

@@ -14,11 +14,12 @@ from ferkit.inference.images import RGB
 SIDE = 1024
 """Pictures with more pixels than a square of this side are scaled down to as many before faces are looked for."""
 
-SMALLEST = 0.05
-"""Side of the smallest face that is looked for, as a share of the picture's shorter side ..."""
+SMALLEST = 30
+"""Side of the smallest face that is looked for, in pixels of the scaled picture."""
 
-SMALLEST_PIXELS = 30
-"""... and in pixels of the scaled picture."""
+
+LEVELS = 16
+"""Of grey that are stretched over the whole range at the least; fewer are nearly none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +47,23 @@ Grey = NDArray[np.uint8]
 """Grey levels ``(H, W)``."""
 
 
-def scaled(picture: RGB, side: int) -> tuple[RGB, float]:
-    """Return ``picture`` with no more pixels than a square of ``side``, and the factor that brings places back."""
+def scaled(picture: RGB, smallest: int | None = None, *, side: int = SIDE) -> tuple[RGB, float]:
+    """Return ``picture`` as it is looked at, never larger than it is, and the factor that brings places back.
+
+    Args:
+        picture: ``(H, W, 3)``.
+        smallest: Pixels of a face that is to have :data:`SMALLEST` in it; if left out, the picture has no more pixels
+            than a square of ``side``.
+        side: In pixels.
+    """
     import cv2
 
     height, width = picture.shape[:2]
-    factor = math.sqrt(height * width) / side
+    factor = math.sqrt(height * width) / side if smallest is None else smallest / SMALLEST
     if factor <= 1:
         return picture, 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), factor
-
-
-def smallest_face(picture: Grey | RGB) -> int:
-    """Return the side of the smallest face that is looked for in ``picture``, in pixels."""
-    return max(SMALLEST_PIXELS, round(SMALLEST * int(min(picture.shape[:2]))))
 
 
 def levels(picture: RGB) -> Grey:
@@ -71,12 +74,17 @@ def levels(picture: RGB) -> Grey:
 
 
 def _stretched(grey: Grey) -> Grey:
-    """Return ``grey`` over the whole range, but for the darkest and the brightest hundredth; not more than 16 times."""
+    """Return ``grey`` over the whole range, but for the darkest and the brightest hundredth; not more than 16 times.
+
+    Where nearly all of it is as dark as the rest, as a sheet of paper is beside the photo on it, those count too.
+    """
     import cv2
 
     counts = np.bincount(grey.ravel(), minlength=256).cumsum()
     low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.01, 0.99))
-    table = (np.arange(256) - low) * (255 / max(high - low, 16))
+    if high - low < LEVELS:
+        low, high = int(np.searchsorted(counts, 1)), int(np.searchsorted(counts, counts[-1]))
+    table = (np.arange(256) - low) * (255 / max(high - low, LEVELS))
     return np.asarray(cv2.LUT(grey, table.clip(0, 255).astype(np.uint8)), np.uint8)
 
 

@@ -17,14 +17,7 @@ from typing import Any
 import numpy as np
 
 from ferkit.errors import ImageError, OptionError, UnknownNameError
-from ferkit.inference.boxes import (
-    SIDE,
-    Box,
-    Grey,
-    apart,
-    scaled,
-    square,
-)
+from ferkit.inference.boxes import Box, Grey, apart, scaled, square
 from ferkit.inference.haar import Haar
 from ferkit.inference.images import RGB, for_opencv
 from ferkit.inference.quiet import quiet_opencv
@@ -52,8 +45,18 @@ class YuNet:
     """Pixels of a face, and of a picture's shorter side, below which there is nothing to see: the network takes
     dots for faces there, and makes up infinite boxes."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, smallest: int | None = None) -> None:
+        """Load the network.
+
+        Args:
+            file: Its weights.
+            smallest: Pixels of the smallest face to look for in any picture; see :func:`ferkit.inference.boxes.scaled`.
+
+        Raises:
+            ImageError: The file is missing or no YuNet.
+        """
         self._name = file
+        self._smallest = smallest
         self._file = file.absolute()  # each thread opens it, wherever the program works by then
         self._own = threading.local()
         self._load()  # so that a wrong file is told at once
@@ -63,7 +66,7 @@ class YuNet:
         import cv2
 
         network = self._load()
-        small, factor = scaled(picture, SIDE)
+        small, factor = scaled(picture, self._smallest)
         height, width = small.shape[:2]
         if min(height, width) < self.SMALLEST:
             return []
@@ -113,13 +116,15 @@ def middle_square(picture: Grey | RGB) -> Box:
     return Box((width - size) // 2, (height - size) // 2, size)
 
 
-def _haar(file: Path | None) -> Detector:
+def _haar(file: Path | None, smallest: int | None) -> Detector:
     _check_no_file("haar", file)
-    return Haar()
+    return Haar(smallest=smallest)
 
 
-def _none(file: Path | None) -> Detector:
+def _none(file: Path | None, smallest: int | None) -> Detector:
     _check_no_file("none", file)
+    if smallest is not None:
+        raise OptionError("the detector none looks for no faces, so the smallest has no size")
     return whole_picture
 
 
@@ -128,33 +133,37 @@ def _check_no_file(name: str, file: Path | None) -> None:
         raise OptionError(f"the detector {name} takes no file")
 
 
-def _yunet(file: Path | None) -> Detector:
+def _yunet(file: Path | None, smallest: int | None) -> Detector:
     if file is None:
         raise OptionError("the detector yunet needs its file: detector_model (--detector-model)")
-    return YuNet(file)
+    return YuNet(file, smallest)
 
 
-DETECTORS: dict[str, Callable[[Path | None], Detector]] = {
+DETECTORS: dict[str, Callable[[Path | None, int | None], Detector]] = {
     "haar": _haar,
     "yunet": _yunet,
     "none": _none,
 }
-"""Name to a function that takes the detector's file, if it has one, and returns the detector."""
+"""Name to a function that takes the detector's file and the size of the smallest face, if given, and returns it."""
 
 
-def build_detector(name: str, file: Path | None = None) -> Detector:
+def build_detector(name: str, file: Path | None = None, smallest: int | None = None) -> Detector:
     """Return a detector.
 
     Args:
         name: A key of :data:`DETECTORS`.
         file: Its weights, for ``yunet``.
+        smallest: Pixels of the smallest face to look for, in however large a picture; if left out, those that have 30
+            in a picture of a million pixels.
 
     Raises:
         UnknownNameError: There is no such detector.
-        OptionError: It needs a file and got none, or the reverse.
+        OptionError: It needs a file and got none, or the reverse; or it cannot look for faces of ``smallest`` pixels.
         ImageError: Its file cannot be used, or OpenCV lacks its cascade.
         ModelError: The networks of ``haar`` are missing or damaged.
     """
     if name not in DETECTORS:
         raise UnknownNameError("detector", name, DETECTORS)
-    return DETECTORS[name](file)
+    if smallest is not None and (not isinstance(smallest, int | np.integer) or smallest < 1):
+        raise OptionError(f"the smallest face must be a whole number of pixels, 1 or more, got {smallest!r}")
+    return DETECTORS[name](file, smallest)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, ModelError
-from ferkit.inference.boxes import SIDE, Box, Grey, apart, levels, scaled, smallest_face, square
+from ferkit.inference.boxes import SMALLEST, Box, Grey, apart, levels, scaled, square
 from ferkit.inference.images import RGB, for_opencv
 from ferkit.inference.places import Places, build_pyramid, non_maximum_suppression, window
 from ferkit.inference.session import load_runtime
@@ -74,11 +74,12 @@ class Haar:
     AGREE = 3
     """Detections of the cascade that must agree on a face."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, smallest: int | None = None) -> None:
         """Load the networks.
 
         Args:
             folder: Holds both, and their card.
+            smallest: Pixels of the smallest face to look for in any picture; see :func:`ferkit.inference.boxes.scaled`.
 
         Raises:
             ModelError: One of them is missing or damaged.
@@ -91,15 +92,16 @@ class Haar:
             raise ModelError(
                 f"{folder}: expected the networks that find faces ({error}); install ferkit again"
             ) from None
+        self._smallest = smallest
         self._own = threading.local()  # a cascade serves one thread at a time
         if not _cascade_file().is_file():
             raise ImageError(f"{_cascade_file()}: OpenCV lacks its cascade; install opencv-python-headless 4 again")
 
     def __call__(self, picture: RGB) -> list[Box]:
         """Return the faces of ``picture``."""
-        small, factor = scaled(picture, SIDE)
+        small, factor = scaled(picture, self._smallest)
         height, width = small.shape[:2]
-        places = self.find(levels(small), smallest_face(small))
+        places = self.find(levels(small), SMALLEST)
         boxes = [
             square(x, y, side, factor, self._turn(angle))
             for x, y, side, angle, _ in places.tolist()

@@ -11,7 +11,7 @@ import skimage
 
 from ferkit import Recognizer
 from ferkit.errors import ImageError, OptionError, UnknownNameError
-from ferkit.inference.boxes import Box, levels, scaled, smallest_face
+from ferkit.inference.boxes import Box, levels, scaled
 from ferkit.inference.detect import YuNet, build_detector
 from ferkit.inference.images import read_image
 from ferkit.inference.weights import DEFAULT
@@ -47,6 +47,33 @@ def test_the_astronaut_has_one_face(detector):
     boxes = detector(sample("astronaut.png"))
     assert len(boxes) == 1
     assert boxes[0].overlap(FACE) > 0.6
+
+
+@pytest.mark.parametrize(("size", "smallest", "found"), [(120, None, 1), (60, None, 0), (60, 60, 1), (240, 900, 0)])
+def test_how_small_a_face_is_looked_for_in_a_large_picture_can_be_said(size, smallest, found):
+    import cv2
+
+    factor = size / FACE.size
+    head = np.asarray(cv2.resize(sample("astronaut.png")[:220, 90:330], None, fx=factor, fy=factor))
+    picture = np.asarray(cv2.resize(sample("coffee.png"), (4000, 3000)))
+    picture[700 : 700 + head.shape[0], 900 : 900 + head.shape[1]] = head
+    assert len(build_detector("haar", smallest=smallest)(picture)) == found
+
+
+def test_a_photo_on_a_large_sheet_of_paper_is_looked_at():
+    picture = np.full((3000, 4000, 3), 250, np.uint8)
+    picture[700:920, 900:1140] = sample("astronaut.png")[:220, 90:330]
+    assert len(build_detector("haar")(picture)) == 1
+
+
+def test_what_looks_for_no_faces_looks_for_no_small_ones():
+    with pytest.raises(OptionError, match="the detector none looks for no faces"):
+        build_detector("none", smallest=60)
+    with pytest.raises(OptionError, match="smallest_face is for ferkit's detectors"):
+        Recognizer(detector=lambda picture: [], smallest_face=60)
+    for wrong in (0, -3, 1.5, "60"):
+        with pytest.raises(OptionError, match="the smallest face must be a whole number of pixels, 1 or more, got"):
+            build_detector("haar", smallest=wrong)
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
@@ -108,7 +135,7 @@ def test_yunet_tells_it_by_the_eyes_of_a_large_face(yunet, angle):
     ("eyes", "angle"), [((0, 0, 20, 4), 0), ((0, 0, 20, -4), 0), ((0, 0, 20, 20), 45), ((0, 20, 20, 0), -45)]
 )
 def test_eyes_that_are_nearly_level_turn_no_face(eyes, angle):
-    assert YuNet._angle(YuNet.__new__(YuNet), *eyes) == angle
+    assert YuNet._angle(unloaded(), *eyes) == angle
 
 
 def test_the_largest_face_comes_first(detector):
@@ -176,7 +203,7 @@ def test_yunet_takes_no_dots_for_faces():
         def detect(self, picture):
             return 1, np.array([[50, 50, 10, 10, *EYES], [100, 100, 40, 40, *EYES]], np.float32)
 
-    detector = YuNet.__new__(YuNet)
+    detector = unloaded()
     detector._load = Network
     assert [box.size for box in detector(np.zeros((200, 200, 3), np.uint8))] == [39]
     assert len(detector(np.zeros((4000, 4000, 3), np.uint8))) == 2  # where dots stand for faces
@@ -206,6 +233,13 @@ def test_every_thread_has_a_network_of_its_own(yunet):
         assert yunet._load() is yunet._load()
 
 
+def unloaded():
+    """Return a YuNet without its network."""
+    yunet = YuNet.__new__(YuNet)
+    yunet._smallest = None
+    return yunet
+
+
 class Saying:
     """A network that says the same of every picture."""
 
@@ -221,7 +255,7 @@ class Saying:
 
 
 def test_yunets_boxes_become_squares_of_their_longer_side_a_little_higher(monkeypatch):
-    yunet = YuNet.__new__(YuNet)
+    yunet = unloaded()
     monkeypatch.setattr(yunet, "_load", lambda: Saying((100, 200, 80, 100)), raising=False)
     assert yunet(blank(400, 600)) == [Box(round(140 - 48.5), round(250 - 1.94 - 48.5), 97)]
     assert yunet(blank(1024, 4096)) == [Box(280 - 97, round(500 - 3.88 - 97), 194)]
@@ -242,22 +276,27 @@ def test_yunets_boxes_become_squares_of_their_longer_side_a_little_higher(monkey
     ],
 )
 def test_what_yunet_makes_up_is_no_face(face, monkeypatch):
-    yunet = YuNet.__new__(YuNet)
+    yunet = unloaded()
     monkeypatch.setattr(yunet, "_load", lambda: Saying(face, (100, 200, 80, 100)), raising=False)
     assert len(yunet(blank(400, 600))) == 1
 
 
 def test_pictures_are_made_smaller_by_averaging():
     board = np.indices((2048, 2048)).sum(0) % 2 * 255
-    small, factor = scaled(np.repeat(board[..., None], 3, axis=2).astype(np.uint8), 1024)
+    small, factor = scaled(np.repeat(board[..., None], 3, axis=2).astype(np.uint8))
     assert (small.shape, factor) == ((1024, 1024, 3), 2.0)
     assert set(np.unique(small)) <= {127, 128}
 
 
 def test_a_panorama_keeps_as_many_pixels_as_a_square():
-    small, factor = scaled(blank(400, 10000), 1000)
-    assert (small.shape, factor) == ((200, 5000, 3), 2.0)
-    assert scaled(blank(100, 10000), 1000)[1] == 1
+    small, factor = scaled(blank(419, 10010))
+    assert (small.shape, factor) == ((210, 5005, 3), pytest.approx(2.0, abs=1e-3))
+    assert scaled(blank(100, 10000))[1] == 1
+
+
+@pytest.mark.parametrize(("smallest", "shape"), [(60, (1500, 2000, 3)), (300, (300, 400, 3)), (20, (3000, 4000, 3))])
+def test_a_picture_is_as_large_as_its_smallest_face_needs_it(smallest, shape):
+    assert scaled(blank(3000, 4000), smallest)[0].shape == shape
 
 
 def test_red_is_brighter_than_blue_and_faint_contrast_is_not_made_strong():
@@ -269,7 +308,3 @@ def test_red_is_brighter_than_blue_and_faint_contrast_is_not_made_strong():
     faint = blank(10, 20)
     faint[:, :10] += 4
     assert np.ptp(levels(faint)) == pytest.approx(4 * 255 / 16, abs=1)
-
-
-def test_a_face_of_little_more_than_thirty_pixels_is_looked_for():
-    assert [smallest_face(blank(*shape)) for shape in ((200, 300), (600, 700), (1024, 1000))] == [30, 30, 50]

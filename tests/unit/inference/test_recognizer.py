@@ -269,6 +269,11 @@ def test_a_network_named_from_here_is_found_from_elsewhere_too(network, monkeypa
     assert pickle.loads(packed).card == Session(network).card
 
 
+def test_how_small_faces_may_be_is_packed_with_it(network):
+    recognizer = Recognizer(network, detector="haar", smallest_face=77)
+    assert pickle.loads(pickle.dumps(recognizer))._detect._smallest == 77
+
+
 def test_memory_stays_flat_over_two_thousand_pictures(recognizer):
     def pages():
         with open("/proc/self/statm") as file:  # noqa: PTH123
