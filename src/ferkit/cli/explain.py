@@ -18,7 +18,7 @@ app = typer.Typer(
 
 RunArgument = Annotated[Path, typer.Argument(help="A folder written by `ferkit train`.")]
 ImageArgument = Annotated[
-    Path | None, typer.Argument(metavar="[IMAGE]", help="A cut-out face: any picture; its middle square is taken.")
+    Path | None, typer.Argument(metavar="[IMAGE]", help="A photo, of which the largest face is taken.")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Picture to write (.png or .svg).")]
 DataOption = Annotated[
@@ -27,6 +27,9 @@ DataOption = Annotated[
         "--data",
         help="Instead of a picture, fer2013.csv: the first happy and the first fearful test face it reads right.",
     ),
+]
+DetectorOption = Annotated[
+    str, typer.Option("--detector", help="haar; or none: the picture is a cut-out face, its middle square is taken.")
 ]
 FaceOption = Annotated[
     str | None, typer.Option("--face", metavar="SPLIT:NUMBER", help="With --data, one face, counted from 1.")
@@ -52,7 +55,12 @@ def filters(
 
 @app.command()
 def features(
-    run: RunArgument, out: OutOption, image: ImageArgument = None, data: DataOption = None, face: FaceOption = None
+    run: RunArgument,
+    out: OutOption,
+    image: ImageArgument = None,
+    data: DataOption = None,
+    face: FaceOption = None,
+    detector: DetectorOption = "haar",
 ) -> None:
     """Draw a face and its activated feature maps, layer by layer; two faces make two files."""
     from ferkit.labels import EXPRESSIONS
@@ -60,7 +68,7 @@ def features(
 
     _check_choice(image, data, face, out)
     recipe, model = _load(run, out)
-    pictures = _pictures(recipe, model, image, data, face)
+    pictures = _pictures(recipe, model, image, data, face, detector)
     for picture in pictures:
         label = "" if picture.label is None or len(pictures) == 1 else f"-{EXPRESSIONS[picture.label]}"
         path = out.with_name(f"{out.stem}{label}{out.suffix}")
@@ -76,9 +84,10 @@ def gradcam(
     data: DataOption = None,
     face: FaceOption = None,
     target: TargetOption = None,
+    detector: DetectorOption = "haar",
 ) -> None:
     """Draw which places of a face speak for a class, by Grad-CAM."""
-    _saliency("grad-cam", run, out, image, data, face, target)
+    _saliency("grad-cam", run, out, image, data, face, target, detector)
 
 
 @app.command()
@@ -89,9 +98,10 @@ def occlusion(
     data: DataOption = None,
     face: FaceOption = None,
     target: TargetOption = None,
+    detector: DetectorOption = "haar",
 ) -> None:
     """Draw how much of a class's probability is lost where a place of the face is hidden."""
-    _saliency("occlusion", run, out, image, data, face, target)
+    _saliency("occlusion", run, out, image, data, face, target, detector)
 
 
 @app.command()
@@ -140,6 +150,7 @@ def _saliency(
     data: Path | None,
     face: str | None,
     target: str | None,
+    detector: str,
 ) -> None:
     from ferkit.report.explain import expression_named, saliency_figure, save
 
@@ -147,7 +158,7 @@ def _saliency(
     if target is not None:
         expression_named(target)
     recipe, model = _load(run, out)
-    save(saliency_figure(model, _pictures(recipe, model, image, data, face), kind, target), out)
+    save(saliency_figure(model, _pictures(recipe, model, image, data, face, detector), kind, target), out)
     typer.echo(str(out))
 
 
@@ -181,13 +192,15 @@ def _check_choice(image: Path | None, data: Path | None, face: str | None, out: 
 
 
 def _pictures(
-    recipe: "Recipe", model: "nn.Module", image: Path | None, data: Path | None, face: str | None
+    recipe: "Recipe", model: "nn.Module", image: Path | None, data: Path | None, face: str | None, detector: str
 ) -> "list[Picture]":
     from ferkit.data import read_fer2013
     from ferkit.report.explain import example_faces, picture_of_face, picture_of_file
 
     if image is not None:
-        return [picture_of_file(image)]
+        picture = picture_of_file(image, detector)
+        typer.echo(f"{image}: {picture.part}", err=True)
+        return [picture]
     assert data is not None
     faces = read_fer2013(data)
     return [picture_of_face(faces, face)] if face is not None else example_faces(model, faces, recipe.protocol.test)

@@ -38,6 +38,7 @@ SHOWN = (Expression.HAPPY, Expression.FEAR)
 
 _LAYERS = {"model1": "figure-09-layers.txt", "model2": "figure-10-layers.txt", "model3": "figure-11-layers.txt"}
 _LONGEST = 30  # letters of a name in a title
+_FILLS = 0.7  # of a picture's shorter side, from which the picture is a face
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -48,25 +49,40 @@ class Picture:
         image: ``(48, 48)`` uint8 grey levels.
         name: Where it is from: a file, or split and number.
         label: Its class in the data set, if it has one.
+        part: Which part of a picture file it is, for people.
     """
 
     image: NDArray[np.uint8]
     name: str
     label: int | None = None
+    part: str = ""
 
 
-def picture_of_file(path: Path) -> Picture:
-    """Return the middle square of a picture file as recognition would cut it out.
+def picture_of_file(path: Path, detector: str = "haar") -> Picture:
+    """Return the largest face of a picture file as recognition would cut it out.
+
+    Its middle square where no face is found, or where one fills it: it is a cut-out face already, as FER2013's are.
+
+    Args:
+        path: The file.
+        detector: ``haar``, or ``none``: it is a cut-out face already.
 
     Raises:
         ImageError: It is not there or cannot be read as a picture.
+        UnknownNameError: There is no such detector.
+        OptionError: The detector needs a file.
     """
-    from ferkit.inference.detect import whole_picture
+    from ferkit.inference.detect import build_detector, middle_square
     from ferkit.inference.images import read_image
     from ferkit.inference.recognizer import cut
 
     picture = read_image(path)
-    return Picture(image=cut(picture, whole_picture(picture)[0]), name=path.name)
+    middle, boxes = middle_square(picture), build_detector(detector)(picture)
+    if boxes and boxes[0].size < _FILLS * middle.size:
+        box, part = boxes[0], "the face found in it" if len(boxes) == 1 else f"the largest of {len(boxes)} faces"
+    else:
+        box, part = middle, "its middle square" if boxes else "its middle square, as no face was found"
+    return Picture(image=cut(picture, box), name=path.name, part=part)
 
 
 def picture_of_face(data: Fer2013, reference: str) -> Picture:

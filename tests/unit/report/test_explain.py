@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+import skimage
 from torch import nn
 
 from conftest import make_data
+from ferkit import Recognizer
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.errors import DataError, RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import predict
@@ -228,6 +230,23 @@ def test_a_picture_is_cut_as_recognition_cuts_it(tmp_path):
     found = explain.picture_of_file(tmp_path / "wide.png")
     assert np.array_equal(found.image, face)
     assert (found.image.shape, found.name) == ((48, 48), "wide.png")
+    assert found.part == "its middle square, as no face was found"
+
+
+def test_of_a_photo_the_largest_face_is_explained_and_of_a_face_all_of_it(tmp_path):
+    astronaut = skimage.data.astronaut()
+    (face,) = Recognizer().recognize(astronaut)
+    for name, picture, part, expected in (
+        ("photo", astronaut, "the face found in it", cut(astronaut, face.box)),
+        ("two", np.hstack([astronaut, astronaut]), "the largest of 2 faces", None),
+        ("face", astronaut[55:175, 165:285], "its middle square", None),
+    ):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture[..., ::-1])
+        found = explain.picture_of_file(tmp_path / f"{name}.png")
+        assert found.part == part
+        assert expected is None or np.array_equal(found.image, expected)
+    whole = explain.picture_of_file(tmp_path / "photo.png", "none")
+    assert np.array_equal(whole.image, explain_crops(astronaut)[0])
 
 
 def explain_crops(picture):
