@@ -170,7 +170,8 @@ def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
     assert "stopped (the time is up)" in err or "every run is done" in out  # on a very fast machine
 
 
-def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path):
+def test_a_dry_run_lists_every_row_and_begins_none(ferkit, csv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there are no results that say how long runs take
     places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs")
     code, out, err = ferkit("reproduce", "table-1", "--seeds", 2, *places, "--dry-run")
     assert (code, err) == (0, "")

@@ -176,7 +176,8 @@ def print_summary(history: "History", name: str) -> None:
     longer = without_brief(tracks)
     for track in longer:
         when = f"{clock(track.first, tenths=True)} to {clock(track.last, tenths=True)}"
-        typer.echo(f"\ntrack {track.number}: {when}, seen for {track.seconds:.1f} s")
+        looks = "1 look" if track.looks == 1 else f"{track.looks} looks"
+        typer.echo(f"\ntrack {track.number}: {when}, seen for {track.seconds:.1f} s in {looks}")
         for expression, share in track.shares.items():
             typer.echo(f"  {expression:<10}{share:>5.0%}  {bar(share, _BAR)}")
     if len(longer) < len(tracks):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ALL, FIGURES, FINAL = "all", "figures", "final"
 
+RESULTS = Path("results")
+"""Of a checkout."""
+
 
 class Spread(StrEnum):
     """How runs are spread."""
@@ -66,7 +69,7 @@ def reproduce(
     votes: Annotated[
         Path | None, typer.Option("--votes", metavar="FILE", help="FER+ votes, for the row that learns from them.")
     ] = None,
-    results: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
+    results: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = RESULTS,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of run folders.")] = Path("runs/reproduce"),
     executor: Annotated[
         Spread, typer.Option("--executor", help="local: processes of this machine; ray: a Ray cluster.")
@@ -169,6 +172,7 @@ def run(
                 threads=threads,
                 variations=variations,
                 only=rows,
+                timed=RESULTS,
             )
 
         planned = planned_now()
@@ -204,7 +208,7 @@ def run(
             for table in chosen:
                 for path in take_up_ensembles(table, seeds, faces, results=results, runs=runs, device=where):
                     typer.echo(f"measured together: {path}")
-        view.summarise()
+        view.summarise(results)
     if draw and not dry_run:
         keys = [row.recipe.key() for row in tables[FINAL].rows] if FINAL in tables else []
         typer.echo(_draw_figures(data, runs, figures, keys))
@@ -349,7 +353,7 @@ class _View:
     def close(self) -> None:
         self._screen.close()
 
-    def summarise(self) -> None:
+    def summarise(self, results: Path) -> None:
         """Say what came of it all, and leave with an exit code where something is left."""
         ended = self._ended
         for line in self._lines:
@@ -360,7 +364,8 @@ class _View:
             again = shlex.join(["ferkit", *sys.argv[1:]])
             self._screen.say(f"{why}{left} of {self._total} runs are left; go on with: {again}")
             raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._lines)))
-        typer.echo("every run is done; set them beside the report's numbers with: ferkit results")
+        command = ["ferkit", "results", *(() if results == RESULTS else ("--results", str(results)))]
+        typer.echo(f"every run is done; set them beside the report's numbers with: {shlex.join(command)}")
 
 
 def _numbers(result: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """``ferkit results``: finished runs to pages."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ def results(
     add: Annotated[
         list[Path] | None, typer.Option("--add", metavar="RUN", help="Take up the result of a run; may be repeated.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 where a page is stale.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 where a page or picture is stale.")
+    ] = False,
     folder: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
     docs: Annotated[
         Path | None,
@@ -47,7 +50,7 @@ def results(
     from ferkit.report.model_card import model_card_page
     from ferkit.report.pages import render, stale, write
     from ferkit.report.pages_parts import filled
-    from ferkit.report.pictures import draw_losses, draw_overview
+    from ferkit.report.pictures import pictures
     from ferkit.report.results import add_run, read_results
 
     if not folder.is_dir() and not add:
@@ -67,17 +70,17 @@ def results(
         pages[readme] = filled(pages[readme], BESIDE_MARKS, beside)
     if own and card.exists():
         pages[card] = model_card_page([file.with_suffix(".json") for file in SHIPPED.values()])
+    drawn = pictures(runs, picture, TABLES)
+    old = [each for each in drawn if each.is_stale]
+    what = f"{len(pages)} pages and {len(drawn)} pictures"
     if check:
-        old = stale(pages)
-        if old:
-            raise RunError(f"stale: {', '.join(map(str, old))}; run `ferkit results`")
-        typer.echo(f"{len(pages)} pages are what results/ says")
+        if changed := [*stale(pages), *(each.path for each in old)]:
+            again = "ferkit results" if own else shlex.join(["ferkit", "results", "--results", str(folder)])
+            raise RunError(f"stale: {', '.join(map(str, changed))}; run `{again}`")
+        typer.echo(f"{what} are what {folder}/ says")
         return
     changed = write(pages)
-    with figures.writing(picture):
-        drawn = draw_overview(runs, picture, TABLES["table-2"])
-        draw_losses(runs, picture.with_name("figure-1.png"), TABLES["table-2"])
-        draw_losses(runs, picture.with_name("compact.png"), TABLES["champion"], "compact")
-    typer.echo(f"{len(pages)} pages, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")
-    if drawn:
-        typer.echo(f"picture: {drawn}")
+    for each in old:
+        each.write()
+    changed += [each.path for each in old]
+    typer.echo(f"{what}, {len(changed)} changed: {', '.join(map(str, changed)) or 'none'}")

@@ -140,8 +140,13 @@ def preview_sheet(before: NDArray[np.uint8], after: NDArray[np.uint8], labels: N
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, remark: str = "") -> None:
     """Write ``figure`` as PNG or SVG, whole or not at all; the same figure gives the same bytes.
+
+    Args:
+        figure: Any.
+        path: Its ending says in which format.
+        remark: Stands in the file, but not in the picture.
 
     Raises:
         DataError: ``path`` ends in neither ``.png`` nor ``.svg``.
@@ -150,8 +155,9 @@ def save(figure: Figure, path: Path) -> None:
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise DataError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
+    remarks = {**FORMATS[ending], **({"Description": remark} if remark else {})}
     with own_looks(), replacing(path) as part:
-        figure.savefig(part, format=ending[1:], dpi="figure", metadata=FORMATS[ending])
+        figure.savefig(part, format=ending[1:], dpi="figure", metadata=remarks)
 
 
 @contextmanager

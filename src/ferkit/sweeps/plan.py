@@ -91,6 +91,7 @@ def plan(
     threads: int | None = None,
     variations: bool = False,
     only: Sequence[str] = (),
+    timed: Path | None = None,
 ) -> list[PlannedRun]:
     """Return the runs of ``tables`` in the order in which they are to run.
 
@@ -107,6 +108,7 @@ def plan(
         threads: Of one run on a processor, as PyTorch chooses if ``None``; enters the estimates.
         variations: Run the rows the report does not have, too.
         only: Run the rows with these names alone, variations among them; ``*`` and ``?`` stand for characters.
+        timed: Folder of more result files, which count as nothing but say how long runs take; it may be missing.
 
     Raises:
         UnknownNameError: No row has one of the names in ``only``.
@@ -116,7 +118,8 @@ def plan(
     asked = _asked(tuple(tables), only, variations=variations)
     finished = read_results(results)
     here = choose_device(device)
-    estimates = Estimates(finished, _machine(here, threads), len(data.split(Split.TRAINING)))
+    known = finished if timed in {None, results} else [*finished, *read_results(timed)]
+    estimates = Estimates(known, _machine(here, threads), len(data.split(Split.TRAINING)))
     planner = _Planner(finished=finished, runs=runs, device=device, here=here, estimates=estimates)
     shared: dict[str, list[tuple[Table, Row]]] = {}
     for table, row in asked:

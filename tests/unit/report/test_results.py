@@ -10,7 +10,7 @@ from ferkit.errors import RunError
 from ferkit.experiments import TABLES
 from ferkit.labels import EXPRESSIONS
 from ferkit.report.pages import README_MARKS, other_page, render, table_page
-from ferkit.report.pictures import draw_overview
+from ferkit.report.pictures import pictures
 from ferkit.report.results import Run, read_results
 from ferkit.report.table import Claim, Row, Table
 from ferkit.training.recipe import Recipe
@@ -180,7 +180,26 @@ def test_a_run_without_faces_to_test_on_shows_dashes(tmp_path):
     del alone.content["evaluation"]["test"], alone.content["evaluation"]["test_without_copies"]
     table = replace(TABLE, part="test", claims=(Claim(text="A is better.", pairs=(("a", "b"),)),))
     assert row_of(table_page(table, [alone]), "A") == "| A | 60.0 | - | 1 | - | - | 1.100 | - | 58.0 | - |"
-    assert draw_overview([alone], tmp_path / "table.png", table) == tmp_path / "table.png"
+    (overview, _) = pictures_of([alone], tmp_path / "table.png", table)
+    overview.write()
+    assert (tmp_path / "table.png").is_file()
+
+
+def pictures_of(runs, path, table=TABLE):
+    return pictures(runs, path, {"table-2": table, "champion": replace(TABLE, rows=())})
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_a_picture_of_other_runs_is_stale_and_so_is_one_that_is_gone(tmp_path, ending):
+    path = tmp_path / f"table{ending}"
+    picture = pictures_of([run(0, 0.6)], path)[0]
+    assert picture.is_stale
+    picture.write()
+    assert not picture.is_stale
+    assert not pictures_of([run(0, 0.6)], path)[0].is_stale
+    assert pictures_of([run(0, 0.4)], path)[0].is_stale
+    path.write_bytes(b"another picture")
+    assert picture.is_stale
 
 
 def test_a_run_in_two_places_counts_once(tmp_path):

@@ -120,6 +120,14 @@ def test_variations_run_only_when_asked_for(planned):
     assert len(planned(varied, variations=True)) == 2
 
 
+def test_other_results_say_how_long_a_run_takes_and_count_as_nothing_else(planned, tmp_path):
+    write(tmp_path / "others" / "seed-0.json", result(SMALL, seconds=50))
+    (run,) = planned(SMALL_AGAIN, timed=tmp_path / "others")
+    assert run.state is State.NEW
+    assert run.left.seconds == pytest.approx(50)
+    assert planned(SMALL_AGAIN, timed=tmp_path / "none")[0].left is None
+
+
 @pytest.mark.parametrize("place", ["one/small", "other/name", "from-the-gpu/machine-2/one/small"])
 def test_a_result_anywhere_below_the_folder_counts_for_its_seed_alone(planned, tmp_path, place):
     write(tmp_path / "results" / place / "seed-1.json", result(SMALL, seed=1))
