@@ -42,23 +42,34 @@ def size_of(content: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""In the compressed data of a JPEG: a marker, neither a stuffed byte nor a restart."""
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+"""In a JPEG: a marker that has a length behind it, or the end; no stuffed byte, no restart, nothing that JPEG reserves."""
+
+SCANS = 100
+"""Of a JPEG, as many as libtiff allows; progressive ones have about ten. Each may go through all pixels once more."""
 
 
-def is_cut_off(content: bytes) -> bool:
-    """Return whether a JPEG or PNG lacks its end; what comes behind it, such as a phone's film, does not matter."""
+def check_whole(content: bytes, name: str) -> None:
+    """Refuse a JPEG or PNG that lacks its end, and a small JPEG that would take minutes by the number of its scans.
+
+    What comes behind the end, such as a phone's film, does not matter.
+    """
     if content.startswith(b"\x89PNG"):
-        return b"IEND" not in content
+        if b"IEND" not in content:
+            raise ImageError(f"{name}: the file is cut off")
+        return
     if not content.startswith(b"\xff\xd8"):
-        return False
-    position = 2
+        return
+    position, scans = 2, 0
     while marker := _MARKER.search(content, position):
         kind, position = content[marker.start() + 1], marker.end()
         if kind == 0xD9:
-            return False
+            return
+        scans += kind == 0xDA
+        if scans > SCANS:
+            raise ImageError(f"{name}: expected a JPEG of at most {SCANS} scans, got more")
         position += int.from_bytes(content[position : position + 2])
-    return True
+    raise ImageError(f"{name}: the file is cut off")
 
 
 def may_be_transparent(content: bytes) -> bool:

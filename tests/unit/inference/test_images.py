@@ -1,8 +1,10 @@
 """Pictures as they are in the world, each made on the spot."""
 
 import io
+import re
 import struct
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -219,6 +221,21 @@ def test_the_end_of_an_exif_thumbnail_is_not_the_end_of_the_picture():
     assert read_image(whole).shape == SCENE.shape
     with pytest.raises(ImageError, match="cut off"):
         read_image(whole[:-30])
+
+
+def scanned(times, before=b""):
+    """Return a progressive JPEG whose last scan, with its table, comes so many times more."""
+    content = packed(scene("L"), "JPEG", progressive=True)
+    starts = [match.start() for match in re.finditer(b"\xff[\xc4\xda]", content)]
+    tables_and_scans = [content[start:end] for start, end in pairwise([*starts, len(content) - 2])]
+    return content[:-2] + times * (before + b"".join(tables_and_scans[-2:])) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff\x01", b"\xff"], ids=["plain", "behind a lone marker", "filled up"])
+def test_a_jpeg_that_would_be_gone_through_thousands_of_times_is_refused(before, capfd):
+    with pytest.raises(ImageError, match="^picture: expected a JPEG of at most 100 scans, got more$"):
+        read_image(scanned(1000, before))
+    assert capfd.readouterr().err == ""
 
 
 NO_PICTURES = [
