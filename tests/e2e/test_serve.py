@@ -121,6 +121,19 @@ def test_a_running_request_is_finished_when_the_service_stops(network):
         service.process.wait(10)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_picture_that_is_read_without_end_does_not_keep_it_from_stopping(network, number):
+    stuck = "import time; from ferkit.web.reading import Reader; Reader.answer = lambda *_: time.sleep(60); "
+    stuck += "from ferkit.__main__ import main; main()"
+    with serving("--model", network, "--seconds", "0.2", command=("-c", stuck)) as service:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            service.recognize()
+        service.process.send_signal(number)
+        assert service.process.wait(20) in {0, 130, -number}
+        assert service.process.stderr.read() == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -239,7 +239,8 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
 
     to_environment(settings)
     _allow_connections()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # raised again by uvicorn in the end: to systemd a clean one
+    for number in (signal.SIGTERM, signal.SIGINT):  # raised again by uvicorn in the end: to systemd a clean one, which
+        signal.signal(number, signal.SIG_DFL)  # waits for no thread that still reads a picture
     config = uvicorn.Config(
         "ferkit.web.app:create_app",
         factory=True,

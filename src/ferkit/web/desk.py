@@ -5,15 +5,19 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import Gauge
 
 from ferkit.web.refusals import BUSY, TOO_SLOW, Refusal
 
 T = TypeVar("T")
+
+CLOSING_SECONDS = 2.0
+"""In which what has begun may still come to its end when the desk closes; nobody waits for it any more."""
 
 _REMEMBERED = 64  # pieces of work whose time is known
 
@@ -35,6 +39,7 @@ class Desk:
         self.taken = 0
         """Pieces that wait or are being done."""
         self._pool = ThreadPoolExecutor(threads, "recognize")
+        self._pieces: set[Future[Any]] = set()
         self._times: deque[float] = deque([0.05], maxlen=_REMEMBERED)
 
     async def do(self, work: Callable[[], T]) -> T:
@@ -48,7 +53,8 @@ class Desk:
         loop = asyncio.get_running_loop()
         self._take(1)
         future = self._pool.submit(self._timed, work)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._take, -1))
+        self._pieces.add(future)
+        future.add_done_callback(lambda done: self._give_back(done, loop))
         try:
             return await asyncio.wait_for(_result(future), self.seconds)
         except TimeoutError:
@@ -60,8 +66,9 @@ class Desk:
         return max(1, math.ceil(median(self._times) * self.taken / self.threads))
 
     def close(self) -> None:
-        """Let what has begun come to its end."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Let what has begun come to its end, unless that takes long."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._pieces, CLOSING_SECONDS)
 
     def _timed(self, work: Callable[[], T]) -> T:
         began = time.perf_counter()
@@ -69,6 +76,11 @@ class Desk:
             return work()
         finally:
             self._times.append(time.perf_counter() - began)
+
+    def _give_back(self, piece: "Future[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        self._pieces.discard(piece)
+        with suppress(RuntimeError):  # the loop has ended before this piece
+            loop.call_soon_threadsafe(self._take, -1)
 
     def _take(self, change: int) -> None:
         self.taken += change

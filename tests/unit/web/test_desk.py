@@ -119,6 +119,29 @@ def test_when_it_closes_what_has_begun_ends_and_what_waits_is_left():
     assert asyncio.run(scenario()) == ["begun"]
 
 
+def test_it_closes_although_a_piece_does_not_end(monkeypatch, caplog):
+    monkeypatch.setattr("ferkit.web.desk.CLOSING_SECONDS", 0.05)
+    gate, ended = threading.Event(), threading.Event()
+
+    def work():
+        gate.wait(5)
+        ended.set()
+
+    async def scenario():
+        desk = Desk(1, 0, 0.05)
+        with pytest.raises(Refusal):
+            await desk.do(work)
+        began = time.monotonic()
+        desk.close()
+        return time.monotonic() - began
+
+    assert asyncio.run(scenario()) < 2
+    gate.set()
+    assert ended.wait(5)
+    time.sleep(0.1)
+    assert caplog.text == ""  # it ends in silence, after the loop it was begun from
+
+
 def test_the_longer_the_queue_the_later_one_should_come_back():
     async def scenario(desk):
         for _ in range(5):
