@@ -43,7 +43,7 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-"""In a JPEG: a marker that has a length behind it, or the end; no stuffed byte, no restart, nothing that JPEG reserves."""
+"""In a JPEG: the end, or a marker with a length behind it; no stuffed byte, no restart, nothing that JPEG reserves."""
 
 SCANS = 100
 """Of a JPEG, as many as libtiff allows; progressive ones have about ten. Each may go through all pixels once more."""

@@ -233,7 +233,7 @@ def scanned(times, before=b""):
 
 @pytest.mark.parametrize("before", [b"", b"\xff\x01", b"\xff"], ids=["plain", "behind a lone marker", "filled up"])
 def test_a_jpeg_that_would_be_gone_through_thousands_of_times_is_refused(before, capfd):
-    with pytest.raises(ImageError, match="^picture: expected a JPEG of at most 100 scans, got more$"):
+    with pytest.raises(ImageError, match="picture: expected a JPEG of at most 100 scans, got more"):
         read_image(scanned(1000, before))
     assert capfd.readouterr().err == ""
 
