@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +315,50 @@ def test_a_head_that_begins_behind_a_body_has_its_time(network):
                 answer += more
             assert time.monotonic() - began < 4  # before uvicorn's own patience with a connection that is kept, 5 s
         assert service.get("/health")
+
+
+def test_an_upgrade_to_another_protocol_is_ignored_and_the_body_is_no_request(network):
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAA"}
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    smuggled = b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    form = FORM + picture() + b"\r\n--x--\r\n"
+    with serving("--model", network, "--detector", "none") as service:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        for body, chunked, status in ((form, False, 200), ([form], True, 200), (smuggled, False, 422)):
+            connection.request("POST", "/v1/recognize", body, {**kind, **offer}, encode_chunked=chunked)
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Connection"]) == (status, None)
+            answer.read()
+            connection.request("GET", "/health", headers=offer)
+            assert connection.getresponse().read() == b'{"status":"ok"}'
+        kept = connection.sock
+        kept.sendall(200 * b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
+        with kept.makefile("rb") as answers:
+            found = (line for line in answers if line.endswith(b"HTTP/1.1 200 OK\r\n"))
+            assert len(list(islice(found, 200))) == 200
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nContent-Length: 5\r\n",
+        b"POST /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n",
+        b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nContent-Length: 5\r\n",
+        b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
+        b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n",
+    ],
+    ids=["a POST with a body", "a POST", "a length", "chunks", "a tunnel"],
+)
+def test_a_stream_that_begins_otherwise_than_streams_do_is_refused_and_closed(network, request_):
+    with serving("--model", network, "--detector", "none") as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            client.sendall(request_ + b"Connection: Upgrade\r\n\r\nabcde")
+            with client.makefile("rb") as answer:
+                assert answer.read().startswith(b"HTTP/1.1 400 ")  # to the end of the connection
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
 
 
 def test_a_client_that_does_not_fetch_its_answer_is_left(network):

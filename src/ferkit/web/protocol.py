@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ferkit.web.settings import from_environment
@@ -22,7 +23,8 @@ FETCH_BYTES = 65_536
 class LimitedHttp(HttpToolsProtocol):
     """Closes a connection whose next head is too long, or not whole in the time that a body has, as any body has to be.
 
-    And one whose client stopped fetching its answer, which would otherwise wait here for ever.
+    And one whose client stopped fetching its answer, which would otherwise wait here for ever. An upgrade to anything but
+    a stream is ignored, as RFC 9110 allows: the request is answered, and its body is its body, not another request.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -53,7 +55,12 @@ class LimitedHttp(HttpToolsProtocol):
         """Count what belongs to a head that is not whole yet, also while an earlier request is being answered."""
         if self._until is None and not self._in_body:
             self._wait()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         if self._until is None:
             return
         self._head += len(data)
@@ -78,7 +85,9 @@ class LimitedHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin to serve."""
+        """Begin to serve, unless the parser takes for another protocol what comes behind this head."""
+        if self.parser.should_upgrade():
+            return
         self._in_body = True
         self._wait_no_more()
         self._send_no_more()
@@ -87,6 +96,8 @@ class LimitedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """What comes now is another head."""
+        if self.parser.should_upgrade():
+            return
         self._in_body = False
         self._send_no_more()
         super().on_message_complete()
@@ -101,6 +112,31 @@ class LimitedHttp(HttpToolsProtocol):
         """Watch no more: nearly all has been fetched."""
         self._fetch_no_more()
         super().resume_writing()
+
+    def _parse(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+            method = self.parser.get_method()
+            if self._should_upgrade() or method == b"CONNECT":
+                self._begin_stream(method)
+                return
+            fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+            version = self.parser.get_http_version().encode()
+            self.parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(fields)))
+
+    def _begin_stream(self, method: bytes) -> None:
+        self._wait_no_more()
+        given = dict(self.headers)
+        if method != b"GET" or b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0":
+            self.send_400_response("A stream begins with a GET without a body.")
+            return
+        self.scope["method"] = "GET"
+        self.handle_websocket_upgrade()
 
     def _count(self, size: int) -> None:
         self._fields += size
