@@ -23,8 +23,8 @@ FETCH_BYTES = 65_536
 class LimitedHttp(HttpToolsProtocol):
     """Closes a connection whose next head is too long, or not whole in the time that a body has, as any body has to be.
 
-    And one whose client stopped fetching its answer, which would otherwise wait here for ever. An upgrade to anything but
-    a stream is ignored, as RFC 9110 allows: the request is answered, and its body is its body, not another request.
+    And one whose client stopped fetching its answer, which would otherwise wait here for ever. An upgrade to anything
+    but a stream is ignored, as RFC 9110 allows: the request is answered, and its body is its body, no other request.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -118,9 +118,10 @@ class LimitedHttp(HttpToolsProtocol):
         while rest:
             try:
                 self.parser.feed_data(rest)
-                return
             except httptools.HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
+            else:
+                return
             method = self.parser.get_method()
             if self._should_upgrade() or method == b"CONNECT":
                 self._begin_stream(method)
