@@ -85,21 +85,20 @@ def test_it_answers_where_input_and_output_are_closed(network, closed):
 
 def test_a_stream_that_may_not_begin_is_told_why(network):
     with serving("--model", network, "--detector", "none", "--per-minute", 1) as service:
-        place = f"ws://127.0.0.1:{service.port}/v1/stream"
-        for settings, status, code in (
-            ({"origin": "https://evil.example"}, 403, "forbidden_origin"),
-            ({}, None, None),
-            ({}, 429, "too_many_requests"),
+        place = f"ws://127.0.0.1:{service.port}"
+        for path, settings, status, code in (
+            ("/v1/stream", {"origin": "https://evil.example"}, 403, "forbidden_origin"),
+            ("/page/index.html", {}, 404, "not_found"),
+            ("/v1/stream", {}, 429, "too_many_requests"),
         ):
-            with ExitStack() as stack:
-                if status is None:
-                    stack.enter_context(connect(place))
-                    continue
-                with pytest.raises(InvalidStatus) as refused:
-                    connect(place, **settings)
-                answer = refused.value.response
-                assert (answer.status_code, json.loads(answer.body)["code"]) == (status, code)
-                assert ("Retry-After" in answer.headers) == (status == 429)
+            with pytest.raises(InvalidStatus) as refused:
+                connect(place + path, **settings)
+            answer = refused.value.response
+            assert (answer.status_code, json.loads(answer.body)["code"]) == (status, code)
+            assert ("Retry-After" in answer.headers) == (status == 429)
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
 
 
 def test_a_running_request_is_finished_when_the_service_stops(network):
@@ -381,6 +380,33 @@ def test_a_client_that_does_not_fetch_its_answer_is_left(network):
         service.process.terminate()
         service.process.wait(10)
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("message", [b"\x81\x81\0\0\0\0x", b"\x89\xfd\0\0\0\0" + bytes(125)], ids=["texts", "pings"])
+def test_a_stream_whose_client_sends_and_never_reads_is_left(network, message):
+    quick = "import ferkit.web.protocol as p; p.FETCH_SECONDS = 0.5; from ferkit.__main__ import main; main()"
+    head = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    head += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+    def send_without_end(client):
+        for _ in range(20_000):
+            client.sendall(1000 * message)
+
+    with serving("--model", network, "--detector", "none", command=("-c", quick)) as service, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(20)
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(head)
+        assert client.recv(12) == b"HTTP/1.1 101"
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            send_without_end(client)
+        until = time.monotonic() + 10
+        while "ferkit_streams 0.0" not in service.get("/metrics").decode().splitlines():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
 
 
 def test_a_frame_that_is_too_large_ends_its_stream_before_it_is_held(network):

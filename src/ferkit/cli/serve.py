@@ -234,7 +234,7 @@ def _end_by_hangup() -> None:
 def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None:
     import uvicorn
 
-    from ferkit.web.protocol import LimitedHttp
+    from ferkit.web.protocol import LimitedHttp, LimitedStream
     from ferkit.web.settings import to_environment
 
     to_environment(settings)
@@ -245,13 +245,13 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
         "ferkit.web.app:create_app",
         factory=True,
         http=LimitedHttp,
+        ws=LimitedStream,
         workers=workers,
         log_config=_log_config(),
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws_max_size=settings.frame_bytes,
-        ws_max_queue=2,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=int(settings.seconds) + 5,
     )

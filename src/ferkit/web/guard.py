@@ -25,6 +25,9 @@ from ferkit.web.settings import Settings
 PROTECTED = ("/v1/", "/metrics")
 """Beginnings of the paths that need the API key, where there is one."""
 
+STREAM = "/v1/stream"
+"""The one path of a WebSocket."""
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -99,10 +102,8 @@ class Guard:
             self.meters.seconds.labels(route).observe(time.perf_counter() - began)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
         try:
-            self._check_place(headers)
-            self._check_rate(scope, headers)
+            self._check_stream(scope)
         except Refusal as refusal:
             await receive()
             if "websocket.http.response" in scope.get("extensions", {}):
@@ -121,6 +122,13 @@ class Guard:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.settings.body_bytes:
             raise self.too_large()
+
+    def _check_stream(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        self._check_place(headers)
+        self._check_rate(scope, headers)
+        if _route_path(scope) != STREAM:
+            raise Refusal(refusals.NOT_FOUND, "Not Found.")
 
     def _check_place(self, headers: Headers) -> None:
         """Refuse other names of this machine, and pages of other origins."""

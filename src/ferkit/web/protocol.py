@@ -1,10 +1,11 @@
-"""HTTP as uvicorn speaks it, with limits of what comes before anything of ours is asked, and of what nobody fetches."""
+"""HTTP and streams as uvicorn speaks them, with limits of what comes before we are asked and of what nobody fetches."""
 
 import asyncio
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ferkit.web.settings import from_environment
 
@@ -20,11 +21,66 @@ FETCH_SECONDS = 20.0
 FETCH_BYTES = 65_536
 
 
-class LimitedHttp(HttpToolsProtocol):
+class _Fetched(asyncio.Protocol):
+    """Leaves a client that does not fetch what is sent to it, which would otherwise wait here for ever."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _fetching: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask to be told of whatever is not fetched at once; watch what an earlier answer has left."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(0)
+        if unsent := self.transport.get_write_buffer_size():
+            self._watch(unsent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
+        self._fetch_no_more()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Watch a client that does not fetch as fast as is written."""
+        super().pause_writing()
+        self._fetch_no_more()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Watch no more: all has been fetched."""
+        self._fetch_no_more()
+        super().resume_writing()
+
+    def _watch(self, unsent: int) -> None:
+        self._fetching = self.loop.call_later(FETCH_SECONDS, self._look, unsent)
+
+    def _look(self, before: int) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent > before - FETCH_BYTES:
+            self.transport.abort()
+        else:
+            self._watch(unsent)
+
+    def _fetch_no_more(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None
+
+
+class LimitedStream(_Fetched, WebSocketsSansIOProtocol):
+    """A stream whose client fetches what it is sent."""
+
+    async def send(self, message: Any) -> None:
+        """Send ``message``; a stream refused by status and body is answered, which uvicorn would log as a fault."""
+        await super().send(message)
+        self.handshake_complete |= self.close_sent
+
+
+class LimitedHttp(_Fetched, HttpToolsProtocol):
     """Closes a connection whose next head is too long, or not whole in the time that a body has, as any body has to be.
 
-    And one whose client stopped fetching its answer, which would otherwise wait here for ever. An upgrade to anything
-    but a stream is ignored, as RFC 9110 allows: the request is answered, and its body is its body, no other request.
+    An upgrade to anything but a stream is ignored, as RFC 9110 allows: the request is answered, its body is no other
+    request.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -36,10 +92,9 @@ class LimitedHttp(HttpToolsProtocol):
         """Bytes of the head's request line and headers so far."""
         self._in_body = False
         self._until: asyncio.TimerHandle | None = None
-        self._fetching: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head."""
         super().connection_made(transport)
         self._wait()
@@ -47,7 +102,6 @@ class LimitedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._wait_no_more()
-        self._fetch_no_more()
         self._send_no_more()
         super().connection_lost(exc)
 
@@ -102,17 +156,6 @@ class LimitedHttp(HttpToolsProtocol):
         self._send_no_more()
         super().on_message_complete()
 
-    def pause_writing(self) -> None:
-        """Watch a client that does not fetch its answer as fast as it is written."""
-        super().pause_writing()
-        self._fetch_no_more()
-        self._watch(self.transport.get_write_buffer_size())
-
-    def resume_writing(self) -> None:
-        """Watch no more: nearly all has been fetched."""
-        self._fetch_no_more()
-        super().resume_writing()
-
     def _parse(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
@@ -136,6 +179,7 @@ class LimitedHttp(HttpToolsProtocol):
         if method != b"GET" or b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0":
             self.send_400_response("A stream begins with a GET without a body.")
             return
+        self._fetch_no_more()
         self.scope["method"] = "GET"
         self.handle_websocket_upgrade()
 
@@ -162,18 +206,3 @@ class LimitedHttp(HttpToolsProtocol):
         self._until = None
         if not self.transport.is_closing():
             self.transport.close()
-
-    def _watch(self, unsent: int) -> None:
-        self._fetching = self.loop.call_later(FETCH_SECONDS, self._look, unsent)
-
-    def _look(self, before: int) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        if unsent > before - FETCH_BYTES:
-            self.transport.abort()
-        else:
-            self._watch(unsent)
-
-    def _fetch_no_more(self) -> None:
-        if self._fetching is not None:
-            self._fetching.cancel()
-            self._fetching = None
