@@ -52,14 +52,69 @@ def test_it_starts_in_a_moment_reads_and_stops_when_asked():
     assert started < 30  # under two seconds on a quiet machine
 
 
-@pytest.mark.skipif(
+HANGS_UP = pytest.mark.skipif(
     not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="nothing hangs up here"
 )
+
+
+def workers_of(service):
+    """Return the numbers of the two processes that serve."""
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+    workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(workers) == 2
+    return workers
+
+
+@HANGS_UP
 def test_a_terminal_that_is_closed_ends_it_as_a_request_to_stop_does(network):
     with serving("--model", network, "--detector", "none") as service:
         service.process.send_signal(signal.SIGHUP)
         assert service.process.wait(10) in {0, -signal.SIGTERM}
         assert service.process.stderr.read() == ""
+
+
+@HANGS_UP
+def test_nor_do_several_processes_outlive_their_terminal(network):
+    with serving("--model", network, "--detector", "none", "--workers", "2") as service:
+        service.get("/ready")
+        for pid in (service.process.pid, *workers_of(service)):
+            os.kill(pid, signal.SIGHUP)
+        assert service.process.wait(20) in {0, -signal.SIGTERM}
+        assert service.process.stderr.read() == ""
+
+
+@HANGS_UP
+def test_several_processes_survive_a_hangup_where_they_are_to(network):
+    nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from ferkit.__main__ import main; main()"
+    with serving("--model", network, "--detector", "none", "--workers", "2", command=("-c", nohup)) as service:
+        service.get("/ready")
+        workers = workers_of(service)
+        for pid in (service.process.pid, *workers):
+            os.kill(pid, signal.SIGHUP)
+        time.sleep(2)
+        assert (service.process.poll(), workers_of(service)) == (None, workers)
+        assert service.get("/ready")
+        service.process.terminate()
+        service.process.wait(15)
+
+
+def test_several_processes_end_when_the_one_that_started_them_is_killed(network):
+    with serving("--model", network, "--detector", "none", "--workers", "2") as service:
+        service.get("/ready")
+        workers = workers_of(service)
+        service.process.kill()
+        until = time.monotonic() + 20
+        try:
+            while any(Path(f"/proc/{pid}/fd/1").exists() for pid in workers):  # not of one that has ended
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        finally:
+            for pid in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        assert service.process.stderr.read() == ""
+        with pytest.raises(OSError, match="refused"):
+            service.get("/ready")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell of Unix does")
@@ -460,16 +515,13 @@ def test_what_does_not_fit_in_is_told_to_come_back(network):
 def test_a_killed_worker_is_replaced_and_the_others_go_on(network):
     with serving("--model", network, "--detector", "none", "--workers", "2") as service:
         service.recognize()
-        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-        workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        assert len(workers) == 2
         with ExitStack() as opened:
             streams = [opened.enter_context(connect(f"ws://127.0.0.1:{service.port}/v1/stream")) for _ in range(8)]
             for stream in streams:
                 stream.send(picture())
                 stream.recv()
             assert "ferkit_streams 8.0" in service.get("/metrics").decode().splitlines()
-            os.kill(int(workers[0]), signal.SIGKILL)
+            os.kill(workers_of(service)[0], signal.SIGKILL)
             time.sleep(0.2)
         for _ in range(20):
             service.recognize()
@@ -488,15 +540,13 @@ def test_a_killed_worker_takes_no_more_than_its_own_requests_with_it(network):
     clients, each = 4, 60
     with serving("--model", network, "--detector", "none", "--workers", "2") as service:
         service.recognize()
-        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-        workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         lost, lock, killed = [], threading.Lock(), threading.Event()
 
         def ask():
             for number in range(each):
                 if number == each // 3 and not killed.is_set():
                     killed.set()
-                    os.kill(int(workers[0]), signal.SIGKILL)
+                    os.kill(workers_of(service)[0], signal.SIGKILL)
                 try:
                     service.recognize()
                 except (urllib.error.URLError, ConnectionError, http.client.IncompleteRead) as error:

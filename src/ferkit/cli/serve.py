@@ -27,6 +27,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECTIONS = 65_536
 """Open files of a process, if the user may have so many."""
 
+_HANGUP: Any = getattr(signal, "SIGHUP", None)  # Windows has none
+
 
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
@@ -226,9 +228,8 @@ def _listen(host: str, port: int) -> "socket.socket":
 
 def _end_by_hangup() -> None:
     """Let a terminal that is closed end the service as SIGTERM does, unless it is to survive that, as by ``nohup``."""
-    number = getattr(signal, "SIGHUP", None)  # Windows has none
-    if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        signal.signal(_HANGUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None:
@@ -264,13 +265,11 @@ def _run(settings: "Settings", listening: "socket.socket", workers: int) -> None
     import shutil
     import tempfile
 
-    from uvicorn.supervisors import Multiprocess
-
     shared = tempfile.mkdtemp(prefix="ferkit-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared  # counts of all processes, no picture
     try:
         typer.echo(f"ferkit serves on {address}, {workers} processes; Ctrl-C stops it", err=True)
-        Multiprocess(config, sockets=[listening]).run()
+        _Workers(config, listening).run()
     finally:
         shutil.rmtree(shared, ignore_errors=True)
 
@@ -300,6 +299,21 @@ def _Server(config: Any, address: str) -> Any:  # noqa: N802 - uvicorn is loaded
                 sys.stderr.flush()
 
     return Server(config)
+
+
+def _Workers(config: Any, listening: "socket.socket") -> Any:  # noqa: N802 - as above
+    """Return uvicorn's supervisor of several processes; by a hangup it ends, where uvicorn's starts them anew."""
+    from uvicorn.supervisors import Multiprocess
+
+    class Workers(Multiprocess):
+        def handle_hup(self) -> None:
+            self.handle_term()
+
+    survives = _HANGUP is not None and signal.getsignal(_HANGUP) is signal.SIG_IGN
+    workers = Workers(config, [listening])  # takes all signals
+    if survives:
+        signal.signal(_HANGUP, signal.SIG_IGN)
+    return workers
 
 
 def _log_config() -> dict[str, Any]:

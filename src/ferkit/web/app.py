@@ -1,6 +1,9 @@
 """The service as one ASGI application."""
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -96,10 +99,27 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service.reader.warm_up()
     app.state.service = service
     own = ENVIRONMENT in os.environ  # a process of `ferkit serve`, which has no other use for stderr
+    if own:
+        _end_with_parent()
     with silent_libraries() if own else nullcontext():
         yield
     service.desk.close()
     app.state.meters.close()
+
+
+def _end_with_parent() -> None:
+    """Stop as by SIGTERM when the process that started this one, one of several, is gone; it also hears hangups."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _document_keys(app: FastAPI) -> None:
