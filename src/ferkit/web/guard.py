@@ -20,7 +20,7 @@ from ferkit.web import refusals
 from ferkit.web.keys import Keys, given_key
 from ferkit.web.meters import Meters
 from ferkit.web.refusals import Refusal
-from ferkit.web.settings import Settings
+from ferkit.web.settings import HELD_BYTES, Settings
 
 PROTECTED = ("/v1/", "/metrics")
 """Beginnings of the paths that need the API key, where there is one."""
@@ -58,6 +58,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, meters: Meters) -> None:
         self.app, self.settings, self.keys, self.meters = app, settings, keys, meters
         self._held = 0  # bytes of bodies
+        self._most = settings.held_bytes or max(HELD_BYTES, 2 * settings.body_bytes)
         self._counts: dict[str, int] = {}
         self._minute = 0
 
@@ -165,7 +166,7 @@ class Guard:
 
     def hold(self, size: int) -> None:
         """Take memory for a part of a body."""
-        if self._held + size > self.settings.held_bytes:
+        if self._held + size > self._most:
             raise Refusal(refusals.BUSY, "The service is receiving too much at once; try again later.", 1)
         self._held += size
 

@@ -11,6 +11,9 @@ from pydantic.dataclasses import dataclass
 ENVIRONMENT = "FERKIT_SERVE"
 """Variable that carries the settings, as JSON, to the processes of a service."""
 
+HELD_BYTES = 256_000_000
+"""Of all bodies at the same time, where nobody says how many."""
+
 
 def _origin(text: str) -> str:
     try:
@@ -70,8 +73,9 @@ class Settings:
     frame_bytes: Annotated[int, Field(ge=1)] = 2_000_000
     """Of a frame of a stream. A stream may hold several, and others one before they have shown a key."""
 
-    held_bytes: Annotated[int, Field(ge=1)] = 256_000_000
-    """Of the bodies of all requests that are being received at the same time, in each process."""
+    held_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Of the bodies of all requests that are being received at the same time, in each process; by default
+    :data:`HELD_BYTES`, or twice :attr:`body_bytes` where that is more."""
 
     pixels: Annotated[int, Field(ge=1)] = 50_000_000
     """Of one picture."""

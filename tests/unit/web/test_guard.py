@@ -77,6 +77,10 @@ def test_the_parts_of_a_body_count_together(last, status):
     assert "connection" not in asked.headers, "what was left of the body has been dropped"
 
 
+def test_a_body_as_large_as_is_allowed_is_held_however_large_that_is():
+    assert ask(make(body_bytes=300_000_000), bytes(300_000_000)).status == 200
+
+
 @pytest.mark.parametrize(("length", "status"), [("100", 200), ("101", 413)])
 def test_a_body_that_says_it_is_too_large_is_not_fetched(length, status):
     asked = ask(make(body_bytes=100), b"x", content_length=length)
