@@ -36,6 +36,7 @@ WORDS = {
     408: "The body of the request did not arrive in time.",
     413: "The body of the request is too large.",
     415: "The request is no multipart form, or a file in it is no picture of a known kind.",
+    421: "The service does not answer to the name in the header `Host`.",
     422: "A picture is damaged or too large, there are too many, or a parameter is out of its range.",
     429: "This client has made too many requests in the last minute; `Retry-After` says when to come back.",
     503: "Too much is waiting already, or the answer took too long; `Retry-After` says when to come back.",

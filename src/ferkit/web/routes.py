@@ -30,7 +30,8 @@ def _form(many: bool) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-KEYED = _responses(401, 403, 429)
+PLACED = _responses(403, 421)
+KEYED = PLACED | _responses(401, 429)
 READ = KEYED | _responses(408, 413, 415, 422, 503)
 
 router = APIRouter()
@@ -81,14 +82,14 @@ async def stream(socket: WebSocket, smoothing: Smoothing = SMOOTHING, min_confid
 
 
 @router.head("/health", include_in_schema=False)
-@router.get("/health", response_model=Status)
+@router.get("/health", response_model=Status, responses=PLACED)
 async def health() -> dict[str, str]:
     """Say that the process runs."""
     return {"status": "ok"}
 
 
 @router.head("/ready", include_in_schema=False)
-@router.get("/ready", response_model=Status, responses=_responses(503))
+@router.get("/ready", response_model=Status, responses=PLACED | _responses(503))
 async def ready(request: Request) -> dict[str, str]:
     """Say whether requests are answered: the network is loaded, and there is room for another request."""
     service = Service.of(request)

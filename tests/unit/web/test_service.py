@@ -189,7 +189,10 @@ def test_the_documentation_comes_from_the_service_itself(client):
 def test_the_openapi_document_has_examples_and_every_refusal(client):
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/recognize"]["post"]
-    assert {"401", "403", "408", "413", "415", "422", "429", "503"} <= set(operation["responses"])
+    assert {"401", "403", "408", "413", "415", "421", "422", "429", "503"} <= set(operation["responses"])
+    assert {"403", "421"} <= set.intersection(
+        *(set(operation["responses"]) for path in document["paths"].values() for operation in path.values())
+    )
     assert "multipart/form-data" in operation["requestBody"]["content"]
     assert document["components"]["schemas"]["FaceAnswer"]["properties"]["expression"]["examples"] == ["happy"]
 
