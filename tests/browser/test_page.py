@@ -21,6 +21,7 @@ import pytest
 
 import mounted
 from ferkit.inference.weights import FOLDER
+from ferkit.web.app import PAGE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 data = pytest.importorskip("skimage.data", reason="needs scikit-image's portrait")
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.browser
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 USUAL = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-REFUSED = "Failed to load resource"  # what the browser's console says of an answer that is not 200
+REFUSED = ("Failed to load resource", "WebSocket connection to")  # the browser's console, of an answer that is not 200
 HIDE = """(hidden) => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
                         document.dispatchEvent(new Event("visibilitychange")); }"""
 # Where the middle of the square is, in widths and heights of the picture; asked for at once, as the page still scrolls.
@@ -704,6 +705,54 @@ def test_a_camera_of_too_large_pictures_is_told_to_be_one(visit, tmp_path):
         page.click("#camera-start")
         assert page.wait_for_selector("text=larger than the server takes", timeout=20_000).is_visible()
         page.close()
+
+
+def use_up(address):
+    """Make requests until the service takes no more for a while."""
+    left = 0
+    while left < 10:
+        time.sleep(left / 2)
+        try:
+            urllib.request.urlopen(f"{address}/v1/model", timeout=5).close()
+        except urllib.error.HTTPError as refused:
+            left = int(refused.headers["Retry-After"])
+
+
+def test_a_camera_that_is_started_too_often_is_told_so_and_when_it_goes_on(visit, tmp_path):
+    for address in serve(tmp_path, "--per-minute", "1"):
+        visit.also = [address]
+        page = visit(address)
+        use_up(address)
+        page.click("#camera-start")
+        words = r"text=/^Expected at most 1 requests a minute\. Trying again in \d+ seconds\.$/"
+        assert page.wait_for_selector(words, timeout=20_000).is_visible()
+        page.close()
+
+
+@pytest.mark.parametrize("status", [403, 421])
+def test_a_camera_that_may_not_be_read_is_told_why(visit, tmp_path, status):
+    refusal = {"error": "This service does not answer to the name."}
+    for address in serve(tmp_path, "--per-minute", "1"):
+        visit.also = [address]
+        page = visit(address)
+        use_up(address)
+        page.route("**/v1/model", lambda route: route.fulfill(status=status, json=refusal))
+        page.click("#camera-start")
+        assert page.wait_for_selector(f"#problem:text-is('{refusal['error']}')", timeout=20_000).is_visible()
+        page.close()
+
+
+def test_a_csv_that_has_not_all_rows_of_the_camera_says_so(visit):
+    page = visit()
+    source = (PAGE / "camera.js").read_text()
+    few = source.replace("MOST_ROWS = 100_000", "MOST_ROWS = 3")
+    page.route("**/page/camera.js", lambda route: route.fulfill(body=few, content_type="text/javascript"))
+    page.reload()
+    live(page)
+    page.wait_for_timeout(2000)
+    with page.expect_download():
+        page.click("#camera-csv")
+    assert re.fullmatch(r"The CSV has the last 3 rows\. \d+ rows? before them had to go\.", page.inner_text("#problem"))
 
 
 @pytest.mark.parametrize(

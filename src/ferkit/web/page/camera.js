@@ -5,7 +5,7 @@ import { complain, find, make, plural, say } from "./dom.js";
 import { drawBoxes, faceCard } from "./drawing.js";
 import { UNCERTAIN, classesOf, named } from "./expressions.js";
 import { downloadCsv, faceCells, faceHead } from "./files.js";
-import { askForKey, currentKey } from "./service.js";
+import { askForKey, currentKey, refusalNow } from "./service.js";
 import { Timeline } from "./timeline.js";
 
 const WIDTH = 640; // of a frame that is sent
@@ -25,6 +25,7 @@ let least = 0;
 let session = null; // the camera that runs, or null
 let asked = 0; // times that a camera was asked for or stopped; only the last one counts
 let rows = []; // [seconds, track, ...] of everything since the start
+let unkept = 0; // rows before them
 let classes = [];
 
 export function setLeast(value) {
@@ -161,6 +162,7 @@ function close() {
 
 function forget() {
   rows = [];
+  unkept = 0;
   timeline.clear();
   timeline.least = least;
   timeline.setClasses([...classes, UNCERTAIN]);
@@ -199,11 +201,13 @@ class Session {
     this.base = null; // this page's time of the stream's second 0
     this.tracksBefore = this.tracks;
     this.waiting = 0;
+    this.opened = false;
     const stream = new URL(`v1/stream?min_confidence=${least}`, document.baseURI);
     stream.protocol = stream.protocol.replace("http", "ws");
     const socket = new WebSocket(stream);
     this.socket = socket;
     socket.addEventListener("open", () => {
+      this.opened = true;
       if (currentKey()) socket.send(JSON.stringify({ api_key: currentKey() }));
       this.wake();
     });
@@ -271,7 +275,7 @@ class Session {
     showCards(shown);
     timeline.add(seconds, shown);
     for (const face of faces) rows.push({ seconds, track: face.track, face });
-    if (rows.length > MOST_ROWS) rows.splice(0, rows.length - MOST_ROWS);
+    if (rows.length > MOST_ROWS) unkept += rows.splice(0, rows.length - MOST_ROWS).length;
     find("camera-csv").disabled = !rows.length;
     this.report(message, shown);
   }
@@ -312,7 +316,15 @@ class Session {
       return;
     }
     if (document.hidden) return; // the server lets go of who sends nothing; wake() connects anew
+    this.reconnecting = true;
+    const refused = this.opened ? null : await refusalNow(); // browsers do not say why a stream could not begin
+    if (this.ended) return;
     this.broken += 1;
+    if (refused && (this.broken > CONNECTS || !refused.seconds)) {
+      stop();
+      complain(refused.sentence);
+      return;
+    }
     if (this.broken > CONNECTS) {
       stop();
       complain(code === 1013
@@ -320,9 +332,9 @@ class Session {
         : "The connection to the server is lost. Check that it is running and that you are connected, then start the camera again.");
       return;
     }
-    const seconds = Math.min(8, 2 ** (this.broken - 1));
-    state(`${code === 1013 ? "The server reads as many cameras as it can." : "The connection is lost."} Trying again in ${plural(seconds, "second")}.`);
-    this.reconnecting = true;
+    const seconds = refused?.seconds ?? Math.min(8, 2 ** (this.broken - 1));
+    const why = refused?.sentence ?? (code === 1013 ? "The server reads as many cameras as it can." : "The connection is lost.");
+    state(`${why} Trying again in ${plural(seconds, "second")}.`);
     setTimeout(() => {
       this.reconnecting = false;
       this.connect();
@@ -362,5 +374,6 @@ function saveCsv() {
     return [Number(seconds.toFixed(3)), track, ...faceCells(face, name, confidence, names)];
   });
   downloadCsv([["seconds", "track", ...faceHead(names)], ...lines], "ferkit-camera.csv");
+  if (unkept) complain(`The CSV has the last ${plural(MOST_ROWS, "row")}. ${plural(unkept, "row")} before them had to go.`);
   say("CSV downloaded.");
 }

@@ -78,9 +78,27 @@ export async function request(path, { form, signal, waiting } = {}) {
     if (![429, 503].includes(answer.status) || later === null || attempt === TRIES) {
       throw new Refused(answer.status, sentence);
     }
-    const seconds = Math.min(LONGEST_WAIT, Math.max(1, Number.parseInt(later, 10) || 1));
+    const seconds = wait(later);
     waiting?.(seconds);
     await pause(seconds, signal);
+  }
+}
+
+/** Returns the seconds that the server wants us to wait. */
+const wait = (later) => Math.min(LONGEST_WAIT, Math.max(1, Number.parseInt(later, 10) || 1));
+
+/**
+ * Returns why the server refuses us at the moment, in a `sentence`, and the `seconds` it wants us to wait, if it says so;
+ * null where it does not. A key is none of it: streams ask for theirs.
+ */
+export async function refusalNow() {
+  try {
+    const answer = await send("v1/model");
+    if (answer.ok || answer.status === 401 || answer.status >= 500) return null;
+    const later = answer.headers.get("Retry-After");
+    return { sentence: await reason(answer), seconds: later === null ? null : wait(later) };
+  } catch { // it cannot be reached
+    return null;
   }
 }
 
