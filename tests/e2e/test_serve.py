@@ -393,6 +393,15 @@ def test_an_upgrade_to_another_protocol_is_ignored_and_the_body_is_no_request(ne
         connection.close()
 
 
+@pytest.mark.parametrize("head", [b"GET /health HTTP/1.0\r\n", b"GET /health HTTP/1.1\r\nConnection: close\r\n"])
+def test_nor_does_it_keep_a_connection_that_is_to_be_closed(network, head):
+    with serving("--model", network, "--detector", "none") as service, ExitStack() as opened:
+        client = opened.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
+        client.sendall(head + b"Host: localhost\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
+        with client.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 200 OK\r\n")  # to the end of the connection
+
+
 @pytest.mark.parametrize(
     "request_",
     [

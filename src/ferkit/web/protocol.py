@@ -1,6 +1,7 @@
 """HTTP and streams as uvicorn speaks them, with limits of what comes before we are asked and of what nobody fetches."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import httptools
@@ -171,6 +172,9 @@ class LimitedHttp(_Fetched, HttpToolsProtocol):
                 return
             fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
             version = self.parser.get_http_version().encode()
+            self.parser = httptools.HttpRequestParser(self)  # the other one reads nothing behind `Connection: close`
+            with suppress(AttributeError):  # before httptools 0.6.3
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
             self.parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(fields)))
 
     def _begin_stream(self, method: bytes) -> None:
