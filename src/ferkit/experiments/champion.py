@@ -21,6 +21,7 @@ from ferkit.training.recipes import (
     COMPACT_6,
     COMPACT_7,
     COMPACT_8,
+    COMPACT_9,
     COMPACT_VOTES,
     ENSEMBLE,
     SPEEDRUN,
@@ -151,6 +152,13 @@ TABLE = Table(
             recipe=COMPACT_8,
             taught_by=("cpu-compact-4", "cpu-compact-7"),
             begun_by="cpu-compact-7",
+        ),
+        Row(
+            slug="cpu-compact-9",
+            label="compact, wide once more, two cores",
+            recipe=COMPACT_9,
+            taught_by=("cpu-compact-4", "cpu-compact-8"),
+            begun_by="cpu-compact-4",
         ),
         Row(
             slug="cpu-compact-votes",

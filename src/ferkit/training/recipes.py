@@ -48,6 +48,7 @@ COMPACT_5 = replace(COMPACT_4, options={"bottleneck": 0.5}, lr=0.05, epochs=34, 
 COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first reads PublicTest best, poor pictures worst
 COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
 COMPACT_8 = COMPACT_7  # begins with other weights, learns from other networks
+COMPACT_9 = replace(COMPACT_8, options={"bottleneck": 1.0}, epochs=80)
 COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(
@@ -124,6 +125,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "(--teacher RUN); an hour or two on a CPU",
         COMPACT_8,
     ),
+    "compact-9": (
+        "as wide as compact-4: begins with it (--init RUN), learns from it and compact-8 (--teacher RUN); an hour "
+        "and a half on a CPU",
+        COMPACT_9,
+    ),
     "compact-votes": (
         "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
         "(--votes FILE); half an hour on a CPU",
@@ -146,7 +152,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 9)},
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 10)},
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
 }

@@ -30,6 +30,7 @@ OURS = [
     "compact-6",
     "compact-7",
     "compact-8",
+    "compact-9",
     "compact-votes",
     "teacher",
     "teacher-2",
@@ -56,6 +57,7 @@ OURS = [
         pytest.param("compact-6", 822_727, id="narrower once more"),
         pytest.param("compact-7", 822_727, id="narrower, taught by two"),
         pytest.param("compact-8", 822_727, id="the shipped one"),
+        pytest.param("compact-9", 1_597_543, id="wide again"),
         pytest.param("compact-votes", 822_727, id="the shipped one of votes"),
         pytest.param("teacher", 1_603_919, id="the one before it"),
         pytest.param("teacher-2", 3_589_783, id="half as wide again"),
@@ -93,7 +95,7 @@ def test_our_own_recipes_select_on_public_test(name):
     recipe = get_recipe(name)
     assert (recipe.protocol, recipe.keep) == (
         Protocol.STANDARD,
-        "last" if name in {"compact-6", "compact-7", "compact-8", "compact-votes"} else "best",
+        "last" if name in {"compact-6", "compact-7", "compact-8", "compact-9", "compact-votes"} else "best",
     )
 
 
