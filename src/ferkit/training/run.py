@@ -216,8 +216,10 @@ class _Run:
         if saved is not None:
             checkpoint.restore(saved, self.state, self.identity, folder.last, fabric.global_rank)
             self.surroundings["threads"] = torch.get_num_threads()
-            if fabric.is_global_zero and self.just_best:
-                self.keep_best(saved)  # as it may have been killed before it had
+            if fabric.is_global_zero and self.state.history:  # it may have been killed, or the disk full, before it had
+                folder.write_metrics(self.state.history)
+                if self.just_best:
+                    self.keep_best(saved)
         elif recipe.init:
             self.save()  # from here on the run needs the other one no more
 

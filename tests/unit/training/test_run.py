@@ -218,6 +218,26 @@ def test_killed_between_its_two_checkpoints_a_run_keeps_the_weights_of_its_best_
     assert end.result["weights_sha256"] == finished[1][-1].result["weights_sha256"]
 
 
+@pytest.mark.parametrize("epoch", [1, 3], ids=["the first", "the last"])
+def test_metrics_that_an_epoch_could_not_write_are_written_when_the_run_goes_on(tmp_path, data, monkeypatch, epoch):
+    def full(folder, history):
+        if len(history) == epoch:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(folder, history)
+
+    write, folder = RunFolder.write_metrics, RunFolder(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_metrics", full)
+        with pytest.raises(TrainingError, match=r"No space left on device; the last checkpoint is intact$"):
+            list(train(RECIPE, data, folder.path, workers=0))
+    again = train(RECIPE, data, folder.path, workers=0, resume=True)
+    assert next(again).epoch == epoch == len(folder.metrics.read_text().splitlines()) - 1
+    *_, end = again
+    with folder.metrics.open() as lines:
+        losses = [float(row["valid_loss"]) for row in csv.DictReader(lines)]
+    assert losses == [found["valid"]["loss"] for found in end.result["epochs"]]
+
+
 def test_a_result_names_the_commit_that_its_run_began_with(tmp_path, data, monkeypatch):
     commits = iter("ab")
     monkeypatch.setattr(run, "describe", lambda device: {**describe(device), "commit": next(commits)})
