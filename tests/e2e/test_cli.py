@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +137,26 @@ def test_resume_needs_no_recipe_and_a_finished_run_is_told(ferkit, trained):
     csv, run = trained
     code, out, _ = train(ferkit, csv, run, "--resume")
     assert code == 0
+    assert "weights of epoch 2" in out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_run_whose_numbers_cannot_be_printed_has_its_page(trained, tmp_path):
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    (run / "report.html").unlink()
+    command = [sys.executable, "-m", "ferkit", "train", "--data", trained[0], "--out", run, "--resume"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+    assert (run / "report.html").exists()
+
+
+def test_a_run_whose_page_cannot_be_written_has_its_numbers_printed(ferkit, trained, tmp_path):
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    (run / "report.html").unlink()
+    (run / "report.html").mkdir()
+    code, out, err = train(ferkit, trained[0], run, "--resume")
+    assert (code, err) == (1, f"error: {run}: cannot be written to (Is a directory)\n")
     assert "weights of epoch 2" in out
 
 

@@ -131,9 +131,11 @@ def train(
                     raise typer.Exit(128 + event.signal if event.signal else 0)
                 case Finished():
                     view.close()
-                    print_evaluation(event.result)
-                    print_speed(event.result)
-                    page = write_page(out, faces)
+                    try:
+                        page = write_page(out, faces)  # first, as the output may be full, or its reader gone
+                    finally:
+                        print_evaluation(event.result)
+                        print_speed(event.result)
                     typer.echo(f"report: {page}")
     finally:
         view.close()

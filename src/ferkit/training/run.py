@@ -82,8 +82,8 @@ def train(
 
     Yields:
         :class:`Started`, :class:`Compiled` where asked to compile or where a batch could not be recorded, a
-        :class:`Step` a batch and an :class:`Epoch` a pass, at last :class:`Finished` or :class:`Stopped`. Only the
-        first process yields.
+        :class:`Step` a batch and an :class:`Epoch` a pass, which is saved by then, at last :class:`Finished` or
+        :class:`Stopped`. Only the first process yields.
 
     Raises:
         RunError: ``out`` holds a run already and ``resume`` is not set, or holds another one; another process trains
@@ -246,15 +246,18 @@ class _Run:
         mode = "default" if compile_it else ""
         given = self.train, self.valid, workers, mode, self.taught, self.teachers
         for event in fit(self.fabric, self.state, self.recipe, *given, graphs=compiling != "off"):
+            if isinstance(event, Epoch):  # before it is shown, as who shows it may fail
+                self.save()
+                saved = time.monotonic()
             yield event
             if isinstance(event, Compiled):
                 self.compiled = not event.problem
                 continue
             if self._between_agreements(event):
                 continue
-            due = isinstance(event, Epoch) or time.monotonic() - saved >= save_seconds
+            due = time.monotonic() - saved >= save_seconds
             wanted = stop.agreed(self.fabric, _STOP if stop.reason else _SAVE if due else 0)
-            if wanted:
+            if wanted and isinstance(event, Step):
                 self.save()
                 saved = time.monotonic()
             if wanted == _STOP and self.state.epoch < self.recipe.epochs:

@@ -22,6 +22,8 @@ from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.needs import Others
 from ferkit.training.recipe_text import recipe_from_toml
 from ferkit.training.run import train
+from ferkit.training.state import Epoch
+from ferkit.training.stopping import StopRequest
 from ferkit.training.surroundings import describe
 from ferkit.training.teaching import Lesson
 
@@ -216,6 +218,25 @@ def test_killed_between_its_two_checkpoints_a_run_keeps_the_weights_of_its_best_
     assert all(torch.equal(best["model"][name], value) for name, value in last["model"].items())
     *_, end = train(RECIPE, data, folder.path, workers=0, resume=True)
     assert end.result["weights_sha256"] == finished[1][-1].result["weights_sha256"]
+
+
+def test_an_epoch_is_saved_once_and_before_it_is_shown(tmp_path, data):
+    folder = RunFolder(tmp_path / "out")
+    for event in train(RECIPE, data, folder.path, workers=0):
+        if isinstance(event, Epoch):
+            assert checkpoint.load(folder.last)["epoch"] == event.number
+            assert len(folder.metrics.read_text().splitlines()) == event.number + 1
+    assert folder.log.read_text().count("saved after") == RECIPE.epochs
+
+
+def test_a_wish_to_stop_after_an_epoch_is_met_at_once(tmp_path, data):
+    events, stop = [], StopRequest()
+    for event in train(RECIPE, data, tmp_path / "out", workers=0, stop=stop):
+        events.append(event)
+        stop.wish = "enough" if isinstance(event, Epoch) else ""
+    assert str(events[-1]) == "stopped after epoch 1, batch 0 (enough), saved"
+    assert isinstance(events[-2], Epoch)
+    assert RunFolder(tmp_path / "out").log.read_text().count("saved after") == 1
 
 
 @pytest.mark.parametrize("epoch", [1, 3], ids=["the first", "the last"])
