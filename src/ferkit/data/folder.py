@@ -29,7 +29,7 @@ def list_pictures(folder: Path) -> list[Path]:
         DataError: ``folder`` has no ``train`` folder with pictures, or a picture is a link to nothing.
         OSError: A folder cannot be read.
     """
-    halves = [half for half in _folders(folder) if half.name.lower() in {"train", "test"}]
+    halves = _halves(folder)
     pictures = sorted(p for half in halves for named in _folders(half) for p in named.iterdir() if _is_picture(p))
     if not any(p.parent.parent.name.lower() == "train" for p in pictures):
         got = ", ".join(sorted(child.name for child in folder.iterdir())[:5]) or "an empty folder"
@@ -39,6 +39,10 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> Iterator[Path]:
     return (child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _halves(folder: Path) -> list[Path]:
+    return [half for half in _folders(folder) if half.name.lower() in {"train", "test"}]
 
 
 def _is_picture(path: Path) -> bool:
@@ -65,8 +69,12 @@ def read_folder(folder: Path) -> Fer2013:
         images[n] = _read_face(picture)
         labels[n] = _label(picture)
         splits[n] = SPLITS.index(_split(picture))
-    notes = (*_notes(pictures), *_passed_over(folder))
-    return Fer2013(faces=Faces(images, labels), splits=splits, source=str(folder), notes=notes)
+    return Fer2013(faces=Faces(images, labels), splits=splits, source=str(folder), notes=folder_notes(folder))
+
+
+def folder_notes(folder: Path) -> tuple[str, ...]:
+    """Return what there is to know of a folder that can be read: sentences on its tests and on what is passed over."""
+    return (*_tests(folder), *_passed_over(folder))
 
 
 def _read_face(picture: Path) -> NDArray[np.uint8]:
@@ -90,21 +98,26 @@ def _split(picture: Path) -> Split:
 
 
 def _passed_over(folder: Path) -> Iterator[str]:
-    halves = [half for half in _folders(folder) if half.name.lower() in {"train", "test"}]
+    halves = _halves(folder)
     beside = sorted(child.name for child in _folders(folder) if child not in halves)
     if beside:
         yield f"Only train and test are read; passed over: {', '.join(beside)}."
+    files = (child for half in halves for child in half.iterdir() if child.is_file() and not child.name.startswith("."))
+    loose = sorted(child for child in files if child.suffix.lower() in SUFFIXES)
+    if loose:
+        yield f"Passed over, being in no class folder: {len(loose)}, such as {loose[0]}."
     shown = (child for half in halves for named in _folders(half) for child in named.iterdir())
     others = sorted(child for child in shown if not child.name.startswith(".") and not _is_picture(child))
     if others:
         yield f"Passed over, being no jpg or png: {len(others)}, such as {others[0]}."
 
 
-def _notes(pictures: list[Path]) -> Iterator[str]:
-    test = [p for p in pictures if p.parent.parent.name.lower() == "test"]
+def _tests(folder: Path) -> Iterator[str]:
+    test = [p for p in list_pictures(folder) if p.parent.parent.name.lower() == "test"]
     told = [p for p in test if p.name.startswith(("PublicTest", "PrivateTest"))]
     if not test:
-        yield "There is no test folder: both tests are empty."
+        there = any(half.name.lower() == "test" for half in _halves(folder))
+        yield f"There is no {'picture in a class folder of test' if there else 'test folder'}: both tests are empty."
     elif len(told) < len(test):
         yield (
             f"{len(test) - len(told)} of {len(test)} files in test do not say PublicTest or PrivateTest "

@@ -1,11 +1,12 @@
 """One door to the data set, whatever its form."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ferkit.data import cache
 from ferkit.data.csv import read_csv
 from ferkit.data.faces import Fer2013
-from ferkit.data.folder import read_folder
+from ferkit.data.folder import folder_notes, read_folder
 from ferkit.errors import DataError
 from ferkit.files import expanded
 
@@ -41,6 +42,8 @@ def _read_with_cache(source: Path) -> Fer2013:
         if cache.stamp(source) != stamp:
             return data  # the source changed under our hands: what was read has another digest
         cache.store(digest, data)
+    elif source.is_dir():  # what is passed over may be another today
+        data = replace(data, notes=folder_notes(source))
     cache.remember(source, stamp, digest)
     return data
 

@@ -185,3 +185,20 @@ def test_what_is_passed_over_is_told(pictures):
         "Only train and test are read; passed over: validation.",
         f"Passed over, being no jpg or png: 1, such as {folder / 'train' / 'angry' / 'b.bmp'}.",
     )
+
+
+def test_pictures_in_no_class_folder_are_told_whenever_they_come(pictures):
+    folder = pictures("train/angry/a.png", "test/sad/PublicTest_1.png", "test/sad/PrivateTest_1.png", "train/.b.png")
+    assert read_fer2013(folder).notes == ()
+    pictures("train/b.png", "test/c.png")
+    assert read_fer2013(folder).notes == (
+        f"Passed over, being in no class folder: 2, such as {folder / 'test' / 'c.png'}.",
+    )
+
+
+def test_a_test_folder_without_class_folders_is_not_called_missing(pictures):
+    folder = pictures("train/angry/a.png", "test/PublicTest_1.png")
+    assert read_fer2013(folder).notes == (
+        "There is no picture in a class folder of test: both tests are empty.",
+        f"Passed over, being in no class folder: 1, such as {folder / 'test' / 'PublicTest_1.png'}.",
+    )
