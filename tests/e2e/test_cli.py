@@ -463,7 +463,7 @@ BAD = [
     pytest.param(["results", "--results", "RUN", "--docs", "CSV"], "table-1.md: cannot be written to (", id="page"),
     pytest.param(["results", "--results", "OUT"], "expected a folder of results, found none; nothing is", id="typo"),
     pytest.param(
-        ["train", "--resume", "--data", "CSV", "--out", "OUT"], "a run to go on with, found none", id="resume"
+        ["train", "--resume", "--data", "CSV", "--out", "OUT"], "found none; begin one with --recipe", id="resume"
     ),
     pytest.param(
         ["train", "--recipe", "layers", "--data", "CSV", "--out", "OUT", "--teacher", "RUN", "--teacher", "RUN"],
@@ -656,6 +656,9 @@ def test_models_and_recipes_are_listed(ferkit):
     }
     assert "82,309,184" in ferkit("models", "model3", "--set", "width=2", "--summary")[1]
     assert json.loads(ferkit("models", "model1", "--json")[1])["parameters"] == 1_669_511
+    code, out, err = ferkit("models", "--summary")
+    assert (code, out) == (2, "")
+    assert "--summary prints one network: name it" in err
     assert "final" in ferkit("recipes")[1]
     assert json.loads(ferkit("recipes", "final", "--json")[1])["lr"] == 0.02
     assert "lr = 0.02" in ferkit("recipes", "final")[1]
@@ -699,6 +702,20 @@ def test_evaluate_prints_the_numbers_before_a_folder_refuses_its_picture(ferkit,
     assert code == 1
     assert "confusion matrix (rows true" in out
     assert re.search(r"PublicTest\.png: cannot be written to \(.*\); name another folder with --out", err)
+
+
+@pytest.mark.parametrize("name", ["confusion-PublicTest.png", "report.html"])
+def test_evaluate_speaks_json_with_the_file_it_could_not_write_as_null(ferkit, trained, tmp_path, name):
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    (run / name).unlink(missing_ok=True)
+    (run / name).mkdir()
+    code, out, err = ferkit("evaluate", run, "--data", trained[0], "--json")
+    assert code == 1
+    assert "cannot be written to (Is a directory)" in err
+    found = json.loads(out)
+    assert found["all"]["faces"] == 30
+    assert found["report_html"] is None
+    assert (found["confusion_png"] is None) == (name != "report.html")
 
 
 def test_a_file_that_is_no_result_is_named(ferkit, tmp_path, monkeypatch):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ferkit.data import Split
     from ferkit.training.recipe import Recipe
 
+_FILES = {"confusion_png": "\nconfusion matrix", "report_html": "report"}
+"""What is written, by its name in JSON, with its name in the text."""
+
 
 def evaluate(
     runs: Annotated[
@@ -89,32 +92,26 @@ def evaluate(
         own = None
     if not as_json:  # before files, which a folder may refuse
         _print(found, f"{title}, protocol {named.value}", chosen.value)
-    picture = None
-    if own is not None or out is not None:
-        picture = (out or runs[0]) / f"confusion-{chosen.value}.png"
-        _draw(found, f"{title} on {chosen.value}", picture)
-    has_page = own is not None and not own.get("reopened")
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    **({"run": str(runs[0])} if len(runs) == 1 else {"runs": [str(run) for run in runs]}),
-                    "model": title,
-                    "views": list(seen),
-                    "protocol": named.value,
-                    "split": chosen.value,
-                    "confusion_png": None if picture is None else str(picture),
-                    "report_html": str(write_page(runs[0], faces)) if has_page else None,
-                    **{name: evaluation.to_dict() for name, evaluation in found.items()},
-                },
-                indent=1,
-            )
-        )
-        return
-    if picture is not None:
-        typer.echo(f"\nconfusion matrix: {picture}")
-    if has_page:
-        typer.echo(f"report: {write_page(runs[0], faces)}")
+    files: dict[str, Path | None] = dict.fromkeys(_FILES)
+    try:
+        if own is not None or out is not None:
+            files["confusion_png"] = _draw(found, title, chosen.value, out or runs[0])
+        if own is not None and not own.get("reopened"):
+            files["report_html"] = write_page(runs[0], faces)
+    finally:  # whatever could not be written
+        if as_json:
+            told = {
+                **({"run": str(runs[0])} if len(runs) == 1 else {"runs": [str(run) for run in runs]}),
+                "model": title,
+                "views": list(seen),
+                "protocol": named.value,
+                "split": chosen.value,
+                **{name: None if file is None else str(file) for name, file in files.items()},
+                **{name: evaluation.to_dict() for name, evaluation in found.items()},
+            }
+            typer.echo(json.dumps(told, indent=1))
+        else:
+            typer.echo("".join(f"{_FILES[name]}: {file}\n" for name, file in files.items() if file), nl=False)
 
 
 def _title(recipes: "list[Recipe]", networks: int, views: Sequence[str]) -> str:
@@ -136,15 +133,17 @@ def _warn(runs: list[Path], recipes: "list[Recipe]", test: "Split") -> None:
             typer.echo(f"warning: {said}", err=True)
 
 
-def _draw(found: dict[str, Any], title: str, picture: Path) -> None:
+def _draw(found: dict[str, Any], title: str, split: str, folder: Path) -> Path:
     from ferkit.errors import RunError
     from ferkit.report import figures
 
+    picture = folder / f"confusion-{split}.png"
     try:
         with figures.writing(picture):
-            figures.save(figures.confusion(found["all"].confusion, title), picture)
+            figures.save(figures.confusion(found["all"].confusion, f"{title} on {split}"), picture)
     except RunError as error:
         raise RunError(f"{error}; name another folder with --out") from None
+    return picture
 
 
 def _print(found: dict[str, Any], title: str, split: str) -> None:

@@ -28,6 +28,8 @@ def models(
 
     if settings and name is None:
         raise typer.BadParameter("--set changes one network: name it")
+    if summary and name is None:
+        raise typer.BadParameter("--summary prints one network: name it")
     names = model_names() if name is None else [name]
     rows: list[dict[str, Any]] = []
     for each in names:
@@ -45,7 +47,7 @@ def models(
     if as_json:
         typer.echo(json.dumps(rows if name is None else rows[0], indent=1))
         return
-    if summary and name is not None:
+    if summary:
         typer.echo(layer_table(model))
         return
     for row in rows:

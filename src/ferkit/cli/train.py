@@ -192,7 +192,7 @@ def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -
         return with_settings(get_recipe(name), settings)
     if resume:
         if not RunFolder(out).recipe.exists():
-            raise RunError(f"{out}: expected a run to go on with, found none")
+            raise RunError(f"{out}: expected a run to go on with, found none; begin one with --recipe")
         return with_settings(RunFolder(out).read_recipe(), settings)
     raise RecipeError("--recipe NAME is missing; `ferkit recipes` lists them")
 
