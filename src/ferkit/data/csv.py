@@ -96,9 +96,12 @@ def _cut(lines: list[bytes], names: list[str], path: Path, first_line: int) -> l
             raise DataError(f"{path}:{number}: expected {len(names)} fields, got {line.count(b',') + 1}")
     longest = max(map(len, lines)) + 1
     widths = {names.index(column): min(width, longest) for column, width in _WIDTHS.items()}
+    text, mark = b"".join(lines), b"\0"
+    if mark in text:  # to pandas it may be the end of a field: a byte that is not there stands in for it
+        mark = next((bytes([byte]) for byte in range(0x1F, 0x0D, -1) if byte not in text), b"\x1a")
     try:
         rows = pd.read_csv(
-            io.BytesIO(b"".join(lines).replace(b"\0", b"\x1a")),  # to pandas a zero byte may be the end of a field
+            io.BytesIO(text.replace(b"\0", mark)),
             header=None,
             names=list(range(len(names))),
             dtype={n: f"S{widths.get(n, 1)}" for n in range(len(names))},
@@ -112,7 +115,7 @@ def _cut(lines: list[bytes], names: list[str], path: Path, first_line: int) -> l
         )
     except pd.errors.ParserError as error:
         raise DataError(f"{path}: not a readable CSV ({str(error).strip()})") from None
-    return [[_bare(field, width) for field in rows[n].tolist()] for n, width in widths.items()]
+    return [[_bare(field, width).replace(mark, b"\0") for field in rows[n].tolist()] for n, width in widths.items()]
 
 
 def _header(lines: list[bytes], path: Path) -> tuple[list[str], int]:
