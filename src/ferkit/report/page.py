@@ -44,7 +44,7 @@ class Sample:
     """PNG as a data URI."""
 
 
-def write_page(run: Path, data: Fer2013) -> Path:
+def write_page(run: str | Path, data: Fer2013) -> Path:
     """Write ``report.html`` and ``confusion.png`` into a run folder; return the page.
 
     Both show the test split; the validation split where the data set had no faces to test on.
@@ -56,6 +56,7 @@ def write_page(run: Path, data: Fer2013) -> Path:
     Raises:
         RunError: The run is not finished or damaged, has been evaluated on other data, or cannot be written to.
     """
+    run = Path(run)
     folder = RunFolder(run)
     result = folder.read_result()
     part = shown_part(result)

@@ -240,18 +240,22 @@ class RunFolder:
         write_text(self.metrics, text.getvalue())
 
 
-def load_run(path: Path) -> tuple[Recipe, nn.Module]:
+def load_run(path: str | Path) -> tuple[Recipe, nn.Module]:
     """Return the recipe and the network of a finished run, on the CPU, in evaluation mode.
 
     Raises:
-        RunError: This is not a run folder, the run is not finished, or its weights are damaged or another run's.
+        RunError: This is not a run folder, the run is not finished, or its weights are missing, damaged or
+            another run's.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    folder = RunFolder(path)
+    folder = RunFolder(Path(path))
     result = folder.read_result(("weights_sha256",))
     recipe = folder.read_recipe()
+    if not folder.weights.exists():
+        again = f"; made again of the checkpoint by: ferkit train --resume --out {path} --data CSV"
+        raise RunError(f"{folder.weights}: no such file{again if folder.last.exists() else ''}")
     model = build_model(recipe.model, **recipe.options)
     try:
         content = folder.weights.read_bytes()

@@ -49,7 +49,7 @@ SAVE_SECONDS = 120.0
 def train(
     recipe: Recipe,
     data: Fer2013,
-    out: Path,
+    out: str | Path,
     *,
     resume: bool = False,
     max_minutes: float | None = None,
@@ -97,7 +97,7 @@ def train(
     asked: AbstractContextManager[StopRequest] = StopRequest(max_minutes) if stop is None else nullcontext(stop)
     check_splits(recipe, data)
     check_choice(compiling)
-    folder = RunFolder(out)
+    folder = RunFolder(Path(out))
     folder.check(recipe, resume=resume)
     if (result := _result(folder, recipe, data)) is not None:
         yield Finished(result=result)

@@ -16,6 +16,7 @@ from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
+from ferkit.report.page import write_page
 from ferkit.training import checkpoint, evaluate, run
 from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
@@ -551,6 +552,26 @@ def test_a_folder_that_is_not_a_finished_run_is_refused(tmp_path, finished, miss
     (folder / missing).unlink()
     with pytest.raises(RunError):
         load_run(folder)
+
+
+def test_weights_that_are_gone_are_told_with_what_makes_them_again(tmp_path, finished):
+    folder = RunFolder(shutil.copytree(finished[0], tmp_path / "copy"))
+    folder.weights.unlink()
+    message = (
+        rf"copy/weights\.safetensors: no such file; made again .*: ferkit train --resume --out {folder.path} --data"
+    )
+    with pytest.raises(RunError, match=message):
+        load_run(folder.path)
+    shutil.rmtree(folder.last.parent)
+    with pytest.raises(RunError, match=r"no such file$"):
+        load_run(folder.path)
+
+
+def test_a_run_folder_may_be_a_text(tmp_path, finished, data):
+    assert load_run(str(finished[0]))[0] == RECIPE
+    *_, end = train(replace(RECIPE, epochs=1), data, str(tmp_path / "out"), workers=0)
+    assert RunFolder(tmp_path / "out").read_result()["seconds"] == end.result["seconds"]
+    assert write_page(str(tmp_path / "out"), data) == tmp_path / "out" / "report.html"
 
 
 @pytest.mark.parametrize("missing", ["data", "evaluation", "seed"])
