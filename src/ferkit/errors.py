@@ -4,7 +4,7 @@
   * DataError           a file or array is not in the documented format
   * RecipeError         a training recipe contradicts itself
   * RunError            a run folder cannot be used as asked
-  * TrainingError       training had to stop: disk space ran out, or
+  * TrainingError       training had to stop: disk space ran out, a process has gone, or
     * UntrainableError  these settings cannot be trained here: the loss is not finite, memory ran out
   * OptionError         an argument is out of its range, or of another kind
   * ImageError          a picture, video or detector file cannot be used

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ferkit.data import Fer2013, Split
 from ferkit.data.audit import faces_digest
-from ferkit.errors import RunError
+from ferkit.errors import RunError, TrainingError
 from ferkit.files import file_sha256, replacing, write_json
 from ferkit.models import build_model
 from ferkit.models.flops import training_flops
@@ -44,6 +44,9 @@ from ferkit.training.tuning import exact_float32, keep_freed_memory, tune_gpu
 
 SAVE_SECONDS = 120.0
 """Seconds between two checkpoints inside an epoch; one more is written after every epoch."""
+
+SETTLE_SECONDS = 0.1
+"""Given to the threads of several processes when one of them has failed."""
 
 
 def train(
@@ -92,7 +95,8 @@ def train(
         RecipeError: A batch is too small for the processes, or there is no such device.
         DataError: A split the protocol needs is empty, or Training has too few faces.
         UnknownNameError: There is no such choice of ``compiling``.
-        TrainingError: The loss is not finite, or memory or disk space ran out; the last checkpoint is intact.
+        TrainingError: The loss is not finite, memory or disk space ran out, or a process of the run has gone; the last
+            checkpoint is intact.
     """
     asked: AbstractContextManager[StopRequest] = StopRequest(max_minutes) if stop is None else nullcontext(stop)
     check_splits(recipe, data)
@@ -126,7 +130,7 @@ def train(
             if recipe.follows:
                 keep_teachers(folder, others.teachers)
         fabric.barrier()
-        with logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
+        with _parting(fabric), logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
             run = _Run(recipe, data, own, folder, fabric, log, saved, precision, weights, peak)
             workers = default_workers(fabric.device) if workers is None else workers
             with board(folder, run.state.history) if first else nullcontext(_ignore) as add:
@@ -137,7 +141,6 @@ def train(
                         add(event)
                     if first:
                         yield event
-            _part(fabric)
 
 
 def _result(folder: RunFolder, recipe: Recipe, data: Fer2013) -> dict[str, Any] | None:
@@ -362,8 +365,18 @@ def _launch(device: str, devices: int, precision: str) -> Fabric:
     return fabric
 
 
-def _part(fabric: Fabric) -> None:
-    """Leave the other processes, if any: threads that talk to them, left running, would end this one by abort()."""
+@contextmanager
+def _parting(fabric: Fabric) -> Iterator[None]:
+    """Leave the other processes, if any: threads that talk to them, left running, would end this one by abort().
+
+    After a failure it stays, as it might wait for ever for one that lets go of a tensor; they have a moment to do so.
+    """
+    try:
+        yield
+    except TrainingError:
+        if fabric.world_size > 1:
+            time.sleep(SETTLE_SECONDS)
+        raise
     if fabric.world_size > 1:
         torch.distributed.destroy_process_group()
 

@@ -10,6 +10,15 @@ from ferkit.errors import TrainingError, UntrainableError
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe
 
+# What tells that a process has gone:
+_GONE = (
+    "DataLoader worker (pid",  # one that prepares batches, to PyTorch
+    "by peer",  # one of DDP, to gloo
+    "Broken pipe",
+    "remote process exit",  # to NCCL
+    "remote server shutdown",  # to what they meet through
+)
+
 
 @contextmanager
 def logged(folder: RunFolder, *, active: bool) -> Iterator[logging.Logger]:
@@ -41,7 +50,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
-    """Turn the many ways of running out of memory or disk space into one line."""
+    """Turn the many ways of running out of memory or disk space, or of losing a process to that, into one line."""
     try:
         yield
     except TrainingError as error:
@@ -49,6 +58,9 @@ def told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
     except OSError as error:
         raise TrainingError(f"{folder.path}: {error.strerror or error}; {_let_go(folder)}") from None
     except (MemoryError, RuntimeError) as error:
+        if any(sign in str(error) for sign in _GONE):
+            problem = "a process of this run has gone, perhaps for want of memory if it does not say why"
+            raise TrainingError(f"{problem}; {_let_go(folder)}") from None
         out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not out_of_memory and not any(sign in str(error) for sign in ("can't allocate memory", "out of memory")):
             raise

@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import multiprocessing
 import re
 import shutil
 from dataclasses import replace
@@ -15,7 +16,7 @@ from conftest import make_data, small_recipe
 from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
-from ferkit.evaluation import predict
+from ferkit.evaluation import network_input, predict
 from ferkit.report.page import write_page
 from ferkit.training import checkpoint, evaluate, run
 from ferkit.training.events import Finished, Started, Stopped
@@ -462,6 +463,53 @@ def test_out_of_memory_is_told_plainly(tmp_path, data, monkeypatch, error):
     smaller = replace(RECIPE, batch_size=8, epochs=1)
     *_, end = train(smaller, data, tmp_path / "out", workers=0)
     assert isinstance(end, Finished), "the corrected command finds no run in its way"
+
+
+GONE = r"^a process of this run has gone, perhaps for want of memory if it does not say why; {}$"
+
+
+def test_a_process_that_prepares_batches_and_is_killed_is_told_plainly(tmp_path, data, monkeypatch):
+    def kill(images):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        return network_input(images)
+
+    monkeypatch.setattr("ferkit.training.loop.network_input", kill)
+    with pytest.raises(TrainingError, match=GONE.format("(nothing had been saved|the last .* is intact)")):
+        list(train(RECIPE, data, tmp_path / "out", workers=1))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DataLoader worker (pid(s) 7) exited unexpectedly",
+        "[/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:17823: Connection reset by peer. GLHF!",
+        "[/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4994",
+        "[/gloo/transport/tcp/pair.cc:312] writev [127.0.0.1]:4994: Broken pipe",
+        "NCCL error: remote process exited or there was a network error, NCCL version 2.27.5",
+        "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
+    ],
+    ids=["a loader", "gloo reads", "gloo closed", "gloo writes", "nccl", "the store"],
+)
+def test_a_process_that_has_gone_is_told_plainly(tmp_path, data, monkeypatch, said):
+    def lose(*_):
+        raise RuntimeError(said)
+
+    folder = tmp_path / "out"
+    stop_after(train(RECIPE, data, folder, workers=0, save_seconds=0), 2)
+    monkeypatch.setattr("ferkit.training.loop.network_input", lose)
+    with pytest.raises(TrainingError, match=GONE.format("the last checkpoint is intact")) as caught:
+        list(train(RECIPE, data, folder, workers=0, resume=True))
+    assert not isinstance(caught.value, UntrainableError), "another machine may train it"
+
+
+def test_a_fault_in_a_process_that_prepares_batches_is_no_lost_process(tmp_path, data, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback")
+
+    monkeypatch.setattr("ferkit.training.loop.network_input", fail)
+    with pytest.raises(RuntimeError, match="Caught ValueError"):
+        list(train(RECIPE, data, tmp_path / "out", workers=0))
 
 
 def test_a_split_the_protocol_needs_must_have_faces(tmp_path, data):
