@@ -5,7 +5,6 @@ done where its result stands anywhere below the results folder, part done where 
 ``<runs>/<key>-seed-<n>`` holds a checkpoint. So whatever is killed, the next call goes on.
 """
 
-import csv
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -198,7 +197,7 @@ class _Planner:
     def _run(self, recipe: Recipe, rows: Sequence[tuple[Table, Row]], taken_up: bool) -> PlannedRun:
         folder = RunFolder(self.runs / run_name(recipe))
         state = _state(folder, taken_up)
-        seconds = _epoch_seconds(folder) if state is State.BEGUN else []
+        seconds = folder.read_metric("seconds") if state is State.BEGUN else []
         whole = None
         if state is not State.DONE:
             whole = self.estimates.estimate(recipe, choose_precision(recipe.precision, self.here)[0])
@@ -242,14 +241,3 @@ def _state(folder: RunFolder, taken_up: bool) -> State:
     if taken_up or folder.result.exists():
         return State.DONE
     return State.BEGUN if folder.last.exists() else State.NEW
-
-
-def _epoch_seconds(folder: RunFolder) -> list[float]:
-    """Return the seconds of each epoch that is done."""
-    try:
-        with folder.metrics.open(newline="", encoding="utf-8") as lines:
-            return [float(line["seconds"]) for line in csv.DictReader(lines)]
-    except FileNotFoundError:  # stopped inside the first epoch
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder.metrics}: not the metrics of a run ({type(error).__name__})") from None

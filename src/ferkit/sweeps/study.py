@@ -113,6 +113,10 @@ class Study:
             for event in train(recipe, self.data, folder, resume=True, workers=workers, stop=stop):
                 match event:
                     case Started():
+                        for epoch, accuracy in enumerate(RunFolder(folder).read_metric("valid_accuracy"), start=1):
+                            if epoch not in told:  # killed between its checkpoint and the line that tells it
+                                trial.report(accuracy, epoch)
+                                self._prune(trial, epoch, recipe.epochs, stop)
                         self._count_tries(trial, event)
                         yield Begun(trial=self.view(number), epochs=recipe.epochs)
                     case Step():
@@ -120,13 +124,11 @@ class Study:
                         yield Advanced(number=number, share=share, epoch=event.epoch)
                     case Epoch(number=epoch):
                         accuracy = event.valid.accuracy
-                        if epoch not in told:  # killed between this and the checkpoint
+                        if epoch not in told:
                             trial.report(accuracy, epoch)
                         share = epoch / recipe.epochs
                         yield Advanced(number=number, share=share, epoch=epoch, accuracy=accuracy)
-                        if epoch < recipe.epochs and trial.should_prune():
-                            self.study.tell(number, state=states.PRUNED)
-                            stop.wish = "pruned"  # the run saves what it has
+                        self._prune(trial, epoch, recipe.epochs, stop)
                     case Finished():
                         accuracy = event.result["evaluation"]["validation"]["accuracy"]
                         self.study.tell(number, accuracy, state=states.COMPLETE)
@@ -140,6 +142,11 @@ class Study:
             stop.wish = ""
         self._write_best()
         yield Ended(trial=self.view(number))
+
+    def _prune(self, trial: "optuna.Trial", epoch: int, epochs: int, stop: StopRequest) -> None:
+        if epoch < epochs and trial.should_prune():
+            self.study.tell(trial.number, state=self.optuna.trial.TrialState.PRUNED)
+            stop.wish = "pruned"  # the run saves what it has
 
     def over(self, stop: StopRequest) -> Over:
         """Return what the search has come to."""

@@ -239,6 +239,20 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.metrics, text.getvalue())
 
+    def read_metric(self, name: str) -> list[float]:
+        """Return a column of ``metrics.csv``: a number for each epoch that is done.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        try:
+            with self.metrics.open(newline="", encoding="utf-8") as lines:
+                return [float(line[name]) for line in csv.DictReader(lines)]
+        except FileNotFoundError:  # stopped inside the first epoch
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.metrics}: not the metrics of a run ({type(error).__name__})") from None
+
 
 def load_run(path: str | Path) -> tuple[Recipe, nn.Module]:
     """Return the recipe and the network of a finished run, on the CPU, in evaluation mode.

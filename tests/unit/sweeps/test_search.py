@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pytest
 
 from conftest import make_data, make_faces
@@ -147,6 +148,33 @@ def test_abandoned_anywhere_a_search_goes_on_as_if_it_had_not_been(tmp_path, dat
         going.close()  # as a kill does, it leaves the trial at hand as it is
     again, _ = run(SETUP, data, out, trials=6)
     assert told(again) == told(over)
+
+
+def test_an_epoch_that_was_saved_and_not_told_is_told_when_the_search_goes_on(tmp_path, data, unbroken, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("optuna.trial.Trial.report", kill)
+        with pytest.raises(Killed):
+            run(SETUP, data, tmp_path / "out", trials=1)
+    again, _ = run(SETUP, data, tmp_path / "out", trials=6)
+    assert told(again) == told(unbroken[1])
+    studies = [journal_of(out, tmp_path) for out in (tmp_path / "out", unbroken[0])]
+    assert studies[0] == studies[1]
+
+
+def journal_of(out, folder):
+    """Return what each trial told, epoch by epoch."""
+    copy = folder / f"{out.parent.name}.jsonl"
+    copy.write_bytes((out / "study.jsonl").read_bytes())
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(copy)))
+    (study,) = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
+    return [trial.intermediate_values for trial in trials]
 
 
 def test_one_after_another_trials_are_as_many_as_asked_for(tmp_path, data, unbroken):
