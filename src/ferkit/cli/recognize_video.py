@@ -214,7 +214,7 @@ class _Progress(_View):
         self._opening = f"{shown(source.name)}: {size}; looking at {looks}"
 
     def __enter__(self) -> Self:
-        self._screen.say(self._opening)
+        self._screen.say(self._opening, whole=True)
         self._screen.begin("video", "00:00", self._expected or None, faces="")
         return self
 

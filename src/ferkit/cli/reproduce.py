@@ -346,7 +346,7 @@ class _View:
                 if event.kind == "failed":
                     self._lines.append(line)
                 word = "tried again later" if event.kind == "again" else event.kind
-                self._screen.say(f"{word}: {line}")
+                self._screen.say(f"{word}: {line}", whole=True)
             case Ended():
                 self._ended = event
 
@@ -357,12 +357,12 @@ class _View:
         """Say what came of it all, and leave with an exit code where something is left."""
         ended = self._ended
         for line in self._lines:
-            self._screen.say(f"failed: {line}")
+            self._screen.say(f"failed: {line}", whole=True)
         left = ended.left + self._left_out
         if left:
             why = f"stopped ({ended.reason}): " if ended.reason else ""
             again = shlex.join(["ferkit", *sys.argv[1:]])
-            self._screen.say(f"{why}{left} of {self._total} runs are left; go on with: {again}")
+            self._screen.say(f"{why}{left} of {self._total} runs are left; go on with: {again}", whole=True)
             raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._lines)))
         command = ["ferkit", "results", *(() if results == RESULTS else ("--results", str(results)))]
         typer.echo(f"every run is done; set them beside the report's numbers with: {shlex.join(command)}")

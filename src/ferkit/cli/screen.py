@@ -32,9 +32,9 @@ class Screen:
         """Whether there are bars."""
         return self._console.is_terminal
 
-    def say(self, line: str) -> None:
-        """Show a line, however long: what is copied from a terminal has no breaks of ours."""
-        self._console.print(line, markup=False, soft_wrap=True)
+    def say(self, line: str, *, whole: bool = False) -> None:
+        """Show a line, broken between words by a narrow terminal, unless ``whole``, as what is to be copied."""
+        self._console.print(line, markup=False, soft_wrap=whole or not self.is_terminal)
 
     def begin(self, name: str, text: str, whole: float | None, done: float = 0, **fields: Any) -> None:
         """Show a bar under this name, of unknown length where ``whole`` is None; nothing where there is no terminal."""

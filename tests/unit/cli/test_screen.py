@@ -38,12 +38,16 @@ def test_a_bar_keeps_to_a_terminal_of_80_columns_and_shows_the_end_of_what_it_is
 def test_a_line_stands_above_the_bars_whole(capsys):
     screen = Screen()
     screen.begin("run", "epoch 1/2", whole=10)
-    screen.say("[red]" + LABEL + " " + LABEL)
+    screen.say("[red]" + LABEL + " " + LABEL, whole=True)
     screen.end("run")
     screen.end("never begun")
     screen.close()
     assert "[red]" + LABEL + " " + LABEL in shown(capsys)
     assert not screen.close()
+    screen.say(LABEL + " " + LABEL)
+    broken = [line.rstrip() for line in shown(capsys) if line.strip()]
+    assert " ".join(broken) == LABEL + " " + LABEL
+    assert max(map(len, broken)) <= 80
 
 
 def test_where_there_is_no_terminal_there_are_lines_alone(capsys, monkeypatch):
