@@ -20,6 +20,9 @@ _GONE = (
 )
 
 
+_LOST = "a process of this run has gone, perhaps for want of memory if it does not say why"
+
+
 @contextmanager
 def logged(folder: RunFolder, *, active: bool) -> Iterator[logging.Logger]:
     """Return the log of a run, which goes to its folder where ``active``, and nowhere in its other processes."""
@@ -55,12 +58,13 @@ def told_plainly(recipe: Recipe, folder: RunFolder) -> Iterator[None]:
         yield
     except TrainingError as error:
         raise type(error)(f"{error}; {_let_go(folder)}") from None
+    except (ConnectionError, EOFError):  # of a pipe to a process
+        raise TrainingError(f"{_LOST}; {_let_go(folder)}") from None
     except OSError as error:
         raise TrainingError(f"{folder.path}: {error.strerror or error}; {_let_go(folder)}") from None
     except (MemoryError, RuntimeError) as error:
         if any(sign in str(error) for sign in _GONE):
-            problem = "a process of this run has gone, perhaps for want of memory if it does not say why"
-            raise TrainingError(f"{problem}; {_let_go(folder)}") from None
+            raise TrainingError(f"{_LOST}; {_let_go(folder)}") from None
         out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not out_of_memory and not any(sign in str(error) for sign in ("can't allocate memory", "out of memory")):
             raise

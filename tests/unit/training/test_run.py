@@ -480,20 +480,24 @@ def test_a_process_that_prepares_batches_and_is_killed_is_told_plainly(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "said",
+    "error",
     [
-        "DataLoader worker (pid(s) 7) exited unexpectedly",
-        "[/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:17823: Connection reset by peer. GLHF!",
-        "[/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4994",
-        "[/gloo/transport/tcp/pair.cc:312] writev [127.0.0.1]:4994: Broken pipe",
-        "NCCL error: remote process exited or there was a network error, NCCL version 2.27.5",
-        "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
+        RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        EOFError(),
+        RuntimeError("[/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:17823: Connection reset by peer. GLHF!"),
+        RuntimeError("[/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4994"),
+        RuntimeError("[/gloo/transport/tcp/pair.cc:312] writev [127.0.0.1]:4994: Broken pipe"),
+        RuntimeError("NCCL error: remote process exited or there was a network error, NCCL version 2.27.5"),
+        RuntimeError(
+            "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?"
+        ),
     ],
-    ids=["a loader", "gloo reads", "gloo closed", "gloo writes", "nccl", "the store"],
+    ids=["a loader", "its pipe", "its end", "gloo reads", "gloo closed", "gloo writes", "nccl", "the store"],
 )
-def test_a_process_that_has_gone_is_told_plainly(tmp_path, data, monkeypatch, said):
+def test_a_process_that_has_gone_is_told_plainly(tmp_path, data, monkeypatch, error):
     def lose(*_):
-        raise RuntimeError(said)
+        raise error
 
     folder = tmp_path / "out"
     stop_after(train(RECIPE, data, folder, workers=0, save_seconds=0), 2)
