@@ -36,7 +36,8 @@ TABLE = Table(
         "weights. Every row is the first one changed in one thing. What helps a small network for a few epochs need",
         "not help a large one for many, nor the reverse. *Taught* learns, as much as from the labels, from what the",
         "runs of the first row say of the Training faces, which they have learnt. What poor cameras do is learnt for",
-        "poor pictures, and judged here by good ones. The runs had one thread each and were trained beside other work.",
+        "poor pictures, and judged here by good ones. The runs had one thread each and were trained beside other work;",
+        "those of more than an hour stood still most of it.",
     ),
     rows=(
         *(Row(slug=slug, label=label, recipe=recipe) for slug, (label, recipe) in _WAYS.items()),
