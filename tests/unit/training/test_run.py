@@ -1,7 +1,6 @@
 import csv
 import errno
 import json
-import multiprocessing
 import re
 import shutil
 from dataclasses import replace
@@ -16,7 +15,7 @@ from conftest import make_data, small_recipe
 from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
-from ferkit.evaluation import network_input, predict
+from ferkit.evaluation import predict
 from ferkit.report.page import write_page
 from ferkit.training import checkpoint, evaluate, run
 from ferkit.training.events import Finished, Started, Stopped
@@ -466,17 +465,6 @@ def test_out_of_memory_is_told_plainly(tmp_path, data, monkeypatch, error):
 
 
 GONE = r"^a process of this run has gone, perhaps for want of memory if it does not say why; {}$"
-
-
-def test_a_process_that_prepares_batches_and_is_killed_is_told_plainly(tmp_path, data, monkeypatch):
-    def kill(images):
-        for worker in multiprocessing.active_children():
-            worker.kill()
-        return network_input(images)
-
-    monkeypatch.setattr("ferkit.training.loop.network_input", kill)
-    with pytest.raises(TrainingError, match=GONE.format("(nothing had been saved|the last .* is intact)")):
-        list(train(RECIPE, data, tmp_path / "out", workers=1))
 
 
 @pytest.mark.parametrize(
