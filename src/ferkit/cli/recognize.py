@@ -61,7 +61,7 @@ def recognize(
             "--smallest-face",
             min=1,
             metavar="PIXELS",
-            help="Of the faces to look for, in however large a picture; about a thirtieth of the picture if left out.",
+            help="Of the faces to look for, in however large a picture; 30 in one of a million pixels if left out.",
         ),
     ] = None,
     model: Annotated[

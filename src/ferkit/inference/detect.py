@@ -154,7 +154,7 @@ def build_detector(name: str, file: Path | None = None, smallest: int | None = N
         name: A key of :data:`DETECTORS`.
         file: Its weights, for ``yunet``.
         smallest: Pixels of the smallest face to look for, in however large a picture; if left out, those that have 30
-            in a picture of a million pixels.
+            in a picture of 1,024 x 1,024.
 
     Raises:
         UnknownNameError: There is no such detector.

@@ -124,7 +124,7 @@ class Study:
                         yield Advanced(number=number, share=share, epoch=event.epoch)
                     case Epoch(number=epoch):
                         accuracy = event.valid.accuracy
-                        if epoch not in told:
+                        if epoch not in told:  # and its checkpoint lost since
                             trial.report(accuracy, epoch)
                         share = epoch / recipe.epochs
                         yield Advanced(number=number, share=share, epoch=epoch, accuracy=accuracy)
