@@ -9,5 +9,6 @@ from ferkit.models import model3 as model3
 from ferkit.models import residual as residual
 from ferkit.models.pruning import pruned
 from ferkit.models.registry import build_model, checked_options, model_names, model_options, model_summary
+from ferkit.models.widening import widened
 
-__all__ = ["build_model", "checked_options", "model_names", "model_options", "model_summary", "pruned"]
+__all__ = ["build_model", "checked_options", "model_names", "model_options", "model_summary", "pruned", "widened"]

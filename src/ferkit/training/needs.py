@@ -17,7 +17,7 @@ from ferkit.data import Faces, Fer2013, Protocol, Split
 from ferkit.data.audit import copies_of_tests
 from ferkit.data.votes import read_votes
 from ferkit.errors import DataError, RecipeError, RunError
-from ferkit.models import build_model, pruned
+from ferkit.models import build_model, pruned, widened
 from ferkit.training.batches import steps_per_epoch
 from ferkit.training.environment import choose_device
 from ferkit.training.folder import RunFolder, load_run
@@ -44,7 +44,7 @@ class Others:
     """Run folders of the recipe's teachers, where they are asked about every batch."""
 
     weights: Mapping[str, Tensor] | None = None
-    """Of the network that the recipe's ``init`` names; pruned where its blocks are wider inside."""
+    """Of the network that the recipe's ``init`` names; pruned where its blocks are wider inside, channels repeated where it is narrower."""
 
 
 ALONE = Others()
@@ -126,7 +126,7 @@ def beginning(recipe: Recipe, folder: RunFolder, faces: Faces, others: Others) -
     with torch.device("meta"):
         model = build_model(recipe.model, **recipe.options)
     expected = model.state_dict()
-    kept = pruned(weights, model)
+    kept = widened(pruned(weights, model), model)
     for name in {**expected, **kept}:
         ours, theirs = (str(tuple(found[name].shape)) if name in found else "none" for found in (expected, kept))
         if ours != theirs:

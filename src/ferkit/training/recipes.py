@@ -63,6 +63,7 @@ TEACHER_2 = replace(
     epochs=26,
 )
 TEACHER_3 = replace(TEACHER_2, options=TEACHER.options, epochs=42)
+TEACHER_4 = replace(COMPACT_8, options={"width": 2.0}, epochs=44, distill=0.5, keep="best")
 
 CHAMPION = replace(
     TEACHER,
@@ -143,6 +144,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "as teacher, with Muon, taught by compact-4 (--teacher RUN); an hour and a quarter on one core",
         TEACHER_3,
     ),
+    "teacher-4": (
+        "twice as wide as compact: begins with compact-8 (--init RUN), learns from it and compact-4 (--teacher RUN); "
+        "an hour on a CPU",
+        TEACHER_4,
+    ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
     "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; for a GPU", ENSEMBLE),
     "speedrun": ("meant for the most accuracy in a minute of a GPU", SPEEDRUN),
@@ -153,6 +159,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
     **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 10)},
+    "teacher-4": ("--init RUN", "--teacher RUN"),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
 }
