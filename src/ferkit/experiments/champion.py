@@ -28,6 +28,7 @@ from ferkit.training.recipes import (
     TEACHER,
     TEACHER_2,
     TEACHER_3,
+    TEACHER_4,
 )
 
 FER_PLUS = "ac0a2e6fa4f416b0"
@@ -159,6 +160,13 @@ TABLE = Table(
             recipe=COMPACT_9,
             taught_by=("cpu-compact-4", "cpu-compact-8"),
             begun_by="cpu-compact-4",
+        ),
+        Row(
+            slug="cpu-teacher-4",
+            label="teacher twice as wide, two cores",
+            recipe=TEACHER_4,
+            taught_by=("cpu-compact-4", "cpu-compact-8"),
+            begun_by="cpu-compact-8",
         ),
         Row(
             slug="cpu-compact-votes",

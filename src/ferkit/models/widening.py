@@ -29,7 +29,7 @@ def widened(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor
 
 
 def _repeated(value: Tensor, shape: torch.Size, draws: torch.Generator) -> Tensor:
-    """Return one weight with its channels repeated to ``shape``: those written, ``(O, ...)``, and read, ``(O, I, ...)``."""
+    """Return one weight with its channels, ``(O, ...)`` or ``(O, I, ...)``, repeated to ``shape``."""
     larger = [wide > narrow for wide, narrow in zip(shape, value.shape, strict=False)]
     if len(shape) != value.ndim or any(larger[2:]) or any(w < n for w, n in zip(shape, value.shape, strict=True)):
         return value

@@ -44,7 +44,7 @@ class Others:
     """Run folders of the recipe's teachers, where they are asked about every batch."""
 
     weights: Mapping[str, Tensor] | None = None
-    """Of the network that the recipe's ``init`` names; pruned where its blocks are wider inside, channels repeated where it is narrower."""
+    """Of the network that the recipe's ``init`` names, as wide as that is."""
 
 
 ALONE = Others()

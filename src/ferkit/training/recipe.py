@@ -116,7 +116,8 @@ class Recipe:
         str,
         Field(
             description="network whose weights the run begins with: the first digits of their SHA-256; "
-            "`ferkit train --init RUN` writes them, prunes what is wider inside, repeats channels where there are fewer; drawn from the seed if left out"
+            "`ferkit train --init RUN` writes them, prunes what is wider inside, repeats the channels of a narrower "
+            "network; drawn from the seed if left out"
         ),
     ] = ""
 

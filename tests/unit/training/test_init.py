@@ -7,7 +7,7 @@ import torch
 
 from conftest import make_data, small_recipe
 from ferkit.errors import RunError
-from ferkit.models import build_model, pruned
+from ferkit.models import build_model, pruned, widened
 from ferkit.training import checkpoint
 from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
@@ -79,14 +79,21 @@ def test_weights_of_another_network_are_refused(tuned, weights, data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_narrower_network_begins_with_the_strongest_channels(data, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "fitted"),
+    [
+        pytest.param({"width": 0.25, "bottleneck": 0.5}, pruned, id="narrower: the strongest channels"),
+        pytest.param({"width": 0.5}, widened, id="wider: channels repeated"),
+    ],
+)
+def test_a_network_begins_with_one_of_another_width(options, fitted, data, tmp_path):
     torch.manual_seed(0)
-    wide = build_model("compact", width=0.25).state_dict()
-    narrow = small_recipe(model="compact", options={"width": 0.25, "bottleneck": 0.5}, init="0123456789abcdef")
-    events = train(narrow, data, tmp_path / "run", workers=0, others=Others(weights=wide))
+    first = build_model("compact", width=0.25).state_dict()
+    recipe = small_recipe(model="compact", options=options, init="0123456789abcdef")
+    events = train(recipe, data, tmp_path / "run", workers=0, others=Others(weights=first))
     next(events)
     held = checkpoint.load(RunFolder(tmp_path / "run").last)
     events.close()
-    expected = pruned(wide, build_model("compact", **narrow.options))
+    expected = fitted(first, build_model("compact", **recipe.options))
     for name, value in expected.items():
         torch.testing.assert_close(held["model"][name], value, rtol=0, atol=0)
