@@ -22,6 +22,7 @@ from ferkit.training.recipes import (
     COMPACT_7,
     COMPACT_8,
     COMPACT_9,
+    COMPACT_10,
     COMPACT_VOTES,
     ENSEMBLE,
     SPEEDRUN,
@@ -166,6 +167,13 @@ TABLE = Table(
             label="teacher twice as wide, two cores",
             recipe=TEACHER_4,
             taught_by=("cpu-compact-4", "cpu-compact-8"),
+            begun_by="cpu-compact-8",
+        ),
+        Row(
+            slug="cpu-compact-10",
+            label="compact, narrower, taught by the teacher twice as wide, two cores",
+            recipe=COMPACT_10,
+            taught_by=("cpu-compact-4", "cpu-teacher-4"),
             begun_by="cpu-compact-8",
         ),
         Row(

@@ -49,6 +49,7 @@ COMPACT_6 = replace(COMPACT_5, lr=0.03, epochs=8, keep="last")  # the first read
 COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
 COMPACT_8 = COMPACT_7  # begins with other weights, learns from other networks
 COMPACT_9 = replace(COMPACT_8, options={"bottleneck": 1.0}, epochs=80)
+COMPACT_10 = replace(COMPACT_8, lr=0.04, epochs=40)
 COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(
@@ -131,6 +132,10 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "and a half on a CPU",
         COMPACT_9,
     ),
+    "compact-10": (
+        "begins with compact-8 (--init RUN), learns from compact-4 and teacher-4 (--teacher RUN); half an hour on a CPU",
+        COMPACT_10,
+    ),
     "compact-votes": (
         "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
         "(--votes FILE); half an hour on a CPU",
@@ -158,7 +163,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 10)},
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 11)},
     "teacher-4": ("--init RUN", "--teacher RUN"),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
