@@ -133,7 +133,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_9,
     ),
     "compact-10": (
-        "begins with compact-8 (--init RUN), learns from compact-4 and teacher-4 (--teacher RUN); half an hour on a CPU",
+        "begins with compact-8 (--init RUN), learns from compact-4 and teacher-4 (--teacher RUN); 40 minutes on a CPU",
         COMPACT_10,
     ),
     "compact-votes": (
