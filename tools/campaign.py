@@ -1,16 +1,17 @@
-"""Does what is owed on a GPU, the most valuable first, inside the minutes it is given; goes on where it stopped.
+"""Trains what has no result yet, the most valuable first, in some minutes of a GPU; continues where it stopped.
 
 Run:      python tools/campaign.py --data fer2013.csv --work WORK --out OUT --minutes 9 [--earlier OUT ...]
 Costs:    as many minutes as it is given, on one GPU.
-Expected: WORK holds results and run folders, as `ferkit reproduce` writes them; OUT holds what to carry home, in few
+Expected: WORK holds results and run folders, as `ferkit reproduce` writes them; OUT holds what to copy away, in few
           files of limited size: every result, then the weights of finished runs, those that others learn from first,
           one seed after the other.
 Dry run:  python tools/campaign.py --data fer2013.csv --work /tmp/work --out /tmp/out --minutes 1 --device cpu
 
-For machines that keep nothing and give back little. On the same machine the next call goes on from the checkpoints in
-WORK. On another one, ``--earlier`` names what earlier calls brought home: finished runs are not trained again, and
-those whose weights came along can teach. What stands in the project's ``results`` (``--known``) is not trained again
-either. The results go there in the end, for ``ferkit results``.
+For machines that one has for minutes, that keep no files, and from which little can be copied. On the same machine the
+next call continues from the checkpoints in WORK. On another one, ``--earlier`` names copies of what earlier calls left
+in OUT: finished runs are not trained again, and those whose weights were copied can teach. Runs whose results are in
+the project's ``results`` (``--known``) are not trained again either. Copy the new results there in the end, for
+``ferkit results``.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from ferkit.training.recipe import make_recipe
 
 STEPS: tuple[tuple[tuple[str, ...], int], ...] = (
     (tuple(REPORTED), 1),
-    (("champion",), 1),  # so that a first call brings home what is shipped, a small network taught by large ones
+    (("champion",), 1),  # so that a first call yields a small network taught by large ones
     (("champion",), 3),
     (("ablations", "ablations-residual"), 3),
     (tuple(REPORTED), 3),
@@ -55,7 +56,7 @@ GRACE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be carried home."""
+    """How much OUT may hold."""
 
     files: int
     bytes: int
@@ -84,7 +85,7 @@ def main() -> None:
 
 
 def pack(work: Path, out: Path, limits: Limits) -> str:
-    """Write what to carry home, and say what it is.
+    """Write to ``out`` what to copy away, and say what it is.
 
     Args:
         work: With ``results`` and ``runs``.
@@ -121,7 +122,7 @@ def pack(work: Path, out: Path, limits: Limits) -> str:
 
 
 def unpack(out: Path, work: Path) -> str:
-    """Put what an earlier call brought home where `ferkit reproduce` finds it, and say what it was.
+    """Put what an earlier call packed where `ferkit reproduce` finds it, and say what it was.
 
     Raises:
         RunError: A piece is missing or damaged.
@@ -206,16 +207,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
     parser.add_argument("--votes", type=Path, help="fer2013new.csv of FER+, for the row that learns from it")
     parser.add_argument("--work", type=Path, required=True, help="folder of results and runs; keep it while you can")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what to carry home")
-    parser.add_argument("--minutes", type=float, required=True, help="in all")
-    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="what earlier calls brought home")
+    parser.add_argument("--out", type=Path, required=True, help="folder of what to copy away")
+    parser.add_argument("--minutes", type=float, required=True, help="minutes for everything together")
+    parser.add_argument(
+        "--earlier", type=Path, nargs="*", default=[], help="copies of the --out folders of earlier calls"
+    )
     parser.add_argument("--known", type=Path, default=KNOWN, help="folder of results not to train again")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--jobs", type=int, default=1, help="runs side by side; what is not finished does not come home"
+        "--jobs", type=int, default=1, help="runs side by side; a run that is not finished is not packed"
     )
-    parser.add_argument("--files", type=int, default=8, help="files to carry home, at most")
-    parser.add_argument("--mib", type=float, default=15.5, help="of one of them, at most")
+    parser.add_argument("--files", type=int, default=8, help="most files in --out")
+    parser.add_argument("--mib", type=float, default=15.5, help="most MiB of one of them")
     return parser
 
 
