@@ -44,6 +44,13 @@ class Face:
     probabilities: Mapping[str, float] = field(hash=False)
     """Of every class; they sum to 1."""
 
+    @classmethod
+    def from_probabilities(cls, box: Box, probabilities: Mapping[str, float], min_confidence: float) -> "Face":
+        """Return the face in ``box`` that has these ``probabilities``: uncertain below ``min_confidence``, 0 to 1."""
+        likeliest = max(probabilities, key=probabilities.__getitem__)
+        confidence = probabilities[likeliest]
+        return cls(box, likeliest if confidence >= min_confidence else UNCERTAIN, confidence, probabilities)
+
     @property
     def likeliest(self) -> str:
         """The likeliest class, however uncertain."""
@@ -220,13 +227,12 @@ class Recognizer:
     def _faces(self, crops: list[NDArray[np.uint8]], boxes: list[Box]) -> list[Face]:
         if not crops:
             return []
-        classes = self.card.classes
-        faces = []
-        for box, row in zip(boxes, self._probabilities(np.stack(crops)).tolist(), strict=True):
-            confidence = max(row)
-            expression = classes[row.index(confidence)] if confidence >= self._min_confidence else UNCERTAIN
-            faces.append(Face(box, expression, confidence, dict(zip(classes, row, strict=True))))
-        return faces
+        rows = self._probabilities(np.stack(crops)).tolist()
+        named = (dict(zip(self.card.classes, row, strict=True)) for row in rows)
+        return [
+            Face.from_probabilities(box, probabilities, self._min_confidence)
+            for box, probabilities in zip(boxes, named, strict=True)
+        ]
 
     def _probabilities(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         if not self._views:  # a mean of one takes its time, too

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
-from ferkit.inference.recognizer import UNCERTAIN, Face, check_min_confidence
+from ferkit.inference.recognizer import Face, check_min_confidence
 
 MIN_OVERLAP = 0.15
 """Of a track's box and a face's, for them to be the same; squares that are 3/4 of their side apart have 0.14."""
@@ -181,11 +181,7 @@ class Tracker:
         return track
 
     def _smoothed(self, track: _Track, seconds: float) -> Face:
-        probabilities = dict(track.probabilities)
-        likeliest = max(probabilities, key=probabilities.__getitem__)
-        confidence = probabilities[likeliest]
-        expression = likeliest if confidence >= self._min_confidence else UNCERTAIN
-        return Face(track.box(seconds), expression, confidence, probabilities)
+        return Face.from_probabilities(track.box(seconds), dict(track.probabilities), self._min_confidence)
 
 
 def _matched(tracks: list[_Track], faces: Sequence[Face], seconds: float) -> dict[int, _Track]:
