@@ -146,7 +146,7 @@ def measure(recipe: Recipe, way: Way, precision: str, batches: int) -> dict[str,
         model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         model.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     state = new_state(recipe, steps_per_epoch(len(train), recipe.batch_size), fabric.device, model)
-    events = fit(fabric, state, recipe, train, valid, workers, way.compile_mode, graphs=way.graphs)
+    events = fit(fabric, state, recipe, train, valid, workers=workers, compile_mode=way.compile_mode, graphs=way.graphs)
     found: dict[str, Any] = {}
     if way.compile_mode:
         compiled = next(events)

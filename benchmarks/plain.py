@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ferkit.models import build_model
 from ferkit.training.augment_report import REPORT
+from ferkit.training.optimizers import MOMENTUM
 from ferkit.training.recipe import Recipe
-from ferkit.training.schedule import MOMENTUM
 
 WORKERS = 2
 """Loader processes."""

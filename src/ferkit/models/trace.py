@@ -11,7 +11,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-INPUT = (3, 48, 48)
+from ferkit.data.faces import SIDE
+from ferkit.inference.preprocess import CHANNELS
+
+INPUT = (CHANNELS, SIDE, SIDE)
 """Shape of an image as the networks take it."""
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish)

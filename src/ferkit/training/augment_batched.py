@@ -120,9 +120,8 @@ def rotate(images_RHW: Tensor, angles_R: Tensor) -> Tensor:
     corners = [padded[:, y : y + last, x : x + last] for y in (0, 1) for x in (0, 1)]
     quads = torch.stack(corners, dim=3).view(torch.int32)
     cos, sin = tables.cos_sin[angles_R].unbind(1)
-    twice = 2 * torch.arange(SIDE, dtype=torch.int32, device=images_RHW.device) - (
-        SIDE - 1
-    )  # half pixels from the centre
+    pixels = torch.arange(SIDE, dtype=torch.int32, device=images_RHW.device)
+    twice = 2 * pixels - (SIDE - 1)  # half pixels from the centre
     along, across = cos[:, None] * twice, sin[:, None] * twice
     centre = 2 * _ONE * _PAD + _ONE * (SIDE - 1) + _ONE // 32  # the last to round
     x = along[:, None, :] - across[:, :, None] + centre

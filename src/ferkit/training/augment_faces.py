@@ -35,7 +35,7 @@ ERASED_SIDE = (0.15, 0.5)
 """... and the range of its height and its width, shares of the side."""
 
 _WORDS = 4  # of 64 bits: 16 fields a face
-_MIRROR = 2  # the field that decides about the mirror image, which it does below ...
+_MIRROR = 2  # the field that decides about the mirror image: it is mirrored below _HALF
 _HALF = 32768
 
 

@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ferkit.data.faces import SIDE
 from ferkit.errors import UnknownNameError
 from ferkit.evaluation.score import network_input
 
@@ -100,7 +101,7 @@ class SteadyBatches(nn.Module):
         wrapped.train()
         try:
             self.model.compile(mode=self.mode, dynamic=False)
-            black = torch.zeros(self.faces, 48, 48, dtype=torch.uint8, device=fabric.device)
+            black = torch.zeros(self.faces, SIDE, SIDE, dtype=torch.uint8, device=fabric.device)
             fabric.backward(wrapped(network_input(black)).sum())
         except Exception as error:  # torch.compile raises many kinds, and none is worth the run
             problem = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

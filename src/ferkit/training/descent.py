@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from ferkit.evaluation.score import network_input
 from ferkit.training.batches import Batch
 from ferkit.training.convolutions import quick_convolutions
+from ferkit.training.losses import build_criterion, soft_cross_entropy
 from ferkit.training.mixing import Mix
 from ferkit.training.recipe import Recipe
-from ferkit.training.schedule import build_criterion, soft_cross_entropy
 
 if TYPE_CHECKING:
     from ferkit.training.recorded import Recorded

@@ -60,6 +60,7 @@ def fit(
     recipe: Recipe,
     train: Faces,
     valid: Faces,
+    *,
     workers: int = 0,
     compile_mode: str = "",
     taught: NDArray[np.float32] | None = None,

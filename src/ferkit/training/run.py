@@ -131,7 +131,18 @@ def train(
                 keep_teachers(folder, others.teachers)
         fabric.barrier()
         with _parting(fabric), logged(folder, active=first) as log, told_plainly(recipe, folder), asked as request:
-            run = _Run(recipe, data, own, folder, fabric, log, saved, precision, weights, peak)
+            run = _Run(
+                recipe=recipe,
+                data=data,
+                own=own,
+                folder=folder,
+                fabric=fabric,
+                log=log,
+                saved=saved,
+                precision=precision,
+                weights=weights,
+                peak=peak,
+            )
             workers = default_workers(fabric.device) if workers is None else workers
             with board(folder, run.state.history) if first else nullcontext(_ignore) as add:
                 for event in run.events(request, reason, workers, save_seconds, compiling):
@@ -177,6 +188,7 @@ class _Run:
 
     def __init__(
         self,
+        *,
         recipe: Recipe,
         data: Fer2013,
         own: NDArray[np.bool_],
@@ -247,8 +259,19 @@ class _Run:
         )
         saved = time.monotonic()
         mode = "default" if compile_it else ""
-        given = self.train, self.valid, workers, mode, self.taught, self.teachers
-        for event in fit(self.fabric, self.state, self.recipe, *given, graphs=compiling != "off"):
+        training = fit(
+            self.fabric,
+            self.state,
+            self.recipe,
+            self.train,
+            self.valid,
+            workers=workers,
+            compile_mode=mode,
+            taught=self.taught,
+            teachers=self.teachers,
+            graphs=compiling != "off",
+        )
+        for event in training:
             if isinstance(event, Epoch):  # before it is shown, as who shows it may fail
                 self.save()
                 saved = time.monotonic()

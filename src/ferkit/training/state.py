@@ -12,8 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 from ferkit.evaluation.metrics import Metrics, metrics_of
 from ferkit.labels import NUM_CLASSES
 from ferkit.models import build_model
+from ferkit.training.optimizers import build_optimizer
 from ferkit.training.recipe import Recipe
-from ferkit.training.schedule import build_optimizer, build_scheduler
+from ferkit.training.schedule import build_scheduler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ _LOST = "a process of this run has gone, perhaps for want of memory if it does n
 
 @contextmanager
 def logged(folder: RunFolder, *, active: bool) -> Iterator[logging.Logger]:
-    """Return the log of a run, which goes to its folder where ``active``, and nowhere in its other processes."""
+    """Yield the log of a run, which goes to its folder where ``active``, and nowhere in its other processes."""
     log = logging.getLogger(f"ferkit.run.{id(folder)}")
     log.propagate = False
     log.setLevel(logging.INFO)

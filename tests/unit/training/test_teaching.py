@@ -19,10 +19,10 @@ from ferkit.sweeps import child
 from ferkit.training.events import Finished, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.loop import fit
+from ferkit.training.losses import soft_cross_entropy
 from ferkit.training.needs import Others, ask_others
 from ferkit.training.recipe import make_recipe
 from ferkit.training.run import train
-from ferkit.training.schedule import soft_cross_entropy
 from ferkit.training.state import new_state
 from ferkit.training.teaching import (
     Lesson,
@@ -207,7 +207,7 @@ def test_teachers_of_every_batch_see_what_the_network_sees(data, teachers):
     train_faces, valid = data.split(Split.TRAINING), data.split(Split.PUBLIC_TEST)
     student, asked = Noting(build_model("layers")), Noting(Teachers([load_run(run)[1] for run in teachers]))
     state = new_state(recipe, len(train_faces) // recipe.batch_size, torch.device("cpu"), student)
-    steps = list(fit(Fabric(accelerator="cpu"), state, recipe, train_faces, valid, 0, teachers=asked))
+    steps = list(fit(Fabric(accelerator="cpu"), state, recipe, train_faces, valid, teachers=asked))
     assert len(asked.seen) == len(steps) - 1 == len(train_faces) // recipe.batch_size
     plain = network_input(torch.from_numpy(train_faces.images))
     for ours, theirs in zip(student.seen, asked.seen, strict=False):  # the student is validated afterwards
