@@ -25,12 +25,12 @@ class Reader:
         self.recognizer, self._pixels, self._seconds, self._meters = recognizer, pixels, seconds, meters
         self._model = {"name": recognizer.card.name, "sha256": sha256}
 
-    def answer(self, uploads: Sequence[Upload], least: float, began: float) -> dict[str, Any]:
+    def answer(self, uploads: Sequence[Upload], min_confidence: float, began: float) -> dict[str, Any]:
         """Return the answer to a request.
 
         Args:
             uploads: Its pictures.
-            least: Confidence below which an expression is uncertain.
+            min_confidence: Confidence below which an expression is uncertain.
             began: When the request was whole, by ``time.perf_counter``.
 
         Raises:
@@ -45,14 +45,14 @@ class Reader:
                 "name": upload.name,
                 "width": width,
                 "height": height,
-                "faces": [_doubtful(face, least).to_dict() for face in faces],
+                "faces": [_doubtful(face, min_confidence).to_dict() for face in faces],
             }
             for upload, (width, height), faces in zip(uploads, sizes, found, strict=True)
         ]
         milliseconds = round(1000 * (time.perf_counter() - began), 2)
         return {"model": self._model, "milliseconds": milliseconds, "images": images}
 
-    def drawn(self, upload: Upload, least: float) -> bytes:
+    def drawn(self, upload: Upload, min_confidence: float) -> bytes:
         """Return a PNG of the picture with its faces.
 
         Raises:
@@ -61,7 +61,7 @@ class Reader:
         with self._meters.reading.time():
             picture = self._picture(upload)
             faces = self.recognizer.recognize(picture)
-            canvas = annotate(picture, [_doubtful(face, least) for face in faces])
+            canvas = annotate(picture, [_doubtful(face, min_confidence) for face in faces])
             with quiet_opencv():
                 done, content = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
         if not done:
@@ -105,5 +105,5 @@ class Reader:
         self._meters.faces.inc(sum(map(len, found)))
 
 
-def _doubtful(face: Face, least: float) -> Face:
-    return replace(face, expression=UNCERTAIN) if face.confidence < least else face
+def _doubtful(face: Face, min_confidence: float) -> Face:
+    return replace(face, expression=UNCERTAIN) if face.confidence < min_confidence else face

@@ -46,8 +46,9 @@ async def recognize(request: Request, min_confidence: MinConfidence = None) -> R
     service = Service.of(request)
     uploads = await read_uploads(request, service.settings)
     began = time.perf_counter()
-    least = service.settings.min_confidence if min_confidence is None else min_confidence
-    return JSONResponse(await service.desk.do(lambda: service.reader.answer(uploads, least, began)))
+    return JSONResponse(
+        await service.desk.do(lambda: service.reader.answer(uploads, service.min_confidence(min_confidence), began))
+    )
 
 
 @router.post(
@@ -62,8 +63,10 @@ async def annotated(request: Request, min_confidence: MinConfidence = None) -> R
     uploads = await read_uploads(request, service.settings)
     if len(uploads) != 1:
         raise Refusal(TOO_MANY_PICTURES, f"Expected one picture, got {len(uploads)}.")
-    least = service.settings.min_confidence if min_confidence is None else min_confidence
-    return Response(await service.desk.do(lambda: service.reader.drawn(uploads[0], least)), media_type="image/png")
+    return Response(
+        await service.desk.do(lambda: service.reader.drawn(uploads[0], service.min_confidence(min_confidence))),
+        media_type="image/png",
+    )
 
 
 @router.head("/v1/model", include_in_schema=False)
@@ -77,8 +80,7 @@ async def model(request: Request) -> Response:
 async def stream(socket: WebSocket, smoothing: Smoothing = SMOOTHING, min_confidence: MinConfidence = None) -> None:
     """Read the frames of a camera; see :mod:`ferkit.web.stream`."""
     service = Service.of(socket)
-    least = service.settings.min_confidence if min_confidence is None else min_confidence
-    await service.streams.serve(socket, smoothing, least)
+    await service.streams.serve(socket, smoothing, service.min_confidence(min_confidence))
 
 
 @router.head("/health", include_in_schema=False)

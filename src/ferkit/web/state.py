@@ -45,6 +45,10 @@ class Service:
             "views": settings.views,
         }
 
+    def min_confidence(self, asked: float | None) -> float:
+        """Return the confidence below which a reading is uncertain: what a request asked for, or the service's own."""
+        return self.settings.min_confidence if asked is None else asked
+
     @classmethod
     def of(cls, connection: HTTPConnection) -> "Service":
         """Return the service that a request reached."""

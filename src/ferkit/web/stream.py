@@ -58,18 +58,18 @@ class Streams:
         self._open = 0
         self._unknown: deque[asyncio.Task[str]] = deque()
 
-    async def serve(self, socket: WebSocket, smoothing: float, least: float) -> None:
+    async def serve(self, socket: WebSocket, smoothing: float, min_confidence: float) -> None:
         """Serve one stream to its end.
 
         Args:
             socket: Not accepted yet.
             smoothing: Time constant of the probabilities, in seconds.
-            least: Confidence below which an expression is uncertain.
+            min_confidence: Confidence below which an expression is uncertain.
         """
         try:
             await socket.accept()
             if await self._knows_key(socket):
-                await self._read_in_turn(socket, Tracker(smoothing, least))
+                await self._read_in_turn(socket, Tracker(smoothing, min_confidence))
         except WebSocketDisconnect:
             pass
         except RuntimeError:  # what Starlette raises, too, where the other side has gone while we wrote

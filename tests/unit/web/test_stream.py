@@ -1,6 +1,7 @@
 """Camera frames over a WebSocket."""
 
 import json
+import threading
 import time
 from contextlib import ExitStack
 
@@ -84,23 +85,26 @@ def test_nor_do_texts_keep_it_open(serve, monkeypatch):
 def test_who_sends_faster_than_is_read_loses_frames_but_always_gets_the_latest(serve, monkeypatch):
     from ferkit.web.reading import Reader
 
-    frame = Reader.frame
+    frame, begun, all_arrived = Reader.frame, threading.Event(), threading.Event()
 
-    def slow(self, content):
-        time.sleep(0.2)
+    def held_back(self, content):
+        begun.set()
+        assert all_arrived.wait(60)
         return frame(self, content)
 
-    monkeypatch.setattr(Reader, "frame", slow)
-    sent = 20
-    with serve().websocket_connect("/v1/stream") as socket:
-        for _ in range(sent):
+    monkeypatch.setattr(Reader, "frame", held_back)
+    client, sent = serve(), 20
+    with client.websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(picture("happy"))
+        assert begun.wait(60)
+        for _ in range(sent - 1):
             socket.send_bytes(picture("happy"))
-            time.sleep(0.02)
-        answers = [socket.receive_json()]
-        while answers[-1]["frame"] < sent - 1:
-            answers.append(socket.receive_json())
-    assert len(answers) <= 5
-    assert len(answers) + answers[-1]["dropped"] == sent
+        while f"ferkit_frames_dropped_total {sent - 2}.0" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        all_arrived.set()
+        answers = [socket.receive_json() for _ in range(2)]
+    assert [answer["frame"] for answer in answers] == [0, sent - 1]
+    assert answers[-1]["dropped"] == sent - 2
 
 
 @pytest.mark.parametrize("content", [b"no picture", b"", picture()[:50]], ids=["text", "empty", "cut off"])
