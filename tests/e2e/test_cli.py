@@ -345,7 +345,7 @@ def test_a_card_takes_no_others_place(ferkit, trained):
     before = (run / "result.json").read_bytes()
     code, _, err = ferkit("export", run, "--data", csv, "--out", run / "result.onnx")
     assert (code, err.count("\n")) == (1, 1)
-    assert "result.json: is no card, and would be replaced by one" in err
+    assert "result.json: exists, is not the card of a network, and would be replaced" in err
     assert (run / "result.json").read_bytes() == before
     assert not (run / "result.onnx").exists()
 

@@ -117,5 +117,8 @@ def test_the_picture_that_is_read_is_not_written_over(ferkit, trained, tmp_path,
     link.symlink_to(picture)
     before = picture.read_bytes()
     code, _, err = ferkit("explain", command, trained["RUN"], picture, "--out", link)
-    assert (code, err) == (1, f"error: --out {link}: it would take the place of what is read; choose another name\n")
+    assert (code, err) == (
+        1,
+        f"error: --out {link}: would overwrite the picture or data that is read; choose another name\n",
+    )
     assert picture.read_bytes() == before

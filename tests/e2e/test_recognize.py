@@ -274,9 +274,9 @@ def test_a_copy_never_takes_the_place_of_a_picture(recognize, album, monkeypatch
     for save in (album, album / "trip" / "..", album / "trip" / ".." / "." / "."):
         code, out, err = recognize(album, "--detector", "none", "--save", save)
         assert (code, out) == (1, "")
-        assert "would take the place of a picture" in err
+        assert "would overwrite a picture that is read" in err
     monkeypatch.chdir(album)
-    assert "would take the place" in recognize("a.png", "--save", album / "a.png")[2]
+    assert "would overwrite" in recognize("a.png", "--save", album / "a.png")[2]
     assert {path: path.read_bytes() for path in album.rglob("*.*")} == before
 
 
@@ -286,7 +286,7 @@ def test_a_copy_never_takes_the_place_of_what_a_link_leads_to(recognize, tmp_pat
     (tmp_path / "view" / "a.png").symlink_to(real)
     before = real.read_bytes()
     for source, save in ((tmp_path / "view", tmp_path / "real"), (tmp_path / "view" / "a.png", real)):
-        assert "would take the place" in recognize(source, "--detector", "none", "--save", save)[2]
+        assert "would overwrite" in recognize(source, "--detector", "none", "--save", save)[2]
     assert real.read_bytes() == before
 
 
@@ -297,18 +297,18 @@ def test_a_copy_takes_the_place_of_an_earlier_copy_and_of_nothing_else(recognize
     for save in (mine, mine.parent):  # the first as by `--save *.png`, where a folder's name was forgotten
         code, out, err = recognize(first, "--detector", "none", "--save", save)
         assert (code, out) == (1, "")
-        assert f"the copy {mine} would take the place of a file that is no copy; choose another folder" in err
+        assert f"the copy {mine} would overwrite a file that is no annotated copy; choose another folder" in err
     assert mine.read_bytes() == before
     mine.unlink()
     os.mkfifo(mine)  # which nobody would read from
-    assert f"the copy {mine} would take" in recognize(first, "--detector", "none", "--save", mine.parent)[2]
+    assert f"the copy {mine} would overwrite" in recognize(first, "--detector", "none", "--save", mine.parent)[2]
     mine.unlink()
     notes = tmp_path / "notes.txt"
     notes.write_text("mine")
     code, _, err = recognize(first, "--detector", "none", "--save", notes)
     assert (code, err) == (
         1,
-        f"error: --save {notes}: expected a folder or the name of a picture, got a file that is there\n",
+        f"error: --save {notes}: expected a folder or the name of a picture, got an existing file of another kind\n",
     )
     copies = []
     for source in (first, second, first):
@@ -362,7 +362,7 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
     assert code == 1
     assert "happy" in out
     assert err.count("left out") == 1
-    assert f"left out: 1 video, to be read one by one, as {tmp_path / 'in' / 'c.mp4'}\n" in err
+    assert f"left out: 1 video, such as {tmp_path / 'in' / 'c.mp4'}; a video is read alone, by its name\n" in err
     assert f"{tmp_path / 'in' / 'b.HEIC'}: HEIC cannot be read; convert it to JPEG" in err
 
 
@@ -445,7 +445,7 @@ def test_linked_folders_are_not_followed_in_silence(recognize, album):
         (passed_over / "away").symlink_to(album.parent / "other")
     _, out, err = recognize(album, "--detector", "none", "--save", album / "out")
     assert "c.png" not in out
-    assert f"left out: 1 linked folder, searched only where named, as {album / 'away'}\n" in err
+    assert f"left out: 1 linked folder, such as {album / 'away'}; a link is followed only when it is named\n" in err
     assert "c.png" in recognize(album / "away", album, "--detector", "none")[1]
 
 

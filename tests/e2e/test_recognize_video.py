@@ -170,7 +170,7 @@ def test_a_csv_with_a_column_of_the_users_keeps_its_place(tmp_path):
     run(film, recognizer(tmp_path), save=tmp_path)
     table = tmp_path / "clip.csv"
     table.write_text(table.read_text().replace("\n", ",note\n", 1))
-    with pytest.raises(ImageError, match="is no file of readings"):
+    with pytest.raises(ImageError, match="does not hold ferkit's readings"):
         run(film, recognizer(tmp_path), save=tmp_path)
 
 
@@ -238,12 +238,12 @@ def test_stopping_a_video_by_a_signal_leaves_no_files(tmp_path):
 def test_a_csv_that_is_not_ours_keeps_its_place(tmp_path):
     film = write_film(tmp_path / "clip.mp4", one_face(3))
     (tmp_path / "clip.csv").write_text("my notes\n")
-    with pytest.raises(ImageError, match="is no file of readings"):
+    with pytest.raises(ImageError, match="does not hold ferkit's readings"):
         run(film, recognizer(tmp_path), save=tmp_path)
     assert (tmp_path / "clip.csv").read_text() == "my notes\n"
     (tmp_path / "clip.csv").unlink()
     os.mkfifo(tmp_path / "clip.csv")  # which nobody writes to
-    with pytest.raises(ImageError, match="is no file of readings"):
+    with pytest.raises(ImageError, match="does not hold ferkit's readings"):
         run(film, recognizer(tmp_path), save=tmp_path)
     (tmp_path / "clip.csv").unlink()
     for _ in range(2):
@@ -254,7 +254,7 @@ def test_a_csv_that_is_not_ours_keeps_its_place(tmp_path):
 def test_nor_does_a_picture_or_a_video_that_is_not_ours_lose_it(tmp_path, name):
     film = write_film(tmp_path / "clip.mp4", one_face(3))
     (tmp_path / name).write_bytes(film.read_bytes())
-    with pytest.raises(ImageError, match=f"{name}: is no earlier one of ferkit's, and would be replaced"):
+    with pytest.raises(ImageError, match=f"{name}: exists, was not written by ferkit, and would be replaced"):
         run(film, recognizer(tmp_path), save=tmp_path)
     assert (tmp_path / name).read_bytes() == film.read_bytes()
     assert not (tmp_path / "clip.csv").exists()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ferkit.inference.weights import ModelCard
 
 NETWORKS = (
-    "compact, compact-votes (what people chose for such faces), or a file written by `ferkit export`; compact if left "
-    "out."
+    "compact, compact-votes (which learnt what people chose for such faces), or a file written by `ferkit export`; "
+    "compact if left out."
 )
 """What a command that takes a network says of it."""
 

@@ -64,7 +64,7 @@ def votes(
 def preview(
     out: Annotated[Path, typer.Option("--out", help="Picture to write, such as sheet.png.")],
     path: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
-    augmentation: Annotated[str, typer.Option(help="A pipeline a recipe may name.")] = "report",
+    augmentation: Annotated[str, typer.Option(help="report, faces, camera or none, as in a recipe.")] = "report",
     faces: Annotated[int, typer.Option(min=1, max=50, help="Rows of the sheet.")] = 8,
     versions: Annotated[int, typer.Option(min=1, max=20, help="Augmented versions of each face.")] = 8,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the choice and of the augmentation.")] = 0,

@@ -29,7 +29,7 @@ DataOption = Annotated[
     ),
 ]
 DetectorOption = Annotated[
-    str, typer.Option("--detector", help="haar; or none: the picture is a cut-out face, its middle square is taken.")
+    str, typer.Option("--detector", help="haar, or none (the picture is a cut-out face; its middle square is taken).")
 ]
 FaceOption = Annotated[
     str | None, typer.Option("--face", metavar="SPLIT:NUMBER", help="With --data, one face, counted from 1.")
@@ -182,7 +182,7 @@ def _check_choice(image: Path | None, data: Path | None, face: str | None, out: 
 
     for source in (image, data):
         if source is not None and out.exists() and source.exists() and out.samefile(source):
-            raise DataError(f"--out {out}: it would take the place of what is read; choose another name")
+            raise DataError(f"--out {out}: would overwrite the picture or data that is read; choose another name")
 
     if (image is None) == (data is None):
         given = "neither" if image is None else "both"

@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Facial expression recognition: faces in photos to expressions; training on FER2013, with honest numbers.",
+    help="Recognise facial expressions in photos and videos; train, evaluate and reproduce networks on FER2013.",
 )
 app.command("recognize")(recognize.recognize)
 app.command("serve")(serve.serve)

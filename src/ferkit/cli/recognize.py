@@ -47,10 +47,11 @@ def recognize(
         typer.Option("--save", help="Folder for annotated copies; for one picture also the name of the copy."),
     ] = None,
     min_confidence: Annotated[
-        float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
+        float,
+        typer.Option("--min-confidence", min=0, max=1, help="Answer `uncertain` for faces with a lower confidence."),
     ] = 0.0,
     detector: Annotated[
-        str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")
+        str, typer.Option("--detector", help="haar, yunet, or none (each picture is one face).")
     ] = "haar",
     detector_model: Annotated[
         Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
@@ -61,7 +62,8 @@ def recognize(
             "--smallest-face",
             min=1,
             metavar="PIXELS",
-            help="Of the faces to look for, in however large a picture; 30 in one of a million pixels if left out.",
+            help="Smallest face to look for, in pixels of the picture as it is; if left out, 30 in a picture of a "
+            "million pixels, and more in larger ones.",
         ),
     ] = None,
     model: Annotated[
@@ -77,15 +79,16 @@ def recognize(
             "--threads",
             min=1,
             max=MOST_THREADS,
-            help="Processor threads, and pictures read at the same time, up to 8 of them if left out.",
+            help="Processor threads, and pictures read at the same time; if left out, as many pictures as cores, at "
+            "most 8.",
         ),
     ] = None,
     views: Annotated[
         str,
         typer.Option(
             "--views",
-            help="Read besides each face: mirror, its mirror image; shifts, it moved; or mirror,shifts. A little more "
-            "exact, and the network takes two, five or ten times as long.",
+            help="Read each face also as its mirror image (mirror), moved by two pixels (shifts), or both "
+            "(mirror,shifts): a little more exact, and two, five or ten times the time of the network.",
         ),
     ] = "",
     camera: Annotated[
@@ -94,10 +97,11 @@ def recognize(
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option("--every", min=1, max=1_000_000, help="Of a video, look at each so many-th frame."),
+        typer.Option("--every", min=1, max=1_000_000, help="Look at every N-th frame of a video."),
     ] = None,
     smoothing: Annotated[
-        float | None, typer.Option("--smoothing", min=0, help="Of a video, seconds over which readings are smoothed.")
+        float | None,
+        typer.Option("--smoothing", min=0, help="Seconds over which the readings of a video are smoothed; 0 for none."),
     ] = None,
 ) -> None:
     """Find the faces in pictures and read their expressions.
@@ -191,12 +195,12 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
         else:
             jobs.append(Job(source, path, Path(path.name)))
     for what, how, left in (
-        ("video", "to be read one by one", videos),
-        ("linked folder", "searched only where named", links),
+        ("video", "a video is read alone, by its name", videos),
+        ("linked folder", "a link is followed only when it is named", links),
     ):
         if left:
             number = f"1 {what}" if len(left) == 1 else f"{len(left)} {what}s"
-            typer.echo(f"left out: {number}, {how}, as {shown(str(left[0]))}", err=True)
+            typer.echo(f"left out: {number}, such as {shown(str(left[0]))}; {how}", err=True)
     return (jobs if save is None else _with_copies(jobs, save)), failed
 
 
@@ -212,17 +216,22 @@ def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
             raise ImageError(f"--save {save}: expected a folder for the copies of {len(jobs)} pictures, got a file")
         copies = [save] * len(jobs)
     elif save.exists() and not save.is_dir():
-        raise ImageError(f"--save {save}: expected a folder or the name of a picture, got a file that is there")
+        raise ImageError(
+            f"--save {save}: expected a folder or the name of a picture, got an existing file of another kind"
+        )
     else:
         copies = list(_names(jobs, save))
     paths = [job.path for job in jobs if job.path is not None]
     read = {*map(_place, paths), *map(os.path.realpath, paths)}  # a link, and what it leads to
     for copy in copies:
         if _place(copy) in read:
-            raise ImageError(f"--save {save}: the copy {copy} would take the place of a picture; choose another folder")
+            raise ImageError(
+                f"--save {save}: the copy {copy} would overwrite a picture that is read; choose another folder"
+            )
         if not is_replaceable(copy):
             raise ImageError(
-                f"--save {save}: the copy {copy} would take the place of a file that is no copy; choose another folder"
+                f"--save {save}: the copy {copy} would overwrite a file that is no annotated copy; "
+                "choose another folder"
             )
     return [Job(job.name, job.path, job.inside, copy) for job, copy in zip(jobs, copies, strict=True)]
 

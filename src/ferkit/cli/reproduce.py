@@ -38,16 +38,18 @@ def reproduce(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="table-1, table-2, ...; final; figures, of a finished run; all of these; champion; ablations; "
+            help="table-1 to table-7, final, figures (of a finished run), all (all of these), champion, ablations, "
             "ablations-residual."
         ),
     ],
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
     row: Annotated[
         list[str] | None,
-        typer.Option("--row", help="Only this row, by the name of its folder in results: layers-6-*; repeatable."),
+        typer.Option(
+            "--row", help="Only this row, by the name of its folder in results, such as layers-6-*; may be repeated."
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs a row, with seeds 0, 1, ...")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each row, with the seeds 0, 1, ...")] = 1,
     device: Annotated[
         Device, typer.Option("--device", help="Where to train; auto: cuda if there is one.")
     ] = Device.AUTO,
@@ -55,15 +57,20 @@ def reproduce(
     max_minutes: Annotated[
         float | None,
         typer.Option(
-            "--max-minutes", min=0, callback=no_nan, help="Stop cleanly within so long; the same command goes on."
+            "--max-minutes",
+            min=0,
+            callback=no_nan,
+            help="Stop cleanly within so many minutes; the same command continues.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what is to run and how long it will take.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would run, and how long it would take.")
+    ] = False,
     variations: Annotated[
         bool,
         typer.Option(
             "--variations",
-            help="Run the variations too: rows beside the report's, and those of our own that are not for a GPU.",
+            help="Also run the variations: rows that the report does not have, and our own made for two cores.",
         ),
     ] = False,
     votes: Annotated[
@@ -83,10 +90,11 @@ def reproduce(
         typer.Option("--figures", help="Folder of the target figures, which show faces; the run's own if left out."),
     ] = None,
 ) -> None:
-    """Train every row of the report's tables and take up the results; goes on wherever it was stopped or killed.
+    """Train every row of the report's tables and collect the results; continues wherever it was stopped or killed.
 
     Finished runs are skipped. Every row gets seed 0 before any gets seed 1, and cheap runs come first.
-    Stopped by Ctrl-C, SIGTERM or --max-minutes, what runs is saved. A run that fails does not stop the others.
+    When it is stopped by Ctrl-C, SIGTERM or --max-minutes, runs in progress are saved. A run that fails does not stop
+    the others.
     """
     began = time.monotonic()  # what follows loads PyTorch, which takes a while on a busy machine
     from ferkit.experiments import TABLES

@@ -34,29 +34,34 @@ def search(
     data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
     recipe: Annotated[str, typer.Option("--recipe", help="A name printed by `ferkit recipes`, or a .toml file.")],
     space: Annotated[Path, typer.Option("--space", metavar="FILE", help="TOML: a table for each setting that varies.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the search; one that is there goes on.")],
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all, with those that are done.")] = 20,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the search; an existing search is continued.")],
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, help="Number of trials in all, including those already done.")
+    ] = 20,
     pruner: Annotated[
-        Pruner, typer.Option("--pruner", help="What ends trials early that fall behind others of as many epochs.")
+        Pruner, typer.Option("--pruner", help="How to end trials early that fall behind others at the same epoch.")
     ] = Pruner.ASHA,
     max_minutes: Annotated[
         float | None,
         typer.Option(
-            "--max-minutes", min=0, callback=no_nan, help="Stop cleanly after so long; the same command goes on."
+            "--max-minutes",
+            min=0,
+            callback=no_nan,
+            help="Stop cleanly after so many minutes; the same command continues.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Of what is tried; trials are trained with the recipe's seed.")
+        int, typer.Option("--seed", min=0, help="Decides what is tried; trials are trained with the recipe's own seed.")
     ] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change one setting; may be repeated.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Search for settings that do well on PublicTest; PrivateTest is never read. Goes on wherever it was stopped.
+    """Search for settings that do well on PublicTest; PrivateTest is never read. Continues wherever it was stopped.
 
-    Stopped by Ctrl-C, SIGTERM or --max-minutes, the trial at hand is saved after its batch. After a crash or a kill the
-    same command picks that trial up, too. Several processes may share one --out.
+    Stopped by Ctrl-C, SIGTERM or --max-minutes, the current trial is saved after its batch; the same command continues
+    it, also after a crash or a kill. Several processes may share one --out.
     """
     notice(f"reading {data}")
     from ferkit.data import read_fer2013

@@ -38,18 +38,22 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change one setting; may be repeated.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     max_minutes: Annotated[
         float | None,
-        typer.Option("--max-minutes", min=0, callback=no_nan, help="Stop cleanly after so long; --resume goes on."),
+        typer.Option(
+            "--max-minutes", min=0, callback=no_nan, help="Stop cleanly after so many minutes; continue with --resume."
+        ),
     ] = None,
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one a device; several use DDP.")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="Processes that train, one for each device; several use DDP.")
+    ] = 1,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes that prepare batches; changes no number.")
+        int | None, typer.Option("--workers", min=0, help="Processes that prepare batches; does not change results.")
     ] = None,
     save_seconds: Annotated[
         float,
-        typer.Option("--save-seconds", min=0, callback=no_nan, help="Time between two checkpoints inside an epoch."),
+        typer.Option("--save-seconds", min=0, callback=no_nan, help="Seconds between two checkpoints inside an epoch."),
     ] = 120.0,
     teacher: Annotated[
         list[Path] | None,
@@ -60,7 +64,7 @@ def train(
         typer.Option("--votes", metavar="FILE", help="FER+ votes (fer2013new.csv) to learn from beside the labels."),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option("--init", metavar="RUN", help="A finished run whose weights to begin with.")
+        Path | None, typer.Option("--init", metavar="RUN", help="A finished run with whose weights to start.")
     ] = None,
     augment_backend: Annotated[
         str | None,
@@ -71,14 +75,14 @@ def train(
         typer.Option(
             "--compile",
             metavar="WHEN",
-            help="Use torch.compile: on; auto, in long runs on a GPU; off, and no CUDA graph of a batch either.",
+            help="When to use torch.compile: auto (in long runs on a GPU), on, or off (no CUDA graphs, either).",
         ),
     ] = "auto",
 ) -> None:
     """Train a network, evaluate it and write its report page.
 
-    Stopped by Ctrl-C, SIGTERM or --max-minutes, a run is saved after the batch it is at; --resume goes on with it and
-    ends with the same numbers as if it had never stopped.
+    A run that is stopped by Ctrl-C, SIGTERM or --max-minutes is saved after its current batch. Continued with --resume,
+    it ends with the same numbers as if it had never stopped.
     """
     notice(f"reading {data}")
     from ferkit.data import read_fer2013

@@ -206,7 +206,9 @@ def _check_place_of_card(file: Path) -> None:
     try:
         card_from_json(file.read_text(encoding="utf-8"), str(file))
     except (ModelError, OSError, ValueError):
-        raise ModelError(f"{file}: is no card, and would be replaced by one; choose another name for --out") from None
+        raise ModelError(
+            f"{file}: exists, is not the card of a network, and would be replaced; choose another name for --out"
+        ) from None
 
 
 @torch.inference_mode()

@@ -124,7 +124,7 @@ def _haar(file: Path | None, smallest: int | None) -> Detector:
 def _none(file: Path | None, smallest: int | None) -> Detector:
     _check_no_file("none", file)
     if smallest is not None:
-        raise OptionError("the detector none looks for no faces, so the smallest has no size")
+        raise OptionError("the detector none looks for no faces, so it takes no size of the smallest face")
     return whole_picture
 
 

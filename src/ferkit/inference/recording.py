@@ -201,7 +201,7 @@ class Recording(AbstractContextManager["Recording"]):
         for picture in (self.timeline, self.video):
             if not is_replaceable(picture):
                 raise ImageError(
-                    f"{picture}: is no earlier one of ferkit's, and would be replaced; choose another folder"
+                    f"{picture}: exists, was not written by ferkit, and would be replaced; choose another folder"
                 )
         with ExitStack() as stack:
             part = stack.enter_context(replacing(self.csv))
@@ -271,7 +271,9 @@ def _check_csv(file: Path, classes: Sequence[str]) -> None:
         with file.open("rb") as old:
             first = old.readline(10_000).rstrip(b"\r\n")
     if first != ",".join((*HEAD, *classes)).encode():
-        raise ImageError(f"{file}: is no file of readings, and would be replaced by one; choose another folder")
+        raise ImageError(
+            f"{file}: exists, does not hold ferkit's readings, and would be replaced; choose another folder"
+        )
 
 
 def draw_tracks(picture: RGB, faces: Iterable[tuple[int, Face]], classes: Sequence[str] = ()) -> RGB:

@@ -83,7 +83,7 @@ def load(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: no such checkpoint; start the run without --resume") from None
     except Exception as error:  # torch raises many kinds here
         problem = f"not a checkpoint that can be read ({type(error).__name__})"
-        raise RunError(f"{path}: {problem}; without it the run begins anew") from None
+        raise RunError(f"{path}: {problem}; delete it, and the run starts again from its beginning") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise RunError(f"{path}: expected a checkpoint of schema {SCHEMA}, got another one")
     return content

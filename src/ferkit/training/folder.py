@@ -176,7 +176,10 @@ class RunFolder:
         if not self.recipe.exists():
             for part in (self.last, self.best, self.weights, self.result, self.predictions, self.metrics):
                 if part.exists():
-                    raise RunError(f"{self.path}: holds {part.name} of no run that is known; choose another --out")
+                    raise RunError(
+                        f"{self.path}: holds {part.name} but no recipe.toml, so it is unknown of which run; "
+                        "choose another --out"
+                    )
             return
         if not resume:
             raise RunError(f"{self.path}: holds a run already; add --resume to go on with it, or choose another --out")

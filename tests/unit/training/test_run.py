@@ -137,7 +137,10 @@ def test_what_is_of_no_known_run_is_not_overwritten(tmp_path, data, name):
     own = tmp_path / "own" / name
     own.parent.mkdir(parents=True)
     own.write_text("mine")
-    with pytest.raises(RunError, match=rf"own: holds {Path(name).name} of no run that is known; choose another"):
+    with pytest.raises(
+        RunError,
+        match=rf"own: holds {Path(name).name} but no recipe.toml, so it is unknown of which run; choose another",
+    ):
         list(train(RECIPE, data, tmp_path / "own"))
     assert [path for path in (tmp_path / "own").rglob("*") if path.is_file()] == [own]
     assert own.read_text() == "mine"
