@@ -462,6 +462,7 @@ BAD = [
     pytest.param(["data", "preview", "--data", "CSV", "--out", "BELOW"], "x.png: cannot be written to (", id="sheet"),
     pytest.param(["results", "--results", "RUN", "--docs", "CSV"], "table-1.md: cannot be written to (", id="page"),
     pytest.param(["results", "--results", "OUT"], "expected a folder of results, found none; nothing is", id="typo"),
+    pytest.param(["results", "--results", "RUN", "--readme", "OUT"], "expected the README whose table", id="no README"),
     pytest.param(
         ["train", "--resume", "--data", "CSV", "--out", "OUT"], "found none; begin one with --recipe", id="resume"
     ),

@@ -55,6 +55,8 @@ def results(
 
     if not folder.is_dir() and not add:
         raise RunError(f"{folder}: expected a folder of results, found none; nothing is written")
+    if readme is not None and not readme.is_file():
+        raise RunError(f"{readme}: expected the README whose table is to be generated, found none; nothing is written")
     for run in add or []:
         with figures.writing(folder):
             added = add_run(run, folder, TABLES.values())
@@ -65,12 +67,12 @@ def results(
     if readme is None and own:
         readme = Path("README.md")
     runs = read_results(folder)
-    pages = render(runs, docs, readme, TABLES, read_ensembles(folder, TABLES))
+    drawn = pictures(runs, picture, TABLES)
+    pages = render(runs, docs, readme, TABLES, read_ensembles(folder, TABLES), [each.path for each in drawn])
     if readme in pages and (beside := beside_table(reports)):
         pages[readme] = filled(pages[readme], BESIDE_MARKS, beside)
     if own and card.exists():
         pages[card] = model_card_page([file.with_suffix(".json") for file in SHIPPED.values()])
-    drawn = pictures(runs, picture, TABLES)
     old = [each for each in drawn if each.is_stale]
     what = f"{len(pages)} pages and {len(drawn)} pictures"
     if check:

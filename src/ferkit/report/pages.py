@@ -1,5 +1,6 @@
 """Runs and tables to pages of Markdown; every number in a page is computed here."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean
@@ -11,7 +12,17 @@ from ferkit.labels import EXPRESSIONS
 from ferkit.report import figures
 from ferkit.report.claims import decide
 from ferkit.report.pages_best import ablation_page, contest_page
-from ferkit.report.pages_parts import GENERATED, filled, grid, interval, number, runs_table, spread, values
+from ferkit.report.pages_parts import (
+    GENERATED,
+    filled,
+    grid,
+    interval,
+    number,
+    reachable,
+    runs_table,
+    spread,
+    values,
+)
 from ferkit.report.results import Run, run_label, runs_of
 from ferkit.report.table import Row, Table
 
@@ -27,6 +38,7 @@ def render(
     readme: Path | None,
     tables: Mapping[str, Table],
     ensembles: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    drawn: Iterable[Path] = (),
 ) -> dict[Path, str]:
     """Return every generated page and its text, and the README with its table of the report's rows.
 
@@ -36,6 +48,7 @@ def render(
         readme: Left out where there is none, or none is named.
         tables: By name.
         ensembles: What was measured of them, by names of table and ensemble.
+        drawn: Pictures that will be there, whether they are now or not.
     """
     owned = [run.path for table in tables.values() for row in table.every for run in runs_of(row, table, runs)]
     pages = {}
@@ -48,9 +61,13 @@ def render(
             text = table_page(table, runs)
         pages[docs / f"{name}.md"] = text
     pages[docs / f"{OTHER}.md"] = other_page([run for run in runs if run.path not in owned])
+    there = {*pages, *drawn}
+    pages = {page: reachable(page, text, there) for page, text in pages.items()}
     if readme is not None and readme.exists():
         reported = [table for table in tables.values() if not table.baseline and not table.published]
-        pages[readme] = filled(_text(readme), README_MARKS, _readme_table(reported, runs))
+        pages[readme] = filled(
+            _text(readme), README_MARKS, _readme_table(reported, runs, Path(os.path.relpath(docs, readme.parent)))
+        )
     return pages
 
 
@@ -139,8 +156,8 @@ def _classes(table: Table, runs: list[Run]) -> list[str]:
     return list(grid(("class", *columns), rows))
 
 
-def _readme_table(tables: Iterable[Table], runs: list[Run]) -> str:
-    """Return the rows that have runs, and how many are owed."""
+def _readme_table(tables: Iterable[Table], runs: list[Run], docs: Path) -> str:
+    """Return the rows that have runs, with links to the pages below ``docs``, and how many are owed."""
     rows, owed = [], 0
     for table in tables:
         for row in table.rows:
@@ -149,7 +166,7 @@ def _readme_table(tables: Iterable[Table], runs: list[Run]) -> str:
             name = table.name.removeprefix("table-")
             if mine:
                 tests = spread(values(mine, "test")), spread(values(mine, "test_without_copies"))
-                rows.append([f"[{name}](docs/results/{table.name}.md)", *(cells[n] for n in (0, 1, 2, 3, 5)), *tests])
+                rows.append([f"[{name}]({(docs / table.name).as_posix()}.md)", *(cells[n] for n in (0, 1, 2, 3, 5)), *tests])
             owed += not mine
     columns = ("table", "row", "reported", "ours", "runs", "95 % interval", "test", "test without copies")
     lines = list(grid(columns, rows, left=2))

@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -291,6 +292,29 @@ def test_a_page_of_the_test_split_reads_its_numbers_there():
 def test_a_run_of_no_row_has_its_page():
     page = other_page([run(0, 0.5, Recipe(model="layers", lr=0.123))])
     assert "| layers, 10 epochs, batch 64 | standard | 50.0 | 50.0 | 50.0 |" in page
+
+
+def test_pages_of_other_results_have_no_link_and_no_picture_that_leads_nowhere(tmp_path):
+    docs, readme = tmp_path / "elsewhere" / "results", tmp_path / "README.md"
+    readme.write_text(f"{README_MARKS[0]}\n{README_MARKS[1]}\n")
+    one = run(0, 0.5, TABLES["table-2"].rows[0].recipe)
+    picture = tmp_path / "elsewhere/images/figure-1.png"
+    without, with_it = (render([one], docs, readme, TABLES, drawn=drawn) for drawn in ((), [picture]))
+    links = re.compile(r"\]\(([^)\s]+)\)")
+    for page, text in without.items():
+        assert [target for target in links.findall(text) if (page.parent / target).resolve() not in without] == []
+    assert "picture" not in without[docs / "table-2.md"]
+    assert "![Figure 1: validation loss of the models, seed 0](../images/figure-1.png)" in with_it[docs / "table-2.md"]
+    assert "one function here (`docs/concepts/losses.md` of ferkit's source shows it" in without[docs / "table-4.md"]
+    assert "in `MODEL_CARD.md` of ferkit's source)" in without[docs / "champion.md"]
+
+
+def test_links_stay_where_their_files_are(tmp_path):
+    (tmp_path / "docs/concepts").mkdir(parents=True)
+    (tmp_path / "docs/concepts/losses.md").write_text("losses")
+    pages = render([], tmp_path / "docs/results", None, TABLES)
+    assert "([losses](../concepts/losses.md) shows it" in pages[tmp_path / "docs/results/table-4.md"]
+    assert "[Table 2](table-2.md)" in pages[tmp_path / "docs/results/table-1.md"]
 
 
 def test_the_readme_counts_what_is_owed(tmp_path):
