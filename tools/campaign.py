@@ -30,7 +30,7 @@ from pathlib import Path
 from ferkit.errors import FerkitError, RunError
 from ferkit.experiments import REPORTED, TABLES
 from ferkit.files import write_bytes, write_json
-from ferkit.report.results import read_results
+from ferkit.report.results import sound_results
 from ferkit.sweeps.plan import run_name
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import make_recipe
@@ -183,7 +183,7 @@ def _wanted(work: Path) -> list[Path]:
     rank = {row.recipe.key(): 0 if row.slug in before else 1 if row.taught_by else 2 for row in rows}
     runs = [
         (run.own_key() not in rank, run.seed, rank.get(run.own_key(), 0), run_name(make_recipe(run.content["recipe"])))
-        for run in read_results(work / "results")
+        for run in sound_results(work / "results")[0]  # whatever is damaged, the others come home
     ]
     folders = [RunFolder(work / "runs" / name) for *_, name in sorted(runs)]
     return [folder.path for folder in folders if folder.result.exists() and folder.weights.exists()]

@@ -92,7 +92,7 @@ def test_a_second_large_network_takes_no_small_ones_place(campaign, tmp_path, mo
         (tmp_path / "runs" / name).mkdir(parents=True)
         for file in ("result.json", "weights.safetensors"):
             (tmp_path / "runs" / name / file).touch()
-    monkeypatch.setattr(campaign, "read_results", lambda _: runs[::-1])
+    monkeypatch.setattr(campaign, "sound_results", lambda _: (runs[::-1], {}))
     assert [path.name for path in campaign._wanted(tmp_path)] == names
 
 

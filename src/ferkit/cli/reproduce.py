@@ -152,7 +152,9 @@ def run(
     began = time.monotonic() if began is None else began
     from ferkit.data import read_fer2013
     from ferkit.data.votes import read_votes
+    from ferkit.errors import RunError
     from ferkit.report.ensembles import take_up_ensembles
+    from ferkit.report.results import sound_results
     from ferkit.sweeps.plan import check_faces, plan
     from ferkit.sweeps.runs import in_rounds, quiet_peaks
     from ferkit.sweeps.runs import reproduce as train_all
@@ -183,6 +185,8 @@ def run(
                 timed=RESULTS,
             )
 
+        for problem in sound_results(results)[1].values():
+            typer.echo(f"warning: {problem}; it is left alone", err=True)
         planned = planned_now()
         check_faces(planned, faces, results=results, runs=runs)
         where = choose_device(device)
@@ -214,8 +218,11 @@ def run(
             view.close()
         if not view.stopped:
             for table in chosen:
-                for path in take_up_ensembles(table, seeds, faces, results=results, runs=runs, device=where):
-                    typer.echo(f"measured together: {path}")
+                try:
+                    for path in take_up_ensembles(table, seeds, faces, results=results, runs=runs, device=where):
+                        typer.echo(f"measured together: {path}")
+                except RunError as error:
+                    view.fail(f"{table.name}, ensembles: {error}")
         view.summarise(results)
     if draw and not dry_run:
         keys = [row.recipe.key() for row in tables[FINAL].rows] if FINAL in tables else []
@@ -291,9 +298,11 @@ def _print_plan(planned: "Sequence[PlannedRun]", jobs: int, *, beside: bool) -> 
             _left(run),
         )
     Console(width=140, highlight=False).print(sheet)
-    open_runs = [run for run in planned if run.state is not State.DONE]
+    damaged = sum(run.state is State.DAMAGED for run in planned)
+    open_runs = [run for run in planned if run.state not in {State.DONE, State.DAMAGED}]
     known = [run.left for run in open_runs if run.left is not None]
-    text = f"{len(planned)} runs, {len(planned) - len(open_runs)} done, {len(open_runs)} to go"
+    text = f"{len(planned)} runs, {len(planned) - len(open_runs) - damaged} done, {len(open_runs)} to go"
+    text += f", {damaged} with a damaged result" if damaged else ""
     if known:
         total = duration(side_by_side([each.seconds for each in known], jobs if beside else 1))
         how = "" if jobs == 1 else f", {jobs} side by side" if beside else ", if they ran one after another"
@@ -310,7 +319,7 @@ def _left(run: "PlannedRun") -> str:
     from ferkit.sweeps.plan import State
 
     if run.left is None:
-        return "" if run.state is State.DONE else "-"
+        return "" if run.state in {State.DONE, State.DAMAGED} else "-"
     return f"{'~ ' if run.left.scaled else ''}{duration(run.left.seconds)}"
 
 
@@ -361,6 +370,10 @@ class _View:
     def close(self) -> None:
         self._screen.close()
 
+    def fail(self, line: str) -> None:
+        """Take up what failed though no run did."""
+        self._lines.append(line)
+
     def summarise(self, results: Path) -> None:
         """Say what came of it all, and leave with an exit code where something is left."""
         ended = self._ended
@@ -372,6 +385,8 @@ class _View:
             again = shlex.join(["ferkit", *sys.argv[1:]])
             self._screen.say(f"{why}{left} of {self._total} runs are left; go on with: {again}", whole=True)
             raise typer.Exit(128 + ended.signal if ended.signal else int(bool(self._lines)))
+        if self._lines:
+            raise typer.Exit(1)
         command = ["ferkit", "results", *(() if results == RESULTS else ("--results", str(results)))]
         typer.echo(f"every run is done; set them beside the report's numbers with: {shlex.join(command)}")
 

@@ -5,13 +5,15 @@ training; it is measured once its members are there, and again only if they, or 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ferkit.data import Fer2013, Protocol
+from ferkit.errors import RunError
 from ferkit.files import write_json
-from ferkit.report.results import Run, read_results, runs_of
+from ferkit.report.results import Run, runs_of, sound_results
 from ferkit.report.table import Ensemble, Table
 from ferkit.training.evaluate import evaluate_together, to_content
 from ferkit.training.folder import RunFolder
@@ -40,9 +42,9 @@ def take_up_ensembles(
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        RunError: A result or a run is damaged.
+        RunError: A member, or what was measured before, is damaged.
     """
-    finished = read_results(results)
+    finished, _ = sound_results(results)
     folders = _folders(runs)
     written = []
     for ensemble in table.ensembles:
@@ -115,5 +117,10 @@ def _members(ensemble: Ensemble, table: Table, finished: Sequence[Run], seeds: i
 
 def _folders(runs: Path) -> dict[str, Path]:
     """Return the finished run folders below ``runs`` that have their weights, by the name of the network."""
-    folders = (RunFolder(path.parent) for path in sorted(runs.glob("*/result.json")))
-    return {folder.network(): folder.path for folder in folders if folder.weights.exists()}
+    found = {}
+    for path in sorted(runs.glob("*/result.json")):
+        folder = RunFolder(path.parent)
+        if folder.weights.exists():
+            with suppress(RunError):  # damaged: no member of anything
+                found[folder.network()] = folder.path
+    return found

@@ -81,21 +81,40 @@ def read_results(folder: Path) -> list[Run]:
         RunError: A file is not the result of a run, or of the same one as another file with another recipe or seed; the
             message names it and the field.
     """
+    runs, damaged = sound_results(folder)
+    for problem in damaged.values():
+        raise RunError(problem)
+    return runs
+
+
+def sound_results(folder: Path) -> tuple[list[Run], dict[Path, str]]:
+    """Return what :func:`read_results` returns, and the files that it would refuse, each with its message."""
     runs: dict[tuple[str, int], Run] = {}
     trained: dict[str, Run] = {}
+    damaged: dict[Path, str] = {}
     for path in sorted(folder.rglob("seed-*.json")):
-        content = load_result(path, PAGES)
         try:
-            recipe = make_recipe(content["recipe"])
-        except (RecipeError, UnknownNameError) as error:
-            raise RunError(f"{path}: not the result of a run (recipe: {error})") from None
-        whole = {**content, "recipe": {**recipe.to_dict(), **content["recipe"]}}  # settings that came after the run
-        run = Run(path, recipe.key(), whole)
-        same = trained.setdefault(str(content["weights_sha256"]), run)
+            run = _read(path)
+        except RunError as error:
+            damaged[path] = str(error)
+            continue
+        same = trained.setdefault(str(run.content["weights_sha256"]), run)
         if (same.key, same.seed) != (run.key, run.seed):
-            raise RunError(f"{path}: holds the network of {same.path}, but another recipe or seed")
+            damaged[path] = f"{path}: holds the network of {same.path}, but another recipe or seed"
+            continue
         runs.setdefault((run.key, run.seed), run)
-    return list(runs.values())
+    return list(runs.values()), damaged
+
+
+def _read(path: Path) -> Run:
+    """Return the run of a result file; a RunError where it is none."""
+    content = load_result(path, PAGES)
+    try:
+        recipe = make_recipe(content["recipe"])
+    except (RecipeError, UnknownNameError) as error:
+        raise RunError(f"{path}: not the result of a run (recipe: {error})") from None
+    whole = {**content, "recipe": {**recipe.to_dict(), **content["recipe"]}}  # settings that came after the run
+    return Run(path, recipe.key(), whole)
 
 
 def runs_of(row: Row, table: Table, runs: Sequence[Run]) -> list[Run]:
@@ -131,7 +150,7 @@ def add_run(run: Path, results: Path, tables: Iterable[Table]) -> Path:
             other faces.
     """
     content, key = RunFolder(run).read_result(), RunFolder(run).read_recipe().key()
-    before = read_results(results)
+    before, _ = sound_results(results)
     for other in before:
         if (other.key, other.seed) == (key, content["seed"]):
             if other.content["weights_sha256"] == content["weights_sha256"]:

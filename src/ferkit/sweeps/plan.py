@@ -2,11 +2,13 @@
 
 A run is a setting (the key of a recipe) and a seed; rows with the same setting, whatever their tables, share it. It is
 done where its result stands anywhere below the results folder, part done where its run folder
-``<runs>/<key>-seed-<n>`` holds a checkpoint. So whatever is killed, the next call goes on.
+``<runs>/<key>-seed-<n>`` holds a checkpoint. So whatever is killed, the next call goes on. A damaged file in the place
+of a result is left alone, and so is its run, which others may have learnt from: whoever has a copy puts it back.
 """
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +17,13 @@ from typing import Literal
 
 from ferkit.data import Fer2013, Split
 from ferkit.errors import RunError, UnknownNameError
-from ferkit.report.results import Run, read_results, runs_of
+from ferkit.report.results import Run, runs_of, sound_results
 from ferkit.report.table import Row, Table
 from ferkit.sweeps.estimate import Estimate, Estimates, Machine
 from ferkit.training.environment import choose_device, choose_precision
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe, make_recipe
-from ferkit.training.result import fits
+from ferkit.training.result import fits, load_result
 from ferkit.training.surroundings import describe
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -34,6 +36,7 @@ class State(StrEnum):
     BEGUN = "part done"
     NEW = "to do"
     WAITS = "waits for other runs"
+    DAMAGED = "damaged result"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,8 @@ class PlannedRun:
     """Name of the run folder whose weights it begins with."""
     tested: bool = True
     """Whether it may read the test split."""
+    problem: str = ""
+    """What is wrong with its damaged result; empty if nothing is."""
 
     @property
     def name(self) -> str:
@@ -111,15 +116,14 @@ def plan(
 
     Raises:
         UnknownNameError: No row has one of the names in ``only``.
-        RunError: A result is damaged.
         RecipeError: ``device`` is cuda and there is none.
     """
     asked = _asked(tuple(tables), only, variations=variations)
-    finished = read_results(results)
+    finished, damaged = sound_results(results)
     here = choose_device(device)
-    known = finished if timed in {None, results} else [*finished, *read_results(timed)]
+    known = finished if timed in {None, results} else [*finished, *sound_results(timed)[0]]
     estimates = Estimates(known, _machine(here, threads), len(data.split(Split.TRAINING)))
-    planner = _Planner(finished=finished, runs=runs, device=device, here=here, estimates=estimates)
+    planner = _Planner(finished=finished, damaged=damaged, runs=runs, device=device, here=here, estimates=estimates)
     shared: dict[str, list[tuple[Table, Row]]] = {}
     for table, row in asked:
         if not row.before:
@@ -128,7 +132,7 @@ def plan(
     for seed in range(seeds):
         planned += [planner.alone(rows, seed) for rows in shared.values()]
         planned += [planner.after_others(table, row, seed, seeds) for table, row in asked if row.before]
-    rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.WAITS: 2}
+    rank = {State.BEGUN: 0, State.DONE: 1, State.NEW: 1, State.DAMAGED: 1, State.WAITS: 2}
     return sorted(planned, key=lambda run: (run.recipe.seed, rank[run.state], estimates.work(run.recipe)))
 
 
@@ -136,7 +140,7 @@ def check_faces(planned: Iterable[PlannedRun], data: Fer2013, *, results: Path, 
     """Raise a RunError where a run that counts as done was trained or evaluated on other faces than ``data``'s."""
     done = {(run.recipe.key(), run.recipe.seed): run for run in planned if run.state is State.DONE}
     places = sorted({path.parent for path in results.rglob("seed-*.json")})
-    copies = [run for place in places for run in read_results(place)]  # one by one, to see every copy of a run
+    copies = [run for place in places for run in sound_results(place)[0]]  # one by one, to see every copy of a run
     found = [(each.path, each.content) for each in copies if (each.key, each.seed) in done]
     folders = [RunFolder(runs / run.name) for run in done.values() if not run.taken_up]
     found += [(folder.result, folder.read_result(("evaluation",))) for folder in folders]
@@ -164,6 +168,8 @@ class _Planner:
     """Plans one run, knowing what is finished and what the device can do."""
 
     finished: Sequence[Run]
+    damaged: Mapping[Path, str]
+    """Files in the results folder that are no results, each with what is wrong with it."""
     runs: Path
     device: Device
     here: str
@@ -196,10 +202,14 @@ class _Planner:
 
     def _run(self, recipe: Recipe, rows: Sequence[tuple[Table, Row]], taken_up: bool) -> PlannedRun:
         folder = RunFolder(self.runs / run_name(recipe))
-        state = _state(folder, taken_up)
-        seconds = folder.read_metric("seconds") if state is State.BEGUN else []
+        problem = "" if taken_up else self._problem(folder, rows, recipe.seed)
+        state = State.DAMAGED if problem else _state(folder, taken_up)
+        seconds: list[float] = []
+        if state is State.BEGUN:
+            with suppress(RunError):  # damaged; written anew as the run goes on
+                seconds = folder.read_metric("seconds")
         whole = None
-        if state is not State.DONE:
+        if state in {State.NEW, State.BEGUN}:
             whole = self.estimates.estimate(recipe, choose_precision(recipe.precision, self.here)[0])
         if seconds and (whole is None or whole.scaled):  # the run itself knows better
             whole = Estimate(seconds=mean(seconds) * recipe.epochs, scaled=False)
@@ -211,7 +221,20 @@ class _Planner:
             epochs=recipe.epochs if state is State.DONE else len(seconds),
             left=whole.part(1 - len(seconds) / recipe.epochs) if whole is not None else None,
             tested=not any(table.baseline for table, _ in rows),
+            problem=problem,
         )
+
+    def _problem(self, folder: RunFolder, rows: Sequence[tuple[Table, Row]], seed: int) -> str:
+        """Return what is wrong with the result of a run that is not taken up: its own, or one in its place."""
+        if folder.result.exists():
+            try:
+                load_result(folder.result)
+            except RunError as error:
+                return str(error)
+            return ""
+        places = {(table.name, row.slug) for table, row in rows}
+        found = (path for path in self.damaged if path.parts[-3:-1] in places and path.stem.split("-")[1] == str(seed))
+        return "".join(self.damaged[path] for path in list(found)[:1])
 
 
 def _folder_of(run: Run) -> str:

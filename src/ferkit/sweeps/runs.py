@@ -156,10 +156,7 @@ def reproduce(
     with ExitStack() as stack:
         stack.callback(executor.close)
         stop = stack.enter_context(StopRequest(max_minutes))
-        for run in planned:
-            if run.state is State.DONE and not run.taken_up:  # killed between the end of a run and this
-                content = RunFolder(runs / run.name).read_result()
-                yield Done(run=run, result=content, path=_take_up(runs / run.name, content, results, tables))
+        yield from _settled(planned, results, runs, tables)
         waiting = deque(run for run in planned if run.state in {State.NEW, State.BEGUN})
         running: dict[str, PlannedRun] = {}
         killed: set[str] = set()
@@ -200,12 +197,24 @@ def reproduce(
         yield Ended(left=left, reason=stop.reason if left else "", signal=stop.signal if left else 0)
 
 
+def _settled(
+    planned: Iterable[PlannedRun], results: Path, runs: Path, tables: Sequence[Table]
+) -> Iterator[Done | Halted]:
+    """Take up what was finished by a process that was killed before it could, and tell of damaged results."""
+    for run in planned:
+        if run.state is State.DAMAGED:
+            yield Halted(run=run, kind="failed", reason=f"{run.problem}; put a copy in its place, or remove it")
+        if run.state is State.DONE and not run.taken_up:
+            content = RunFolder(runs / run.name).read_result()
+            yield Done(run=run, result=content, path=_take_up(runs / run.name, content, results, tables))
+
+
 def quiet_peaks(planned: Iterable[PlannedRun]) -> dict[str, float]:
     """Return the operations a second of this machine's device in each precision that the runs ahead train in.
 
     To be measured before the first of them begins.
     """
-    ahead = [run for run in planned if run.state is not State.DONE]
+    ahead = [run for run in planned if run.state not in {State.DONE, State.DAMAGED}]
     return {_precision(run): peak_flops(choose_device(run.recipe.device), _precision(run)) for run in ahead}
 
 
@@ -221,7 +230,10 @@ def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
     """
     preferred, found = set(first), []
     for result in sorted(runs.glob("*/result.json")):
-        content = RunFolder(result.parent).read_result(("key", "evaluation"))
+        try:
+            content = RunFolder(result.parent).read_result(("key", "evaluation"))
+        except RunError:  # damaged; others can be drawn
+            continue
         if (result.parent / "weights.safetensors").exists():
             accuracy = content["evaluation"]["validation"]["accuracy"]
             found.append((content["key"] in preferred, accuracy, result.parent))

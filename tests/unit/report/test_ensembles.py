@@ -15,7 +15,7 @@ from ferkit.data.votes import Votes
 from ferkit.errors import DataError, RunError
 from ferkit.evaluation import evaluate_predictions, predict
 from ferkit.evaluation.views import predict_views
-from ferkit.report.ensembles import read_ensembles, take_up_ensembles
+from ferkit.report.ensembles import _folders, read_ensembles, take_up_ensembles
 from ferkit.report.results import add_run, read_results, runs_of
 from ferkit.report.table import Ensemble, Row, Table
 from ferkit.sweeps.plan import State, plan, run_name
@@ -101,6 +101,13 @@ def test_a_split_without_faces_is_refused(places, data):
     with pytest.raises(DataError) as caught:
         evaluate_together(runs, data.without(Split.PUBLIC_TEST), [Split.PUBLIC_TEST])
     assert str(caught.value) == "made by a test: expected faces in PublicTest, got none"
+
+
+def test_a_run_folder_whose_result_is_damaged_is_no_member(tmp_path):
+    for name in ("result.json", "weights.safetensors", "recipe.toml"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_text("")
+    assert _folders(tmp_path) == {}
 
 
 def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, data):

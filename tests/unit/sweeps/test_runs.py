@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 
-from conftest import make_data, make_part
+from conftest import make_data, make_part, write_csv
 from ferkit.cli import reproduce as cli
 from ferkit.data import Split
 from ferkit.data.audit import faces_digest
@@ -149,10 +150,64 @@ def test_nothing_that_chooses_reads_the_test_split(planned):
         assert [run.tested for run in runs] == [not baseline] * 2
 
 
-def test_a_damaged_result_is_named(planned, tmp_path):
-    write(tmp_path / "results/one/small/seed-0.json", {"schema": 1})
-    with pytest.raises(RunError, match=r"one/small/seed-0\.json: not the result of a run"):
-        planned(SMALL_AGAIN)
+@pytest.mark.parametrize("place", ["one/small/seed-0.json", "from-elsewhere/one/small/seed-0-abc.json"])
+def test_a_damaged_result_keeps_its_own_run_from_being_made_again_and_no_other(planned, tmp_path, place):
+    path, folders = tmp_path / "results" / place, {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    write(path, {"schema": 1})
+    write(tmp_path / "results/other/seed-0.json", {})
+    runs = planned(WIDE_AND_SMALL)
+    assert {run.rows[0][1].slug: run.state for run in runs} == {"small": State.DAMAGED, "wide": State.NEW}
+    executor = Finishing("")
+    *events, end = reproduce(runs, tmp_path / "data.csv", executor, [WIDE_AND_SMALL], **folders)
+    (told,) = (event for event in events if isinstance(event, Halted))
+    assert (told.run.state, told.kind) == (State.DAMAGED, "failed")
+    assert told.reason.startswith(f"{path}: not the result of a run (recipe is missing); ")
+    assert (len(executor.jobs), end.left) == (1, 1)
+    assert json.loads(path.read_text()) == {"schema": 1}
+    path.unlink()
+    states = {run.rows[0][1].slug: run.state for run in planned(WIDE_AND_SMALL)}
+    assert states == {"wide": State.DONE, "small": State.NEW}
+
+
+def test_a_damaged_result_whose_run_is_at_hand_is_taken_up_beside_it(planned, tmp_path):
+    path, folders = tmp_path / "results/one/small/seed-0.json", {"results": tmp_path / "results"}
+    write(path, "damaged")
+    folder = RunFolder(tmp_path / "runs" / run_name(SMALL))
+    write(folder.result, result(SMALL))
+    folder.recipe.write_text(SMALL.to_toml())
+    folders["runs"] = tmp_path / "runs"
+    done, end = reproduce(planned(SMALL_AGAIN), tmp_path / "data.csv", Listening(), [SMALL_AGAIN], **folders)
+    assert (type(done), end.left, path.read_text()) == (Done, 0, '"damaged"')
+    assert [run.state for run in planned(SMALL_AGAIN)] == [State.DONE]
+
+
+def test_a_run_folder_whose_result_is_damaged_stops_no_other(planned, tmp_path):
+    damaged = tmp_path / "runs" / run_name(SMALL) / "result.json"
+    write(damaged, {"schema": 1})
+    runs = planned(WIDE_AND_SMALL)
+    check_faces(runs, make_data(training=FACES), results=tmp_path / "results", runs=tmp_path / "runs")
+    assert {run.rows[0][1].slug: run.state for run in runs} == {"small": State.DAMAGED, "wide": State.NEW}
+    assert next(run for run in runs if run.state is State.DAMAGED).problem.startswith(f"{damaged}: not the result")
+
+
+def test_damaged_metrics_of_a_run_say_nothing_of_its_pace(planned, tmp_path):
+    begin(tmp_path / "runs", SMALL, epochs=4)
+    RunFolder(tmp_path / "runs" / run_name(SMALL)).metrics.write_text("epoch,sec\n1,2\n")
+    assert [(run.state, run.epochs) for run in planned(SMALL_AGAIN)] == [(State.BEGUN, 0)]
+
+
+def test_every_damaged_result_is_told_in_a_line_before_anything_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("one/small", "other/name"):
+        write(tmp_path / "results" / place / "seed-0.json", {})
+    csv = write_csv(tmp_path / "fer2013.csv", make_data(training=FACES))
+    cli.run({"one": WIDE_AND_SMALL}, ["one"], csv, dry_run=True)
+    out, err = capsys.readouterr()
+    assert [line.partition(": not the result of a run (")[0] for line in err.splitlines()] == [
+        "warning: results/one/small/seed-0.json",
+        "warning: results/other/name/seed-0.json",
+    ]
+    assert "2 runs, 0 done, 1 to go, 1 with a damaged result" in out
 
 
 def test_a_finished_run_folder_is_done_but_not_taken_up(planned, tmp_path):
@@ -229,6 +284,7 @@ def test_figures_are_drawn_from_the_preferred_run_else_from_the_best(tmp_path):
         write(tmp_path / name / "result.json", result(recipe, evaluation={"validation": make_part(accuracy)}))
         (tmp_path / name / "recipe.toml").write_text(recipe.to_toml())
         (tmp_path / name / "weights.safetensors").touch()
+    write(tmp_path / "damaged" / "result.json", {})
     assert folder_for_figures(tmp_path, []).name == "c"
     assert folder_for_figures(tmp_path, [WIDE.key()]).name == "b"
 
@@ -368,6 +424,20 @@ def test_what_was_evaluated_on_other_faces_is_not_taken_for_done(planned, tmp_pa
     write(path, result(SMALL, evaluation={"validation": fitting}, data={"faces_sha256": known}))
     with pytest.raises(RunError, match="was trained or evaluated on other faces"):
         check_faces(planned(WIDE_AND_SMALL), data, **places)
+
+
+def test_a_damaged_ensemble_is_told_at_the_end(tmp_path, capsys, monkeypatch):
+    def damaged(*_, **__):
+        raise RunError("ensemble.json: not the result of an ensemble")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ferkit.report.ensembles.take_up_ensembles", damaged)
+    csv = write_csv(tmp_path / "fer2013.csv", make_data(training=FACES))
+    with pytest.raises(typer.Exit) as caught:
+        cli.run({"one": table("one"), "two": table("two")}, ["one", "two"], csv)
+    assert caught.value.exit_code == 1
+    told = [f"failed: {name}, ensembles: ensemble.json: not the result of an ensemble" for name in ("one", "two")]
+    assert capsys.readouterr().err.splitlines() == told
 
 
 def test_minutes_count_from_the_start_of_the_command(monkeypatch):
