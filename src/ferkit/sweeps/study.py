@@ -114,10 +114,11 @@ class Study:
                 match event:
                     case Started():
                         for epoch, accuracy in enumerate(RunFolder(folder).read_metric("valid_accuracy"), start=1):
-                            if epoch not in told:  # killed between its checkpoint and the line that tells it
+                            if epoch not in told and not stop.wish:  # killed between its checkpoint and its line
                                 trial.report(accuracy, epoch)
                                 self._prune(trial, epoch, recipe.epochs, stop)
-                        self._count_tries(trial, event)
+                        if not stop.wish:  # Optuna takes no more of a trial that was pruned
+                            self._count_tries(trial, event)
                         yield Begun(trial=self.view(number), epochs=recipe.epochs)
                     case Step():
                         share = (event.epoch - 1 + event.step / event.steps) / recipe.epochs

@@ -167,6 +167,30 @@ def test_an_epoch_that_was_saved_and_not_told_is_told_when_the_search_goes_on(tm
     assert studies[0] == studies[1]
 
 
+def test_a_trial_killed_before_the_epoch_that_prunes_it_was_told_is_pruned_when_the_search_goes_on(
+    tmp_path, data, unbroken, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    place, report = (
+        next((t.number, t.epoch) for t in unbroken[1].trials if t.state == "pruned"),
+        optuna.trial.Trial.report,
+    )
+
+    def killed(trial, value, step):
+        if (trial.number, step) == place:
+            raise Killed
+        report(trial, value, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("optuna.trial.Trial.report", killed)
+        with pytest.raises(Killed):
+            run(SETUP, data, tmp_path / "out", trials=6)
+    again, _ = run(SETUP, data, tmp_path / "out", trials=6)
+    assert told(again) == told(unbroken[1])
+
+
 def journal_of(out, folder):
     """Return what each trial told, epoch by epoch."""
     copy = folder / f"{out.parent.name}.jsonl"
