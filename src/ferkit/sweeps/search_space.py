@@ -122,7 +122,7 @@ def read_space(path: Path, recipe: Recipe, *, pruned: bool) -> Space:
             names file and key.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:

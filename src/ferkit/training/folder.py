@@ -119,7 +119,7 @@ class RunFolder:
             got = "one without recipe.toml" if self.path.is_dir() else "a file" if self.path.exists() else "nothing"
             raise RunError(f"{self.path}: expected a folder written by `ferkit train`, got {got}")
         try:
-            text = self.recipe.read_text(encoding="utf-8")
+            text = self.recipe.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise RunError(f"{self.recipe}: expected a recipe in UTF-8, got something else") from None
         return recipe_from_toml(text, str(self.recipe))

@@ -98,6 +98,11 @@ def test_what_cannot_be_is_named_by_file_and_key(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    (tmp_path / "space.toml").write_text("[lr]\nlow = 0.01\nhigh = 0.1\n", encoding="utf-8-sig")
+    assert set(read_space(tmp_path / "space.toml", RECIPE, pruned=False)) == {"lr"}
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.toml: cannot be read \(No such file or directory\)"):
         read_space(tmp_path / "none.toml", RECIPE, pruned=True)
