@@ -16,6 +16,8 @@ from safetensors.numpy import load_file, save_file
 from conftest import exit_code, make_data, write_csv
 from ferkit.data import Faces, Protocol, Split, read_fer2013
 from ferkit.errors import RunError
+from ferkit.evaluation.calibration import fit_temperature
+from ferkit.inference.session import Session
 from ferkit.models import model_names
 from ferkit.training.events import Stopped
 from ferkit.training.recipe import make_recipe
@@ -312,7 +314,11 @@ def test_an_exported_run_prints_its_card_and_recognises(ferkit, trained, tmp_pat
         assert test["with_mirror"]["faces"] == test["faces"]
         assert test["with_mirror"]["without_copies"]["faces"] == test["without_copies"]["faces"]
         assert test["with_mirror"]["loss"] != test["loss"]
-    assert not options or largest_weight(file) <= SEVEN_BITS
+    if options:
+        assert largest_weight(file) <= SEVEN_BITS
+        fitting = read_fer2013(csv).split(Protocol(card["protocol"]).validation)
+        scores = card["temperature"] * np.log(Session(file)(fitting.images))
+        assert fit_temperature(scores, fitting.labels) == pytest.approx(card["temperature"], rel=1e-3)
     (tmp_path / "face.pgm").write_bytes(b"P5 48 48 255\n" + bytes(48 * 48))
     code, out, err = ferkit("recognize", tmp_path / "face.pgm", "--detector", "none", "--model", file, "--json")
     assert (code, err) == (0, "")

@@ -2,7 +2,8 @@
 
 The file takes grey faces as they were cut, ``(N, 48, 48)`` uint8; scaling, the mirror image, temperature and softmax
 are part of the network, so nothing of them can be done differently elsewhere. It is compared with the trained network
-and measured on the data before it is moved into place.
+and measured on the data before it is moved into place. A file of 8-bit integers has a temperature of its own, fitted to
+what it says itself.
 
 Shape letters: B faces of a batch, N faces, H height, W width, K classes.
 """
@@ -124,7 +125,12 @@ def export_run(
         _to_onnx(recognition, part)
         _compare(part, recognition, fitting.images[:CHECKED])
         if int8:
-            _quantise(part, data.split(Split.TRAINING).images)
+            some = data.split(Split.TRAINING).images
+            _quantise(part, some)
+            said = np.log(np.maximum(_run(part, fitting.images), np.finfo(np.float32).tiny))
+            recognition.temperature = fit_temperature(recognition.temperature * said, truth)
+            _to_onnx(recognition, part)
+            _quantise(part, some)
         card = ModelCard(
             name=recipe.model + "-votes" * bool(recipe.votes and recipe.distill == 1),
             classes=EXPRESSIONS,
