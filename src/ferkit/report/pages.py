@@ -166,7 +166,9 @@ def _readme_table(tables: Iterable[Table], runs: list[Run], docs: Path) -> str:
             name = table.name.removeprefix("table-")
             if mine:
                 tests = spread(values(mine, "test")), spread(values(mine, "test_without_copies"))
-                rows.append([f"[{name}]({(docs / table.name).as_posix()}.md)", *(cells[n] for n in (0, 1, 2, 3, 5)), *tests])
+                rows.append(
+                    [f"[{name}]({(docs / table.name).as_posix()}.md)", *(cells[n] for n in (0, 1, 2, 3, 5)), *tests]
+                )
             owed += not mine
     columns = ("table", "row", "reported", "ours", "runs", "95 % interval", "test", "test without copies")
     lines = list(grid(columns, rows, left=2))

@@ -146,9 +146,6 @@ def reproduce(
 
     Yields:
         What happens, at last :class:`Ended`.
-
-    Raises:
-        RunError: The result of a run that was finished before cannot be written to ``results``.
     """
     tables = tuple(tables)
     if max_minutes is not None:
@@ -156,11 +153,13 @@ def reproduce(
     with ExitStack() as stack:
         stack.callback(executor.close)
         stop = stack.enter_context(StopRequest(max_minutes))
-        yield from _settled(planned, results, runs, tables)
+        left, asked = sum(run.state is not State.DONE for run in planned), False
+        for told in _settled(planned, results, runs, tables):
+            left += isinstance(told, Halted) and told.run.state is State.DONE
+            yield told
         waiting = deque(run for run in planned if run.state in {State.NEW, State.BEGUN})
         running: dict[str, PlannedRun] = {}
         killed: set[str] = set()
-        left, asked = sum(run.state is not State.DONE for run in planned), False
         while running or (waiting and not stop.reason):
             while waiting and len(running) < executor.slots and not stop.reason:
                 run = waiting.popleft()
@@ -205,8 +204,13 @@ def _settled(
         if run.state is State.DAMAGED:
             yield Halted(run=run, kind="failed", reason=f"{run.problem}; put a copy in its place, or remove it")
         if run.state is State.DONE and not run.taken_up:
-            content = RunFolder(runs / run.name).read_result()
-            yield Done(run=run, result=content, path=_take_up(runs / run.name, content, results, tables))
+            try:
+                content = RunFolder(runs / run.name).read_result()
+                path = _take_up(runs / run.name, content, results, tables)
+            except RunError as error:  # it stays in its own folder
+                yield Halted(run=run, kind="failed", reason=str(error))
+            else:
+                yield Done(run=run, result=content, path=path)
 
 
 def quiet_peaks(planned: Iterable[PlannedRun]) -> dict[str, float]:

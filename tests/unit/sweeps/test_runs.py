@@ -390,6 +390,20 @@ def test_a_folder_that_cannot_be_written_to_fails_its_own_runs_alone(planned, tm
     assert all(RunFolder(tmp_path / "runs" / job.name).result.exists() for job in executor.jobs), "or work is lost"
 
 
+def test_a_finished_run_whose_result_cannot_be_taken_up_fails_alone(planned, tmp_path):
+    folder, folders = RunFolder(tmp_path / "runs" / run_name(SMALL)), {"results": tmp_path / "results"}
+    write(folder.result, result(SMALL))
+    folder.recipe.write_text(SMALL.to_toml())
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "other").touch()  # where the results of no table go
+    executor = Ending("failed")
+    *events, end = reproduce(
+        planned(WIDE_AND_SMALL), tmp_path / "data.csv", executor, [], runs=tmp_path / "runs", **folders
+    )
+    assert [event.run.rows[0][1].slug for event in events if isinstance(event, Halted)] == ["small", "wide"]
+    assert (len(executor.jobs), end.left) == (1, 2)
+
+
 def test_some_of_the_minutes_are_kept_for_saving(planned, tmp_path):
     executor, folders = Ending(), {"results": tmp_path / "results", "runs": tmp_path / "runs"}
     began = time.monotonic()
