@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ferkit.data import Fer2013, Protocol
-from ferkit.errors import RunError
+from ferkit.errors import FerkitError
 from ferkit.files import write_json
 from ferkit.report.results import Run, runs_of, sound_results
 from ferkit.report.table import Ensemble, Table
@@ -121,6 +121,6 @@ def _folders(runs: Path) -> dict[str, Path]:
     for path in sorted(runs.glob("*/result.json")):
         folder = RunFolder(path.parent)
         if folder.weights.exists():
-            with suppress(RunError):  # damaged: no member of anything
+            with suppress(FerkitError):  # damaged: no member of anything
                 found[folder.network()] = folder.path
     return found

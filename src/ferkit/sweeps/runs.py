@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ferkit.errors import RunError
+from ferkit.errors import FerkitError, RunError
 from ferkit.files import expanded, write_json, write_text
 from ferkit.report.results import add_run
 from ferkit.report.table import Table
@@ -207,7 +207,7 @@ def _settled(
             try:
                 content = RunFolder(runs / run.name).read_result()
                 path = _take_up(runs / run.name, content, results, tables)
-            except RunError as error:  # it stays in its own folder
+            except FerkitError as error:  # it stays in its own folder
                 yield Halted(run=run, kind="failed", reason=str(error))
             else:
                 yield Done(run=run, result=content, path=path)
@@ -236,7 +236,7 @@ def folder_for_figures(runs: Path, first: Iterable[str]) -> Path:
     for result in sorted(runs.glob("*/result.json")):
         try:
             content = RunFolder(result.parent).read_result(("key", "evaluation"))
-        except RunError:  # damaged; others can be drawn
+        except FerkitError:  # damaged; others can be drawn
             continue
         if (result.parent / "weights.safetensors").exists():
             accuracy = content["evaluation"]["validation"]["accuracy"]

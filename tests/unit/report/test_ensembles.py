@@ -108,6 +108,8 @@ def test_a_run_folder_whose_result_is_damaged_is_no_member(tmp_path):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / name).write_text("")
     assert _folders(tmp_path) == {}
+    (tmp_path / "run" / "recipe.toml").write_text('model = "layers"')
+    assert _folders(tmp_path) == {}
 
 
 def test_an_ensemble_is_measured_once_and_again_when_its_members_change(places, data):
