@@ -366,6 +366,19 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
     assert f"{tmp_path / 'in' / 'b.HEIC'}: HEIC cannot be read; convert it to JPEG" in err
 
 
+def test_annotated_copies_of_before_are_not_counted_as_photos(recognize, tmp_path):
+    photo(tmp_path / "in" / "a.jpg")
+    film = write_film(tmp_path / "in" / "clip.mp4", one_face(10))
+    drawn = tmp_path / "in" / "drawn"
+    recognize(tmp_path / "in", "--detector", "none", "--save", drawn)
+    recognize(film, "--detector", "none", "--save", drawn)
+    code, out, err = recognize(tmp_path / "in", "--detector", "none", "--json")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert "left out: 1 video, such as" in err
+    assert f"left out: 3 annotated files, such as {drawn / 'a.jpg'}; a copy is read only when it is named\n" in err
+    assert recognize(drawn / "a.jpg", "--detector", "none")[0] == 0
+
+
 def test_a_signal_whose_exception_python_drops_ends_the_reading_all_the_same(recognize, tmp_path, monkeypatch):
     for name in "abc":
         photo(tmp_path / "in" / f"{name}.png")

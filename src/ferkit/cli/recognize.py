@@ -160,16 +160,18 @@ _ADDRESS = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
     """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
 
-    Says on stderr that videos and linked folders in folders are not read.
+    Says on stderr that videos, linked folders and what earlier calls left in folders are not read.
 
     Raises:
         ImageError: A copy would take the place of a picture that is read, or ``save`` cannot be what it names.
     """
     from ferkit.errors import ImageError
+    from ferkit.inference.annotate import is_copy
 
     jobs: list[Job] = []
     failed: list[str] = []
     videos: list[Path] = []
+    drawn: list[Path] = []
     links: list[Path] = []
     sources = list(sources)
     several = sum(map(os.path.isdir, sources)) > 1
@@ -182,9 +184,9 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
                 raise ImageError("standard input holds one picture; expected - only once")
             jobs.append(Job("standard input", None, Path("stdin.png")))
         elif os.path.isdir(path):  # noqa: PTH112 - which raises nothing where it is out of reach
-            known = find_images(path, save, ENDINGS | VIDEO_ENDINGS)
-            found = [each for each in known if not is_video(str(each))]
-            videos += [each for each in known if is_video(str(each))]
+            found: list[Path] = []
+            for each in find_images(path, save, ENDINGS | VIDEO_ENDINGS):
+                (drawn if is_copy(each) else videos if is_video(str(each)) else found).append(each)
             links += find_linked(path, save)
             if not found:
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
@@ -197,6 +199,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
     for what, how, left in (
         ("video", "a video is read alone, by its name", videos),
         ("linked folder", "a link is followed only when it is named", links),
+        ("annotated file", "a copy is read only when it is named", drawn),
     ):
         if left:
             number = f"1 {what}" if len(left) == 1 else f"{len(left)} {what}s"

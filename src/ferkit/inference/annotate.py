@@ -128,13 +128,25 @@ def is_replaceable(path: Path) -> bool:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             return stat.S_ISDIR(mode)  # whose place no file can take, as writing will tell; a pipe's it can
-        with path.open("rb") as file:
-            file.seek(-min(len(SIGNED), file.seek(0, os.SEEK_END)), os.SEEK_END)
-            return file.read() == SIGNED
+        return _ends_signed(path)
     except PermissionError:  # what cannot be read can be replaced all the same, and may be somebody's only copy
         return False
     except OSError:  # nothing there; of what is out of reach, writing will tell
         return True
+
+
+def is_copy(path: Path) -> bool:
+    """Return whether ``path`` is an annotated copy or video, or a timeline; False where it cannot be read."""
+    try:
+        return path.is_file() and _ends_signed(path)
+    except OSError:
+        return False
+
+
+def _ends_signed(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(len(SIGNED), file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read() == SIGNED
 
 
 def mark(face: Face, classes: Sequence[str] = (), track: int | None = None) -> Mark:
