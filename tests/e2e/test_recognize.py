@@ -351,6 +351,9 @@ def test_an_address_is_not_fetched_and_the_others_are_read(recognize):
     code, out, err = recognize("https://example.org/a.jpg", ASTRONAUT, "--csv")
     assert (code, len(out.splitlines())) == (1, 2)
     assert "https://example.org/a.jpg: an address is not fetched; save the picture and name the file" in err
+    code, _, err = recognize("rtsp://example.org/a.mp4")
+    assert code == 1
+    assert "rtsp://example.org/a.mp4: an address is not opened; save the video and name the file" in err
 
 
 def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tmp_path):

@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from ferkit.cli import signals
 from ferkit.cli.card import NETWORKS
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
-from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_video
+from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_address, is_video
 from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def recognize(
         if videos or camera is not None:
             from ferkit.cli import recognize_video
 
-            source = camera if camera is not None else Path(videos[0])
+            source = camera if camera is not None else videos[0]
             recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
             return
         outcome = _Outcome(unread=failed)
@@ -152,9 +151,6 @@ def recognize(
 def _names_a_file(save: Path) -> bool:
     """Return whether ``save`` is called as a picture or a video is, and no folder."""
     return is_video(str(save)) or (save.suffix.lower() in ENDINGS and not save.is_dir())
-
-
-_ADDRESS = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
@@ -192,7 +188,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
             top = Path(path.resolve().name if several else "")  # each with its own tree of copies
             jobs += [Job(str(each), each, top / each.relative_to(path)) for each in found]
-        elif _ADDRESS.match(source) and not os.path.lexists(path):
+        elif is_address(source):
             failed.append(f"{source}: an address is not fetched; save the picture and name the file")
         else:
             jobs.append(Job(source, path, Path(path.name)))

@@ -37,7 +37,7 @@ _BAR = 24  # characters of a full bar
 
 
 def run(
-    source: "Path | int | Source",
+    source: "str | Path | int | Source",
     recognizer: "Recognizer",
     *,
     every: int | None = None,

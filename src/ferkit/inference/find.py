@@ -28,6 +28,8 @@ _VIDEO = re.compile(
 )
 """How the files of MP4 and QuickTime, AVI, Matroska, Flash, Ogg, YUV4MPEG, MPEG, ASF and MPEG-TS begin."""
 
+_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:(?://|image/)", re.IGNORECASE)
+
 _PICTURES = re.compile(rb"....ftyp(?:avif|avis|heic|heix|heim|heis|hevc|hevx|mif1|msf1)", re.DOTALL)
 
 
@@ -68,6 +70,11 @@ def _walk(
         here = Path(where)
         folders[:] = [name for name in folders if name[0] != "." and os.path.realpath(here / name) != left_out]
         yield here, folders, names
+
+
+def is_address(source: str) -> bool:
+    """Return whether ``source`` is an address, as ``https://...`` or ``data:image/...``, and no file's name."""
+    return _ADDRESS.match(source) is not None and not os.path.lexists(source)
 
 
 def is_video(source: str) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
-from ferkit.inference.find import begins_as_video
+from ferkit.inference.find import begins_as_video, is_address
 from ferkit.inference.heads import check_heif, check_whole, is_multiplied, may_be_transparent, size_of
 from ferkit.inference.pnm import TEXT, unusual_white, with_white
 from ferkit.inference.quiet import quiet_opencv
@@ -33,6 +33,9 @@ MAX_PIXELS = 200_000_000
 
 MAX_BYTES = 1_000_000_000
 """Of the largest file that is read."""
+
+_LONGEST = 4096
+"""Characters of a text that may be a path."""
 
 _ORIENTATION = 0x0112
 """Tag of EXIF."""
@@ -54,6 +57,8 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     Raises:
         ImageError: This is no picture, it is damaged or too large; the message names the file.
     """
+    if isinstance(source, str):
+        _check_path(source)
     if isinstance(source, str | os.PathLike):
         return decode(read_file(Path(source)), str(Path(source)), max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -67,6 +72,15 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     if hasattr(source, "read"):
         return _from_file(source, max_pixels)
     raise ImageError(f"expected a path, bytes, an open file, a PIL image or an array, got {type(source).__name__}")
+
+
+def _check_path(text: str) -> None:
+    """Refuse an address, and a picture spelled out in Base64, without repeating all of it."""
+    said = text if len(text) <= 200 else f"{text[:60]}..."
+    if is_address(text):
+        raise ImageError(f"{said}: an address is not fetched; give a file, or what it holds as bytes")
+    if len(text) > _LONGEST:
+        raise ImageError(f"{said}: expected a path, got a text of {len(text):,} characters; decode it to bytes")
 
 
 def read_file(path: Path) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.camera import Camera
+from ferkit.inference.find import is_address
 from ferkit.inference.images import RGB
 from ferkit.inference.recognizer import Face, Recognizer
 from ferkit.inference.sources import Source, VideoFile
@@ -189,6 +190,8 @@ def open_source(source: str | os.PathLike[str] | int) -> Source:
     Raises:
         ImageError: There is none, or it cannot be read.
     """
+    if isinstance(source, str) and is_address(source):
+        raise ImageError(f"{source}: an address is not opened; save the video and name the file")
     return Camera(source) if isinstance(source, int) else VideoFile(Path(source))
 
 

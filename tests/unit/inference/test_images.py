@@ -274,6 +274,27 @@ def test_a_name_with_a_null_character_is_told():
         read_image("a\0b.jpg")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("https://example.org/a.jpg", r"^https://example\.org/a\.jpg: an address is not fetched"),
+        ("data:image/png;base64," + "iVBORw0K" * 1000, r"^data:image/png;base64,i.{30,60}\.\.\.: an address"),
+        ("iVBORw0K" * 1000, r"^iVBORw0K.{40,60}\.\.\.: expected a path, got a text of 8,000 characters; decode"),
+    ],
+    ids=["web", "data", "Base64"],
+)
+def test_a_text_that_is_no_path_is_told_as_what_it_is(text, message):
+    with pytest.raises(ImageError, match=message):
+        read_image(text)
+
+
+def test_a_file_whose_name_looks_like_an_address_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "http:").mkdir()
+    scene().save(tmp_path / "http:" / "a.png")
+    assert (read_image("http://a.png") == SCENE).all()
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
 def test_whatever_is_damaged_there_is_a_picture_or_an_image_error(kind):
     rng = np.random.default_rng(0)

@@ -216,7 +216,7 @@ def test_a_files_name_is_never_taken_for_a_pattern_or_an_address(tmp_path, reads
 
 
 def test_an_address_is_no_file(reads):
-    with pytest.raises(ImageError, match="cannot be read"):
+    with pytest.raises(ImageError, match=r"^http://localhost:9/film\.mp4: an address is not opened"):
         list(read_video("http://localhost:9/film.mp4", reads))
 
 
