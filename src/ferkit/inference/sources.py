@@ -1,6 +1,7 @@
 """Video files, opened by OpenCV with FFmpeg: frames and when they are shown.
 
-Only files are opened, never addresses. A phone's rotation is applied. The time of a frame is the one in the file, so
+Only files are opened, never addresses. A phone's rotation is applied, and a picture that is mirrored when it is shown
+is mirrored here. The time of a frame is the one in the file, so
 that a variable frame rate does no harm.
 
 Letters: H height, W width.
@@ -20,6 +21,7 @@ import numpy as np
 
 from ferkit.errors import ImageError
 from ferkit.inference.images import MAX_PIXELS, RGB, for_opencv
+from ferkit.inference.mirrored import is_mirrored
 from ferkit.inference.quiet import quiet_opencv
 
 _FASTEST = 1000.0  # frames a second; a file that says more says nothing
@@ -100,6 +102,10 @@ class VideoFile(Source):
         if not self._capture.isOpened():
             raise ImageError(f"{path}: expected a video, got something else, or one that is cut off or damaged")
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self._flip: int | None = None
+        if self._counted and is_mirrored(path):  # OpenCV has turned it as if it were not
+            lies = self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+            self._flip = 1 if lies else 0
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         if self.width * self.height > MAX_PIXELS:
@@ -178,6 +184,8 @@ class VideoFile(Source):
         done, picture = self._capture.retrieve()
         if not done:
             raise ImageError(f"{self.name}: a frame cannot be unpacked")
+        if self._flip is not None:
+            picture = cv2.flip(picture, self._flip)
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -87,6 +87,36 @@ def test_the_recognizers_own_threshold_counts_after_smoothing(tmp_path, reads):
     assert set(certain) == {"happy", "sad"}
 
 
+@pytest.mark.parametrize("long", [False, True], ids=["32 bits", "64 bits"])
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        pytest.param((-1, 0, 0, 0, 1, 0, 320, 0), lambda picture: picture[:, ::-1], id="left and right"),
+        pytest.param((1, 0, 0, 0, -1, 0, 0, 240), lambda picture: picture[::-1], id="up and down"),
+        pytest.param((0, 1, 0, 1, 0, 0, 0, 0), lambda picture: picture.swapaxes(0, 1), id="about a diagonal"),
+        pytest.param((0, -1, 0, -1, 0, 0, 240, 320), lambda picture: picture[::-1, ::-1].swapaxes(0, 1), id="across"),
+        pytest.param((-1, 0, 0, 0, -1, 0, 320, 240), lambda picture: picture[::-1, ::-1], id="turned alone"),
+    ],
+)
+def test_a_video_that_is_mirrored_when_shown_is_no_turned_one(tmp_path, matrix, shown, long):
+    scene = picture((20, 30, 64, "happy"), (200, 150, 40, "angry"))
+    content = bytearray(write_film(tmp_path / "raw.mp4", [scene] * 4).read_bytes())
+    begins = content.index(b"tkhd") + 4
+    struct.pack_into(">9i", content, begins + 40, *(number << 16 for number in matrix), 1 << 30)
+    if long:  # a head with times of 64 bits, in boxes that are so much larger
+        times = struct.unpack_from(">4xIIIIIxxxxxxxx", content, begins)
+        content[begins : begins + 32] = struct.pack(">B3sQQIIQ8x", 1, b"\0\0\3", *times)
+        for name in (b"moov", b"trak", b"tkhd"):
+            at = content.index(name) - 4
+            struct.pack_into(">I", content, at, struct.unpack_from(">I", content, at)[0] + 12)
+    (tmp_path / "mirrored.mp4").write_bytes(content)
+    with VideoFile(tmp_path / "mirrored.mp4") as video:
+        seen = [shot.picture() for shot in video]
+        assert (video.height, video.width) == seen[0].shape[:2]
+    assert len(seen) == 4
+    assert np.abs(seen[0].astype(int) - shown(scene)).mean() < 5
+
+
 def test_the_rotation_of_a_phone_is_applied(tmp_path, reads):
     upright = picture((30, 20, 80, "angry"), size=(320, 240))
     film = write_film(tmp_path / "film.mp4", [upright] * 5)
