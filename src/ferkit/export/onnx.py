@@ -125,12 +125,13 @@ def export_run(
         _to_onnx(recognition, part)
         _compare(part, recognition, fitting.images[:CHECKED])
         if int8:
-            some = data.split(Split.TRAINING).images
-            _quantise(part, some)
-            said = np.log(np.maximum(_run(part, fitting.images), np.finfo(np.float32).tiny))
-            recognition.temperature = fit_temperature(recognition.temperature * said, truth)
+            training_NHW = data.split(Split.TRAINING).images
+            _quantise(part, training_NHW)
+            log_probs_NK = np.log(np.maximum(_run(part, fitting.images), np.finfo(np.float32).tiny))
+            untempered_NK = np.float32(recognition.temperature) * log_probs_NK
+            recognition.temperature = fit_temperature(untempered_NK, truth)
             _to_onnx(recognition, part)
-            _quantise(part, some)
+            _quantise(part, training_NHW)
         card = ModelCard(
             name=recipe.model + "-votes" * bool(recipe.votes and recipe.distill == 1),
             classes=EXPRESSIONS,

@@ -432,10 +432,11 @@ def test_what_was_evaluated_on_other_faces_is_not_taken_for_done(planned, tmp_pa
         "name other folders with --results and --runs"
     )
     known = {split.value: faces_digest(data.split(split)) for split in Split}
-    write(path, result(SMALL, evaluation={"validation": fitting}, data={"faces_sha256": known}))
+    of = {"md5": "", "training": FACES, "faces_sha256": known}
+    write(path, result(SMALL, evaluation={"validation": fitting}, data=of))
     check_faces(planned(WIDE_AND_SMALL), data, **places)
     known["Training"] = "of other faces"
-    write(path, result(SMALL, evaluation={"validation": fitting}, data={"faces_sha256": known}))
+    write(path, result(SMALL, evaluation={"validation": fitting}, data=of))
     with pytest.raises(RunError, match="was trained or evaluated on other faces"):
         check_faces(planned(WIDE_AND_SMALL), data, **places)
 
