@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,7 +11,7 @@ from ferkit.errors import ImageError
 from ferkit.inference.annotate import annotate
 from ferkit.inference.images import RGB, decode
 from ferkit.inference.quiet import quiet_opencv
-from ferkit.inference.recognizer import UNCERTAIN, Face, Recognizer
+from ferkit.inference.recognizer import Face, Recognizer
 from ferkit.web.meters import Meters
 from ferkit.web.refusals import BAD_PICTURE, TOO_SLOW, Refusal
 from ferkit.web.uploads import Upload
@@ -45,7 +44,7 @@ class Reader:
                 "name": upload.name,
                 "width": width,
                 "height": height,
-                "faces": [_doubtful(face, min_confidence).to_dict() for face in faces],
+                "faces": [_doubted(face, min_confidence).to_dict() for face in faces],
             }
             for upload, (width, height), faces in zip(uploads, sizes, found, strict=True)
         ]
@@ -61,7 +60,7 @@ class Reader:
         with self._meters.reading.time():
             picture = self._picture(upload)
             faces = self.recognizer.recognize(picture)
-            canvas = annotate(picture, [_doubtful(face, min_confidence) for face in faces])
+            canvas = annotate(picture, [_doubted(face, min_confidence) for face in faces])
             with quiet_opencv():
                 done, content = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
         if not done:
@@ -105,5 +104,5 @@ class Reader:
         self._meters.faces.inc(sum(map(len, found)))
 
 
-def _doubtful(face: Face, min_confidence: float) -> Face:
-    return replace(face, expression=UNCERTAIN) if face.confidence < min_confidence else face
+def _doubted(face: Face, min_confidence: float) -> Face:
+    return Face.from_probabilities(face.box, face.probabilities, min_confidence)
