@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.options import NETWORKS
 from ferkit.cli.readings import shown
 from ferkit.cli.terminal import as_option, beside
 
 if TYPE_CHECKING:
     from ferkit.inference.weights import ModelCard
-
-NETWORKS = (
-    "compact, compact-votes (which learnt what people chose for such faces), or a file written by `ferkit export`; "
-    "compact if left out."
-)
-"""What a command that takes a network says of it."""
 
 
 def card(

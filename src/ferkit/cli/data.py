@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ferkit.cli.options import DATA, Data
 from ferkit.cli.terminal import notice
 
 app = typer.Typer(no_args_is_help=True, help="Check a copy of FER2013, and look at its faces.")
 
-PathArgument = Annotated[Path, typer.Argument(help="fer2013.csv, packed or not, or the folder form.")]
+PathArgument = Annotated[Path, typer.Argument(help=DATA)]
 
 
 @app.command()
@@ -63,7 +64,7 @@ def votes(
 @app.command()
 def preview(
     out: Annotated[Path, typer.Option("--out", help="Picture to write, such as sheet.png.")],
-    path: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    path: Data,
     augmentation: Annotated[str, typer.Option(help="report, faces, camera or none, as in a recipe.")] = "report",
     faces: Annotated[int, typer.Option(min=1, max=50, help="Rows of the sheet.")] = 8,
     versions: Annotated[int, typer.Option(min=1, max=20, help="Augmented versions of each face.")] = 8,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.device import Device
+from ferkit.cli.accuracies import WITHOUT_COPIES, accuracies
+from ferkit.cli.options import Data, Device, Views
 from ferkit.cli.terminal import notice
 
 if TYPE_CHECKING:
@@ -22,19 +23,14 @@ def evaluate(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Folders written by `ferkit train`; several answer together.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    data: Data,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="standard or report; the run's own if left out.")
     ] = None,
     split: Annotated[
         str, typer.Option("--split", help="test, validation, or Training, PublicTest, PrivateTest.")
     ] = "test",
-    views: Annotated[
-        str,
-        typer.Option(
-            "--views", help="Besides each face: mirror, its mirror image; shifts, it moved; or mirror,shifts."
-        ),
-    ] = "",
+    views: Views = "",
     votes: Annotated[
         Path | None,
         typer.Option("--votes", metavar="FILE", help="FER+ votes (fer2013new.csv) to compare with, beside the labels."),
@@ -147,7 +143,6 @@ def _draw(found: dict[str, Any], title: str, split: str, folder: Path) -> Path:
 
 
 def _print(found: dict[str, Any], title: str, split: str) -> None:
-    from ferkit.cli.train import WITHOUT_COPIES, accuracies
     from ferkit.labels import EXPRESSIONS
 
     typer.echo(title)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ferkit.cli.options import Data
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -127,7 +129,7 @@ def diagram(
 @app.command()
 def figures(
     run: RunArgument,
-    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    data: Data,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to; `figures` in the run folder if left out.")
     ] = None,

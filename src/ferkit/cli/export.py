@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from ferkit.cli.options import Data
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="A folder written by `ferkit train`.")],
-    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    data: Data,
     out: Annotated[Path, typer.Option("--out", help="The ONNX file to write; its card goes beside it.")],
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Average each face with its mirror image; twice the time.")

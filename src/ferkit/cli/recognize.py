@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferkit.cli import signals
-from ferkit.cli.card import NETWORKS
+from ferkit.cli.options import Network, Views
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
 from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_address, is_video
@@ -65,10 +65,7 @@ def recognize(
             "million pixels, and more in larger ones.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME|FILE", help=NETWORKS),
-    ] = None,
+    model: Network = None,
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, help="Refuse larger pictures; 200 million if left out.")
     ] = None,
@@ -82,14 +79,7 @@ def recognize(
             "most 8.",
         ),
     ] = None,
-    views: Annotated[
-        str,
-        typer.Option(
-            "--views",
-            help="Read each face also as its mirror image (mirror), moved by two pixels (shifts), or both "
-            "(mirror,shifts): a little more exact, and two, five or ten times the time of the network.",
-        ),
-    ] = "",
+    views: Views = "",
     camera: Annotated[
         int | None,
         typer.Option("--camera", min=0, max=99, help="Number of a camera, 0 for the first.", show_default=False),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.device import Device
+from ferkit.cli.options import Data, Device
 from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import no_nan
 from ferkit.processors import usable_processors
@@ -42,7 +42,7 @@ def reproduce(
             "ablations-residual."
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    data: Data,
     row: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.options import Data
 from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import beside, no_nan, notice
 
@@ -31,7 +32,7 @@ class Pruner(StrEnum):
 
 
 def search(
-    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    data: Data,
     recipe: Annotated[str, typer.Option("--recipe", help="A name printed by `ferkit recipes`, or a .toml file.")],
     space: Annotated[Path, typer.Option("--space", metavar="FILE", help="TOML: a table for each setting that varies.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the search; an existing search is continued.")],

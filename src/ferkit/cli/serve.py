@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.card import NETWORKS
+from ferkit.cli.options import Network, Views
 from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
@@ -33,22 +33,14 @@ _HANGUP: Any = getattr(signal, "SIGHUP", None)  # Windows has none
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME|FILE", help=NETWORKS),
-    ] = None,
+    model: Network = None,
     detector: Annotated[str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")] = (
         "haar"
     ),
     detector_model: Annotated[
         Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
     ] = None,
-    views: Annotated[
-        str,
-        typer.Option(
-            "--views", help="Read besides each face: mirror, its mirror image; shifts, it moved; or mirror,shifts."
-        ),
-    ] = "",
+    views: Views = "",
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
     ] = 0.0,

@@ -2,17 +2,17 @@
 
 import shlex
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ferkit.cli.accuracies import WITHOUT_COPIES, accuracies
+from ferkit.cli.options import Data
 from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import no_nan, notice
 
 if TYPE_CHECKING:
-    from ferkit.evaluation import Evaluation
     from ferkit.training.compiled import Compiled
     from ferkit.training.events import Started
     from ferkit.training.loop import Step
@@ -22,15 +22,12 @@ if TYPE_CHECKING:
 LINE_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
 
-WITHOUT_COPIES = "  without copies of Training"
-"""Stands below a split, for those of its faces that do not also stand in Training."""
-
 _SIDE = f"{'loss':>7}{'acc':>8}{'prec':>6}{'rec':>6}{'F1':>6}"
 _HEADER = f"{'':5}{'train':^{len(_SIDE)}}{'valid':^{len(_SIDE)}}\nepoch{_SIDE}{_SIDE} faces/s"
 
 
 def train(
-    data: Annotated[Path, typer.Option("--data", help="fer2013.csv, packed or not, or the folder form.")],
+    data: Data,
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="A name printed by `ferkit recipes`, or a .toml file.")
@@ -174,16 +171,6 @@ def print_speed(result: dict[str, Any]) -> None:
     if result.get("peak_share") is not None:
         peak = f"the {result['peak_flops'] / 1e12:.3g} TFLOP/s of a matrix product in {result['precision']}"
         typer.echo(f"speed: {result['peak_share']:.1%} of {peak}")
-
-
-def accuracies(found: Iterable[tuple[str, "Evaluation"]]) -> str:
-    """Return a table: a line for each set of faces with its name, loss, and accuracy with its interval."""
-    lines = [f"{'':29}{'faces':>8}{'loss':>9}{'accuracy':>10}   95 % interval"]
-    for name, evaluation in found:
-        low, high = evaluation.interval
-        numbers = f"{evaluation.faces:8,}{evaluation.loss:9.4f}{evaluation.accuracy:10.2%}"
-        lines.append(f"{name:29}{numbers}   {100 * low:.2f} to {high:.2%}")
-    return "\n".join(lines)
 
 
 def _recipe(name: str | None, settings: list[str], out: Path, *, resume: bool) -> "Recipe":

@@ -1,0 +1,40 @@
+"""Options that several commands have: their names, types and helps."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA = "fer2013.csv, as it is or packed (.gz, .zip, .tar.gz), or a folder of pictures laid out as FER2013's are."
+"""What a command that reads the data set says of it."""
+
+Data = Annotated[Path, typer.Option("--data", help=DATA)]
+"""The data set."""
+
+NETWORKS = (
+    "compact, compact-votes (which learnt what people chose for such faces), or a file written by `ferkit export`; "
+    "compact if left out."
+)
+"""What a command that takes a network for recognition says of it."""
+
+Network = Annotated[str | None, typer.Option("--model", metavar="NAME|FILE", help=NETWORKS)]
+"""A network for recognition."""
+
+Views = Annotated[
+    str,
+    typer.Option(
+        "--views",
+        help="Read each face also as its mirror image (mirror), moved by two pixels (shifts), or both (mirror,shifts): "
+        "a little more exact, and two, five or ten times the time of the network.",
+    ),
+]
+"""What is read of each face beside it."""
+
+
+class Device(StrEnum):
+    """Where networks are trained or evaluated; of the commands that have no recipe to say it."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
