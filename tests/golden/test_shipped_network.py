@@ -34,10 +34,10 @@ def portrait(package, inside):
     ],
 )
 @pytest.mark.parametrize("model", SHIPPED)
-def test_a_portrait_has_one_face_with_its_expression(package, inside, expression, least, model):
+def test_a_portrait_has_one_face_that_probably_has_its_expression(package, inside, expression, least, model):
     (face,) = Recognizer(model).recognize(portrait(package, inside))
-    assert face.expression == expression
-    assert face.confidence > least
+    assert face.probabilities[expression] > least
+    assert face.expression == expression or least < 0.5
 
 
 @pytest.mark.parametrize("model", SHIPPED)

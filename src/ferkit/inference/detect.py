@@ -44,6 +44,9 @@ class YuNet:
     SMALLEST = 16
     """Pixels of a face, and of a picture's shorter side, below which there is nothing to see: the network takes
     dots for faces there, and makes up infinite boxes."""
+    LEAST = 64
+    """Pixels a side of what the network is given, black where the picture is smaller: OpenCV reads memory that nobody
+    wrote where a side is 32 pixels or less, so that a face is found or not by chance."""
 
     def __init__(self, file: Path, smallest: int | None = None) -> None:
         """Load the network.
@@ -70,8 +73,10 @@ class YuNet:
         height, width = small.shape[:2]
         if min(height, width) < self.SMALLEST:
             return []
-        network.setInputSize((width, height))
-        _, found = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        right, below = max(0, self.LEAST - width), max(0, self.LEAST - height)
+        padded = cv2.copyMakeBorder(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), 0, below, 0, right, cv2.BORDER_CONSTANT)
+        network.setInputSize((width + right, height + below))
+        _, found = network.detect(padded)
         boxes = []
         for x, y, w, h, *eyes in () if found is None else found[:, :8].tolist():
             if not (0 < x + w / 2 < width and 0 < y + h / 2 < height and 0 < max(w, h) <= 2 * max(height, width)):

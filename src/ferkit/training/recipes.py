@@ -123,8 +123,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_7,
     ),
     "compact-8": (
-        "the network that ferkit recognises with: begins with compact-7 (--init RUN), learns from it and compact-4 "
-        "(--teacher RUN); an hour or two on a CPU",
+        "begins with compact-7 (--init RUN), learns from it and compact-4 (--teacher RUN); an hour or two on a CPU",
         COMPACT_8,
     ),
     "compact-9": (
@@ -133,7 +132,8 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_9,
     ),
     "compact-10": (
-        "begins with compact-8 (--init RUN), learns from compact-4 and teacher-4 (--teacher RUN); 40 minutes on a CPU",
+        "the network that ferkit recognises with: begins with compact-8 (--init RUN), learns from compact-4 and "
+        "teacher-4 (--teacher RUN); half an hour on a CPU",
         COMPACT_10,
     ),
     "compact-votes": (

@@ -281,6 +281,20 @@ def test_what_yunet_makes_up_is_no_face(face, monkeypatch):
     assert len(yunet(blank(400, 600))) == 1
 
 
+@pytest.mark.parametrize(("height", "width"), [(52, 28), (20, 300), (64, 63)])
+def test_yunet_is_given_no_picture_so_small_that_it_reads_what_nobody_wrote(height, width, monkeypatch):
+    class Given(Saying):
+        def detect(self, picture):
+            assert picture.shape[1::-1] == self.size == (max(64, width), max(64, height))
+            assert (picture[:height, :width] == 100).all()
+            assert picture[height:].max(initial=0) == picture[:, width:].max(initial=0) == 0
+            return super().detect(picture)
+
+    yunet = unloaded()
+    monkeypatch.setattr(yunet, "_load", lambda: Given((2, 0, 20, 20)), raising=False)
+    assert len(yunet(blank(height, width))) == 1
+
+
 def test_pictures_are_made_smaller_by_averaging():
     board = np.indices((2048, 2048)).sum(0) % 2 * 255
     small, factor = scaled(np.repeat(board[..., None], 3, axis=2).astype(np.uint8))
