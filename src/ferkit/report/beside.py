@@ -46,7 +46,7 @@ def beside_table(reports: Path) -> str:
             "[fer](https://github.com/justinshenk/fer) with its TFLite file, the faster of its two, on the same faces;",
             f"in brackets 95 % intervals. [Faces, times and sizes](benchmarks/reports/{faces.stem}.md) ({processor}),",
             f"[photographs](benchmarks/reports/{photos.stem}.md); one machine, so ratios tell more than times.",
-            "No network was trained on these photographs. But thresholds of ferkit's detector were chosen on photographs",
+            "No network was trained on them. But thresholds of ferkit's detector were chosen on photographs",
             "of the same collection, possibly some of these, and the decision to offer `compact-votes` rests on these",
             "([details](benchmarks/README.md#photographs)).",
         ]
