@@ -34,7 +34,9 @@ labelled its training data, not what a person feels.
 
 
 _MEANT = {
-    "compact": "It learnt FER2013's labels: how well it reads those is what networks are compared by.",
+    "compact": "It learnt FER2013's labels: how well it reads those is what networks are compared by. PublicTest\n"
+    "chose it, as it is and made worse, but PrivateTest had been read by then\n"
+    "([how it was chosen](docs/concepts/compact.md#what-was-tried)).",
     "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
     "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"
     "more as labelled, far more of the neutral and surprised ones, fewer of the sad, angry and afraid\n"
@@ -83,7 +85,7 @@ def _head(card: ModelCard, name: str, digest: str, size: int) -> list[str]:
         f"- File: `{name}.onnx`, {size / 1e6:.2f} MB, {kind}, SHA-256 `{digest}`",
         f"- Network: {card.name}, {card.parameters:,} parameters; made {card.created} by ferkit {card.ferkit}",
         f"- Input: {card.input}. Output: probabilities of {', '.join(card.classes)}",
-        f"- Each face {'and its mirror image are' if card.mirror else 'is'} read; temperature {card.temperature:.3f}, "
+        f"- Reads each face{' and its mirror image' if card.mirror else ' once'}; temperature {card.temperature:.3f}, "
         f"fitted on {chosen} to {card.calibrated_by}",
         f"- Protocol `{card.protocol}`: trained on Training alone, chosen on {chosen}; {tested} is the test",
         f"- Training pictures: FER2013's{learnt}; no others, and no weights from elsewhere",
