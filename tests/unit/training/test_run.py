@@ -678,7 +678,7 @@ def test_what_teachers_say_of_a_face_stays_with_it_where_copies_are_left_out(tmp
     lesson = Lesson(("a" * 16,), said, faces_digest(copied.split(Split.TRAINING)))
     given = []
     monkeypatch.setattr(
-        run, "fit", lambda _, state, recipe, train, valid, *rest, **more: given.append((train, rest[2])) or []
+        run, "fit", lambda _, state, recipe, train, valid, *rest, **more: given.append((train, more["taught"])) or []
     )
     recipe = replace(RECIPE, drop_copies=True, teachers=lesson.teachers)
     with pytest.raises(AssertionError):  # as nothing was trained
