@@ -2,24 +2,15 @@
 
 import pytest
 import torch
-from torch import nn
 
 from ferkit.models import build_model, pruned
 from ferkit.models.one_plane import Block
 from ferkit.models.pruning import _mean_square
+from uneven import uneven_network
 
 
 def wide_network(**options):
-    """Return a compact network with norms as training leaves them, in evaluation mode."""
-    torch.manual_seed(0)
-    model = build_model("compact", width=0.5, **options)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.3)
-            nn.init.uniform_(layer.running_var, 0.5, 2.0)
-            nn.init.normal_(layer.running_mean, std=0.1)
-    return model.eval()
+    return uneven_network("compact", width=0.5, **options)
 
 
 def blocks(model):

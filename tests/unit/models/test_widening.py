@@ -5,19 +5,7 @@ import torch
 from torch import nn
 
 from ferkit.models import build_model, widened
-
-
-def trained(name, **options):
-    """Return a network with weights and norms that differ from channel to channel, in evaluation mode."""
-    torch.manual_seed(0)
-    model = build_model(name, **options)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.3)
-            nn.init.uniform_(layer.running_var, 0.5, 2.0)
-            nn.init.normal_(layer.running_mean, std=0.1)
-    return model.eval()
+from uneven import uneven_network
 
 
 @torch.inference_mode()
@@ -41,7 +29,7 @@ def outputs(model):
     ],
 )
 def test_a_wider_network_begins_as_the_same_function(name, narrow, wide):
-    model, larger = trained(name, **narrow), trained(name, **wide)
+    model, larger = uneven_network(name, **narrow), uneven_network(name, **wide)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     larger.load_state_dict(widened(model.state_dict(), larger))
     torch.testing.assert_close(outputs(larger), outputs(model), rtol=1e-4, atol=1e-4)
@@ -50,8 +38,8 @@ def test_a_wider_network_begins_as_the_same_function(name, narrow, wide):
 
 
 def test_copies_of_a_channel_part_as_soon_as_they_learn():
-    larger = trained("compact", width=1.0)
-    larger.load_state_dict(widened(trained("compact", width=0.5).state_dict(), larger))
+    larger = uneven_network("compact", width=1.0)
+    larger.load_state_dict(widened(uneven_network("compact", width=0.5).state_dict(), larger))
     larger.train()
     torch.manual_seed(2)
     nn.functional.nll_loss(larger(torch.rand(16, 1, 48, 48)), torch.randint(0, 7, (16,))).backward()
@@ -63,7 +51,7 @@ def test_copies_of_a_channel_part_as_soon_as_they_learn():
 
 
 def test_what_fits_already_is_kept_as_it_is():
-    weights = (model := trained("compact", width=0.5)).state_dict()
+    weights = (model := uneven_network("compact", width=0.5)).state_dict()
     kept = widened(weights, model)
     assert all(kept[key] is value for key, value in weights.items())
 
@@ -73,5 +61,5 @@ def test_what_fits_already_is_kept_as_it_is():
 )
 def test_what_cannot_fit_comes_back_unfitting(name, options):
     other = build_model(name, **options)
-    kept = widened(trained("compact", width=0.5).state_dict(), other)
+    kept = widened(uneven_network("compact", width=0.5).state_dict(), other)
     assert {key: value.shape for key, value in kept.items()} != {k: v.shape for k, v in other.state_dict().items()}
