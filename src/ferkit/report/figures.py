@@ -98,6 +98,7 @@ def overview(series: Mapping[str, Sequence[float]], matrix: Sequence[Sequence[in
         figure = blank(9.0, 4.2)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
         _losses(left, series)
+        left.legend(frameon=False, fontsize=9)
         _matrix(right, np.array(matrix), title)
     return figure
 
@@ -105,12 +106,23 @@ def overview(series: Mapping[str, Sequence[float]], matrix: Sequence[Sequence[in
 def losses(series: Mapping[str, Sequence[float]]) -> Figure:
     """Draw validation losses of several runs, epoch by epoch: the report's Figure 1.
 
+    Of more than five runs the names stand below, and losses far above the least are cut off, so that the ends can be
+    told apart.
+
     Args:
         series: As for :func:`overview`.
     """
+    crowded = len(series) > 5
     with own_looks():
-        figure = blank(5.0, 3.6)
-        _losses(figure.subplots(), series)
+        figure = blank(8.0, 4.4 + 0.1 * len(series)) if crowded else blank(5.0, 3.6)
+        axes = figure.subplots()
+        _losses(axes, series)
+        if crowded:
+            figure.legend(loc="outside lower left", frameon=False, fontsize=8, ncols=2)
+            least = min(map(min, series.values()))
+            axes.set_ylim(0.98 * least, 1.25 * least)
+        else:
+            axes.legend(frameon=False, fontsize=9)
     return figure
 
 
@@ -249,13 +261,13 @@ def _curve(axes: Axes, epochs: Sequence[dict[str, Any]], name: str, kept: int | 
 
 def _losses(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     for (name, values), marker in zip(series.items(), cycle("osD^vPX"), strict=False):
-        axes.plot(range(1, len(values) + 1), values, marker=marker, markersize=4.5, linewidth=1.8, label=name)
+        look: dict[str, Any] = {"marker": marker, "markersize": 4.5, "markevery": max(1, len(values) // 15)}
+        axes.plot(range(1, len(values) + 1), values, linewidth=1.8, label=name, **look)
     axes.set_title("validation loss", fontsize=11)
     axes.set_xlabel("epoch")
     axes.set_ylabel("nats a face")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.8)
-    axes.legend(frameon=False, fontsize=9)
     ink(axes)
 
 

@@ -169,3 +169,14 @@ def test_a_figure_inside_a_page_takes_the_colour_of_the_text_around_it_and_its_o
     assert 'id="figure' not in svg
     assert "url(#one-" in svg
     assert svg == figures.inline_svg(make_figure("curves"), "one")
+
+
+@pytest.mark.parametrize(("runs", "below"), [(5, 0), (6, 1)])
+def test_the_names_of_many_runs_stand_below_their_losses_whose_ends_can_be_told_apart(runs, below):
+    series = {f"run {n}": [9.0, 1.0 - 0.01 * n] for n in range(runs)}
+    figure = figures.losses(series)
+    (axes,) = figure.axes
+    assert (len(figure.legends), axes.get_legend() is None) == (below, bool(below))
+    lowest, highest = axes.get_ylim()
+    assert lowest < 1.0 - 0.01 * (runs - 1) < 1.0 < highest
+    assert (highest < 1.3) == bool(below)
