@@ -1,8 +1,7 @@
 """Video files, opened by OpenCV with FFmpeg: frames and when they are shown.
 
 Only files are opened, never addresses. A phone's rotation is applied, and a picture that is mirrored when it is shown
-is mirrored here. The time of a frame is the one in the file, so
-that a variable frame rate does no harm.
+is mirrored here. The time of a frame is the one in the file, so that a variable frame rate does no harm.
 
 Letters: H height, W width.
 """

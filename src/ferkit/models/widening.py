@@ -30,12 +30,12 @@ def widened(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor
 
 def _repeated(value: Tensor, shape: torch.Size, draws: torch.Generator) -> Tensor:
     """Return one weight with its channels, ``(O, ...)`` or ``(O, I, ...)``, repeated to ``shape``."""
-    larger = [wide > narrow for wide, narrow in zip(shape, value.shape, strict=False)]
-    if len(shape) != value.ndim or any(larger[2:]) or any(w < n for w, n in zip(shape, value.shape, strict=True)):
+    fits = value.ndim == len(shape) and value.shape[2:] == shape[2:]
+    if not fits or any(narrow > wide for narrow, wide in zip(value.shape, shape, strict=True)):
         return value
-    if larger[:1] == [True]:
+    if value.shape[:1] != shape[:1]:
         value = value[torch.arange(shape[0]) % len(value)]
-    if larger[1:2] == [True]:
+    if value.shape[1:] != shape[1:]:
         source_I = torch.arange(shape[1]) % value.shape[1]
         parts_OI = torch.rand(shape[0], shape[1], generator=draws, dtype=torch.float64) + 1e-3
         whole_OI = torch.zeros(shape[0], value.shape[1], dtype=torch.float64).index_add_(1, source_I, parts_OI)

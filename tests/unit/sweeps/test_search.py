@@ -150,33 +150,13 @@ def test_abandoned_anywhere_a_search_goes_on_as_if_it_had_not_been(tmp_path, dat
     assert told(again) == told(over)
 
 
-def test_an_epoch_that_was_saved_and_not_told_is_told_when_the_search_goes_on(tmp_path, data, unbroken, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    def kill(*_):
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr("optuna.trial.Trial.report", kill)
-        with pytest.raises(Killed):
-            run(SETUP, data, tmp_path / "out", trials=1)
-    again, _ = run(SETUP, data, tmp_path / "out", trials=6)
-    assert told(again) == told(unbroken[1])
-    studies = [journal_of(out, tmp_path) for out in (tmp_path / "out", unbroken[0])]
-    assert studies[0] == studies[1]
+class Killed(BaseException):
+    """Stands for the end of the process."""
 
 
-def test_a_trial_killed_before_the_epoch_that_prunes_it_was_told_is_pruned_when_the_search_goes_on(
-    tmp_path, data, unbroken, monkeypatch
-):
-    class Killed(BaseException):
-        pass
-
-    place, report = (
-        next((t.number, t.epoch) for t in unbroken[1].trials if t.state == "pruned"),
-        optuna.trial.Trial.report,
-    )
+def search_killed_before_it_told(place, data, out, monkeypatch):
+    """Search until an epoch is to be told: ``place`` is its trial and number."""
+    report = optuna.trial.Trial.report
 
     def killed(trial, value, step):
         if (trial.number, step) == place:
@@ -186,7 +166,22 @@ def test_a_trial_killed_before_the_epoch_that_prunes_it_was_told_is_pruned_when_
     with monkeypatch.context() as patched:
         patched.setattr("optuna.trial.Trial.report", killed)
         with pytest.raises(Killed):
-            run(SETUP, data, tmp_path / "out", trials=6)
+            run(SETUP, data, out, trials=6)
+
+
+def test_an_epoch_that_was_saved_and_not_told_is_told_when_the_search_goes_on(tmp_path, data, unbroken, monkeypatch):
+    search_killed_before_it_told((0, 1), data, tmp_path / "out", monkeypatch)
+    again, _ = run(SETUP, data, tmp_path / "out", trials=6)
+    assert told(again) == told(unbroken[1])
+    studies = [journal_of(out, tmp_path) for out in (tmp_path / "out", unbroken[0])]
+    assert studies[0] == studies[1]
+
+
+def test_a_trial_killed_before_the_epoch_that_prunes_it_was_told_is_pruned_when_the_search_goes_on(
+    tmp_path, data, unbroken, monkeypatch
+):
+    place = next((trial.number, trial.epoch) for trial in unbroken[1].trials if trial.state == "pruned")
+    search_killed_before_it_told(place, data, tmp_path / "out", monkeypatch)
     again, _ = run(SETUP, data, tmp_path / "out", trials=6)
     assert told(again) == told(unbroken[1])
 
