@@ -66,6 +66,10 @@ TEACHER_2 = replace(
 TEACHER_3 = replace(TEACHER_2, options=TEACHER.options, epochs=42)
 TEACHER_4 = replace(COMPACT_8, options={"width": 2.0}, epochs=44, distill=0.5, keep="best")
 
+SHORT_NARROW = replace(TEACHER_2, options={"bottleneck": 0.5}, epochs=82, keep="last")
+SHORT_WIDE = replace(SHORT_NARROW, options={"blur": True}, epochs=48)
+SHORT = replace(SHORT_NARROW, optimizer="nesterov", lr=0.06, distill=0.6, epochs=106)
+
 CHAMPION = replace(
     TEACHER,
     model="residual",
@@ -154,6 +158,13 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "an hour on a CPU",
         TEACHER_4,
     ),
+    "short-narrow": ("the form of compact-10 from fresh weights, with Muon; an hour on one core", SHORT_NARROW),
+    "short-wide": ("as wide as compact, with anti-aliased pooling and Muon; an hour on one core", SHORT_WIDE),
+    "short": (
+        "begins with short-narrow (--init RUN), learns from it and short-wide (--teacher RUN): a network for "
+        "recognition within two and a half hours of two cores",
+        SHORT,
+    ),
     "champion": ("one large residual network for the best accuracy; for a GPU", CHAMPION),
     "ensemble": ("a member of the ensemble, given the champions as --teacher RUN; for a GPU", ENSEMBLE),
     "speedrun": ("meant for the most accuracy in a minute of a GPU", SPEEDRUN),
@@ -164,7 +175,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
     **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 11)},
-    "teacher-4": ("--init RUN", "--teacher RUN"),
+    **dict.fromkeys(("teacher-4", "short"), ("--init RUN", "--teacher RUN")),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
 }

@@ -37,6 +37,9 @@ OURS = [
     "teacher-2",
     "teacher-3",
     "teacher-4",
+    "short-narrow",
+    "short-wide",
+    "short",
     "champion",
     "ensemble",
     "speedrun",
@@ -66,6 +69,9 @@ OURS = [
         pytest.param("teacher-2", 3_589_783, id="half as wide again"),
         pytest.param("teacher-3", 1_603_919, id="with Muon"),
         pytest.param("teacher-4", 6_377_671, id="twice as wide"),
+        pytest.param("short-narrow", 822_727, id="narrower, from fresh weights"),
+        pytest.param("short-wide", 1_597_543, id="wide, from fresh weights"),
+        pytest.param("short", 822_727, id="taught by those two"),
         pytest.param("champion", 11_171_271, id="large"),
         pytest.param("ensemble", 17_450_807, id="wider"),
         pytest.param("speedrun", 4_900_551, id="shallow"),
@@ -94,14 +100,15 @@ def test_a_recipe_of_the_report_follows_it_and_keeps_the_last_epoch(recipe):
     assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
 
 
+KEEP_LAST = {*(f"compact-{n}" for n in range(6, 11)), "compact-votes", "short-narrow", "short-wide", "short"}
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_our_own_recipes_select_on_public_test(name):
     recipe = get_recipe(name)
     assert (recipe.protocol, recipe.keep) == (
         Protocol.STANDARD,
-        "last"
-        if name in {"compact-6", "compact-7", "compact-8", "compact-9", "compact-10", "compact-votes"}
-        else "best",
+        "last" if name in KEEP_LAST else "best",
     )
 
 
