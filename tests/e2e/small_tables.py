@@ -1,14 +1,9 @@
-"""Runs ``ferkit reproduce`` on tables of a few seconds: ``python small_tables.py TARGET... --data CSV [OPTION...]``."""
+"""The program with tables of a few seconds: ``python small_tables.py reproduce TARGET... --data CSV [OPTION...]``."""
 
-import argparse
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import typer
-
-from ferkit.cli.reproduce import Spread, run
-from ferkit.errors import FerkitError
+import ferkit.experiments
+from ferkit.cli.main import main
 from ferkit.report.table import Ensemble, Row, Table
 from ferkit.training.recipe import Recipe
 
@@ -51,16 +46,5 @@ TABLES["taught"] = Table(
 TABLES["ways"] = replace(table("ways", base=replace(BASE, lr=0.03)), baseline="base")
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("targets", nargs="+")
-    for name, kind in (("data", Path), ("results", Path), ("runs", Path), ("executor", Spread)):
-        parser.add_argument(f"--{name}", type=kind)
-    for name, number in (("seeds", int), ("jobs", int), ("max-minutes", float)):
-        parser.add_argument(f"--{name}", type=number)
-    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
-    try:
-        run(TABLES, **given)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    except FerkitError as error:
-        sys.exit(f"error: {error}")
+    ferkit.experiments.TABLES = TABLES
+    main()

@@ -22,9 +22,9 @@ from rich.cells import cell_len
 
 from conftest import exit_code
 from ferkit.cli import signals
+from ferkit.cli.jobs import Job
 from ferkit.cli.main import main
 from ferkit.cli.pool import Room, read_pictures
-from ferkit.cli.readings import Job
 from ferkit.inference.images import read_image
 from ferkit.labels import EXPRESSIONS
 from films import one_face, write_film
@@ -395,7 +395,7 @@ def test_a_signal_whose_exception_python_drops_ends_the_reading_all_the_same(rec
 def test_a_folder_that_cannot_be_searched_is_told_and_taken_for_no_video(recognize, tmp_path, monkeypatch):
     found = [photo(tmp_path / "in" / "a.png"), tmp_path / "in" / "closed"]
     found[1].mkdir()  # os.walk tells what it cannot search; root searches everything
-    monkeypatch.setattr("ferkit.cli.recognize.find_images", lambda *_: found)
+    monkeypatch.setattr("ferkit.cli.jobs.find_images", lambda *_: found)
     code, out, err = recognize(tmp_path / "in", "--detector", "none")
     assert (code, "happy" in out, "left out" in err) == (1, True, False)
     assert f"{found[1]}: cannot be read" in err

@@ -28,7 +28,7 @@ def csv(tmp_path_factory) -> Path:
 
 def begin(folder, csv, *arguments):
     """Start the runner in ``folder``."""
-    command = [sys.executable, SCRIPT, *arguments, "--data", csv, "--results", "results", "--runs", "runs"]
+    command = [sys.executable, SCRIPT, "reproduce", *arguments, "--data", csv, "--results", "results", "--runs", "runs"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([str(part) for part in command], cwd=folder, **pipes)
 
@@ -112,7 +112,7 @@ def test_a_failing_row_leaves_the_others_alone_and_is_told_at_the_end(several):
     assert code == 1
     last = err.splitlines()[-2:]
     assert last[0].startswith("failed: broken, Explodes, seed 0: the loss is ")
-    assert last[1].startswith("1 of 4 runs are left; go on with: ferkit pair again broken ways")
+    assert last[1].startswith("1 of 4 runs are left; go on with: ferkit reproduce pair again broken ways")
 
 
 def test_runs_that_choose_have_no_test_result(several):
@@ -161,7 +161,7 @@ def test_asked_to_stop_or_out_of_time_everything_is_saved(tmp_path, start):
     code, _, err = end(runner)
     assert code == 143
     assert err.count("stopped: slow, Slow") == 2
-    assert "stopped (SIGTERM): 2 of 2 runs are left; go on with: ferkit slow" in err
+    assert "stopped (SIGTERM): 2 of 2 runs are left; go on with: ferkit reproduce slow" in err
     assert not children(tmp_path)
     began = time.monotonic()
     code, out, err = end(start("slow", "--max-minutes", 0.25))

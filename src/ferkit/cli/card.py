@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ferkit.cli.options import NETWORKS
-from ferkit.cli.readings import shown
-from ferkit.cli.terminal import as_option, beside
+from ferkit.cli.terminal import as_option, beside, shown
 
 if TYPE_CHECKING:
     from ferkit.inference.weights import ModelCard

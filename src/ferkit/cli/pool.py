@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ferkit.cli.readings import Done, Job
+from ferkit.cli.jobs import Job
+from ferkit.cli.readings import Done
 
 if TYPE_CHECKING:
     from ferkit.inference.recognizer import Recognizer

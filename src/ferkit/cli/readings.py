@@ -8,10 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from ferkit.cli.jobs import Job
+from ferkit.cli.terminal import shown
 
 if TYPE_CHECKING:
     from ferkit.errors import ImageError
@@ -33,19 +35,6 @@ def named_stdout() -> Iterator[None]:
     except OSError as error:
         error.filename = STDOUT
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A picture to read."""
-
-    name: str
-    path: Path | None
-    """None: standard input."""
-    inside: Path
-    """Its name below the folder it was found in."""
-    copy: Path | None = None
-    """Where the annotated copy goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +70,6 @@ def printer(output: str, jobs: Sequence[Job], classes: Sequence[str]) -> Printer
     if output == "csv":
         return _Csv(classes)
     return _Bars() if len(jobs) == 1 else _Table([job.name for job in jobs])
-
-
-def shown(text: str) -> str:
-    """Return ``text`` on one line, without what a terminal would obey or cannot print."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def bar(share: float, width: int, encoding: str | None = None) -> str:

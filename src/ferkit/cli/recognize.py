@@ -4,8 +4,7 @@ import errno
 import io
 import os
 import sys
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,21 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferkit.cli import signals
+from ferkit.cli.jobs import Job, names_a_file, plan
 from ferkit.cli.options import Network, Views
 from ferkit.cli.pool import read_pictures
-from ferkit.cli.readings import Done, Job, named_stdout, printer, shown
-from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_address, is_video
+from ferkit.cli.readings import Done, named_stdout, printer
+from ferkit.cli.terminal import shown
+from ferkit.inference.find import is_video
 from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
     from ferkit.inference.recognizer import Recognizer
 
-STDIN = "-"
-
 AT_ONCE = 8
 """Pictures that are read at the same time at most, where nobody says how many; each is held in memory."""
-
-_JPEG = frozenset({".jpe", ".jpeg", ".jpg"})
 
 
 def recognize(
@@ -107,7 +104,7 @@ def recognize(
         raise typer.BadParameter("a video or a camera is read alone, without other sources")
     if (every is not None or smoothing is not None) and not videos and camera is None:
         raise typer.BadParameter("--every and --smoothing are for a video or a camera")
-    if (videos or camera is not None) and save is not None and _names_a_file(save):
+    if (videos or camera is not None) and save is not None and names_a_file(save):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
     from ferkit.errors import ImageError
@@ -136,110 +133,6 @@ def recognize(
     _say(jobs, outcome, save, output)
     if outcome.unread or outcome.uncopied:
         raise typer.Exit(1)
-
-
-def _names_a_file(save: Path) -> bool:
-    """Return whether ``save`` is called as a picture or a video is, and no folder."""
-    return is_video(str(save)) or (save.suffix.lower() in ENDINGS and not save.is_dir())
-
-
-def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str]]:
-    """Return the pictures to read, with the names of their copies, and what is wrong with sources that have none.
-
-    Says on stderr that videos, linked folders and what earlier calls left in folders are not read.
-
-    Raises:
-        ImageError: A copy would take the place of a picture that is read, or ``save`` cannot be what it names.
-    """
-    from ferkit.errors import ImageError
-    from ferkit.inference.annotate import is_copy
-
-    jobs: list[Job] = []
-    failed: list[str] = []
-    videos: list[Path] = []
-    drawn: list[Path] = []
-    links: list[Path] = []
-    sources = list(sources)
-    several = sum(map(os.path.isdir, sources)) > 1
-    for source in sources:
-        path = Path(source)
-        if not source:
-            raise ImageError("expected the name of a picture or a folder, got an empty one")
-        if source == STDIN:
-            if any(job.path is None for job in jobs):
-                raise ImageError("standard input holds one picture; expected - only once")
-            jobs.append(Job("standard input", None, Path("stdin.png")))
-        elif os.path.isdir(path):  # noqa: PTH112 - which raises nothing where it is out of reach
-            found: list[Path] = []
-            for each in find_images(path, save, ENDINGS | VIDEO_ENDINGS):
-                (drawn if is_copy(each) else videos if is_video(str(each)) else found).append(each)
-            links += find_linked(path, save)
-            if not found:
-                failed.append(f"{path}: expected a folder with pictures, found none in it")
-            top = Path(path.resolve().name if several else "")  # each with its own tree of copies
-            jobs += [Job(str(each), each, top / each.relative_to(path)) for each in found]
-        elif is_address(source):
-            failed.append(f"{source}: an address is not fetched; save the picture and name the file")
-        else:
-            jobs.append(Job(source, path, Path(path.name)))
-    for what, how, left in (
-        ("video", "a video is read alone, by its name", videos),
-        ("linked folder", "a link is followed only when it is named", links),
-        ("annotated file", "a copy is read only when it is named", drawn),
-    ):
-        if left:
-            number = f"1 {what}" if len(left) == 1 else f"{len(left)} {what}s"
-            typer.echo(f"left out: {number}, such as {shown(str(left[0]))}; {how}", err=True)
-    return (jobs if save is None else _with_copies(jobs, save)), failed
-
-
-def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
-    from ferkit.errors import ImageError
-    from ferkit.inference.annotate import WRITABLE, is_replaceable
-
-    ending = save.suffix.lower()
-    if ending in ENDINGS and not save.is_dir():
-        if ending not in WRITABLE:
-            raise ImageError(f"--save {save}: expected a folder or a name that ends in {', '.join(WRITABLE)}")
-        if len(jobs) > 1:
-            raise ImageError(f"--save {save}: expected a folder for the copies of {len(jobs)} pictures, got a file")
-        copies = [save] * len(jobs)
-    elif save.exists() and not save.is_dir():
-        raise ImageError(
-            f"--save {save}: expected a folder or the name of a picture, got an existing file of another kind"
-        )
-    else:
-        copies = list(_names(jobs, save))
-    paths = [job.path for job in jobs if job.path is not None]
-    read = {*map(_place, paths), *map(os.path.realpath, paths)}  # a link, and what it leads to
-    for copy in copies:
-        if _place(copy) in read:
-            raise ImageError(
-                f"--save {save}: the copy {copy} would overwrite a picture that is read; choose another folder"
-            )
-        if not is_replaceable(copy):
-            raise ImageError(
-                f"--save {save}: the copy {copy} would overwrite a file that is no annotated copy; "
-                "choose another folder"
-            )
-    return [Job(job.name, job.path, job.inside, copy) for job, copy in zip(jobs, copies, strict=True)]
-
-
-def _names(jobs: Iterable[Job], folder: Path) -> Iterator[Path]:
-    """Yield a name for each copy that no other has, on file systems that ignore case, too."""
-    taken: set[str] = set()
-    for job in jobs:
-        ending = job.inside.suffix if job.inside.suffix.lower() in _JPEG else ".png"
-        stem, name, number = job.inside.with_suffix(""), job.inside.with_suffix(ending), 1
-        while (key := unicodedata.normalize("NFC", str(name)).casefold()) in taken:
-            number += 1
-            name = stem.with_name(f"{stem.name}-{number}{ending}")
-        taken.add(key)
-        yield folder / name
-
-
-def _place(path: Path) -> str:
-    return str(Path(os.path.realpath(path.parent), path.name))
 
 
 def _recognizer(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from ferkit.cli import signals
-from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded, shown
+from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded
 from ferkit.cli.screen import Screen
+from ferkit.cli.terminal import shown
 from ferkit.errors import ImageError
 
 if TYPE_CHECKING:

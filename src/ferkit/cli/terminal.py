@@ -14,6 +14,11 @@ def notice(line: str) -> None:
         typer.echo(line, err=True)
 
 
+def shown(text: str) -> str:
+    """Return ``text`` on one line, without what a terminal would obey or cannot print."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def no_nan(value: float | None) -> float | None:
     """Return the value of an option, unless it is no number: ``nan`` slips through every range."""
     if value is not None and math.isnan(value):

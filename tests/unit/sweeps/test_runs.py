@@ -2,21 +2,20 @@ import hashlib
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import typer
 
 from conftest import make_data, make_part, write_csv
 from ferkit.cli import reproduce as cli
-from ferkit.data import Split
+from ferkit.data import Split, read_fer2013
 from ferkit.data.audit import faces_digest
 from ferkit.errors import RunError
 from ferkit.models.flops import forward_flops
 from ferkit.report.table import Row, Table
 from ferkit.sweeps.plan import State, check_faces, plan, run_name
 from ferkit.sweeps.processes import Outcome
-from ferkit.sweeps.runs import Done, Halted, folder_for_figures, quiet_peaks, reproduce
+from ferkit.sweeps.runs import Done, Ended, Halted, folder_for_figures, quiet_peaks, reproduce
 from ferkit.training.environment import choose_precision
 from ferkit.training.folder import RunFolder
 from ferkit.training.recipe import Recipe, make_recipe
@@ -201,7 +200,8 @@ def test_every_damaged_result_is_told_in_a_line_before_anything_runs(tmp_path, c
     for place in ("one/small", "other/name"):
         write(tmp_path / "results" / place / "seed-0.json", {})
     csv = write_csv(tmp_path / "fer2013.csv", make_data(training=FACES))
-    cli.run({"one": WIDE_AND_SMALL}, ["one"], csv, dry_run=True)
+    monkeypatch.setattr("ferkit.experiments.TABLES", {"one": WIDE_AND_SMALL})
+    cli.reproduce(["one"], csv, dry_run=True)
     out, err = capsys.readouterr()
     assert [line.partition(": not the result of a run (")[0] for line in err.splitlines()] == [
         "warning: results/one/small/seed-0.json",
@@ -447,16 +447,29 @@ def test_a_damaged_ensemble_is_told_at_the_end(tmp_path, capsys, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ferkit.report.ensembles.take_up_ensembles", damaged)
+    monkeypatch.setattr("ferkit.experiments.TABLES", {name: table(name) for name in ("one", "two")})
     csv = write_csv(tmp_path / "fer2013.csv", make_data(training=FACES))
     with pytest.raises(typer.Exit) as caught:
-        cli.run({"one": table("one"), "two": table("two")}, ["one", "two"], csv)
+        cli.reproduce(["one", "two"], csv)
     assert caught.value.exit_code == 1
     told = [f"failed: {name}, ensembles: ensemble.json: not the result of an ensemble" for name in ("one", "two")]
     assert capsys.readouterr().err.splitlines() == told
 
 
-def test_minutes_count_from_the_start_of_the_command(monkeypatch):
-    loaded, given = time.monotonic(), {}
-    monkeypatch.setattr(cli, "run", lambda *_, **settings: given.update(settings))
-    cli.reproduce(["table-1"], Path("x.csv"))
-    assert loaded <= given["began"] <= time.monotonic()
+def test_minutes_count_from_the_start_of_the_command(tmp_path, monkeypatch):
+    def slowly(path):
+        time.sleep(0.3)
+        return read_fer2013(path)
+
+    def runs(*_, max_minutes, **__):
+        given.append(60 * max_minutes)
+        yield Ended(left=0, reason="", signal=0)
+
+    given = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ferkit.data.read_fer2013", slowly)
+    monkeypatch.setattr("ferkit.sweeps.runs.reproduce", runs)
+    monkeypatch.setattr("ferkit.experiments.TABLES", {"one": WIDE_AND_SMALL})
+    cli.reproduce(["one"], write_csv(tmp_path / "fer2013.csv", make_data(training=FACES)), max_minutes=10)
+    assert all(500 < seconds <= 600 - 0.3 for seconds in given)
+    assert given
