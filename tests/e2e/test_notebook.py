@@ -144,6 +144,9 @@ def test_in_colab_an_uploaded_file_is_kept_where_the_next_session_finds_it(small
 
 def test_without_data_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("FER2013_CSV", raising=False)
+    votes = tmp_path / "home" / "fer2013new.csv"
+    votes.parent.mkdir()
+    votes.touch()
     with jupyter_in(tmp_path), pytest.raises(CellExecutionError, match="no data: set DATA at the top"):
         execute(up_to("data"), tmp_path)
 
