@@ -16,6 +16,10 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 STEPS = 5
 
+NOTHING = 1e-25
+"""Momentum below it is 0. That of filters which get no gradient any more would soon be smaller than float32 can say
+exactly, and processors are many times slower with such numbers."""
+
 
 class Muon(torch.optim.Optimizer):
     """Orthogonalised updates for convolutions; SGD with Nesterov's momentum for the rest: biases, norms, linear layers.
@@ -41,6 +45,7 @@ class Muon(torch.optim.Optimizer):
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(weight)
                 gathered = state["momentum_buffer"].mul_(momentum).add_(gradient)
+                torch.hardshrink(gathered, NOTHING, out=gathered)
                 update = gradient.add(gathered, alpha=momentum)
                 if weight.ndim == 4:
                     weight.mul_(1 - lr * decay)
