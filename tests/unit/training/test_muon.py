@@ -67,6 +67,19 @@ def test_all_else_moves_as_sgd_with_nesterovs_momentum():
     torch.testing.assert_close(ours.bias, theirs.bias)
 
 
+def test_no_momentum_is_left_that_float32_cannot_say_exactly():
+    torch.manual_seed(0)
+    weight = nn.Conv2d(4, 8, 3).weight
+    optimizer = Muon([weight], lr=0.01, weight_decay=0.01, momentum=0.5)
+    for step in range(140):  # 2 ** -140 is below the least normal number
+        weight.grad = torch.randn_like(weight)
+        weight.grad[:2] *= step == 0  # two filters die
+        optimizer.step()
+    gathered = optimizer.state[weight]["momentum_buffer"]
+    assert torch.equal(gathered[:2], torch.zeros_like(gathered[:2]))
+    assert gathered[2:].abs().max() > 0.1
+
+
 def test_it_goes_on_from_its_state():
     torch.manual_seed(0)
     one, other = (nn.Conv2d(1, 4, 3) for _ in range(2))
