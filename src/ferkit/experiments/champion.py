@@ -183,10 +183,10 @@ TABLE = Table(
         Row(slug="cpu-short-wide", label="compact, anti-aliased, from fresh weights, one core", recipe=SHORT_WIDE),
         Row(
             slug="cpu-short",
-            label="compact, narrower, taught by those two, two cores",
+            label="compact, anti-aliased, taught by those two, two cores",
             recipe=SHORT,
             taught_by=("cpu-short-narrow", "cpu-short-wide"),
-            begun_by="cpu-short-narrow",
+            begun_by="cpu-short-wide",
         ),
         Row(
             slug="cpu-compact-votes",

@@ -68,7 +68,7 @@ TEACHER_4 = replace(COMPACT_8, options={"width": 2.0}, epochs=44, distill=0.5, k
 
 SHORT_NARROW = replace(TEACHER_2, options={"bottleneck": 0.5}, epochs=82, keep="last")
 SHORT_WIDE = replace(SHORT_NARROW, options={"blur": True}, epochs=48)
-SHORT = replace(SHORT_NARROW, lr=0.01, distill=0.6, epochs=90)  # weights of Muon are too long for the steps of SGD
+SHORT = replace(SHORT_WIDE, lr=0.01, distill=0.6, epochs=64)  # weights of Muon are too long for the steps of SGD
 
 CHAMPION = replace(
     TEACHER,
@@ -161,7 +161,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
     "short-narrow": ("the form of compact-10 from fresh weights, with Muon; an hour on one core", SHORT_NARROW),
     "short-wide": ("as wide as compact, with anti-aliased pooling and Muon; an hour on one core", SHORT_WIDE),
     "short": (
-        "begins with short-narrow (--init RUN), learns from it and short-wide (--teacher RUN): a network for "
+        "begins with short-wide (--init RUN), learns from it and short-narrow (--teacher RUN): a network for "
         "recognition within two and a half hours of two cores",
         SHORT,
     ),
