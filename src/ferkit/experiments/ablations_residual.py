@@ -21,6 +21,7 @@ _WAYS: dict[str, tuple[str, Recipe]] = {
     "blur": ("anti-aliased pooling", replace(BASE, options={**SMALL, "blur": True})),
     "drop-path": ("stochastic depth, 0.1", replace(BASE, options={**SMALL, "drop_path": 0.1})),
     "no-dropout": ("no dropout", replace(BASE, options={**SMALL, "dropout": 0.0})),
+    "muon": ("Muon, rate 0.02", replace(BASE, optimizer="muon", lr=0.02)),
     "camera": ("half of the faces as a poor camera takes them", replace(BASE, augmentation="camera")),
     "enlarged": ("faces enlarged to 64 pixels a side", replace(BASE, options={**SMALL, "side": 64})),
     "longer": ("twice as long", replace(BASE, epochs=16)),
