@@ -13,7 +13,16 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.recipes import SPEEDRUN
 
 SMALL = {**SPEEDRUN.options, "width": 0.25}
-BASE = replace(SPEEDRUN, options=SMALL, lr=0.1, batch_size=128, epochs=8, average=0.0, drop_copies=False)
+BASE = replace(
+    SPEEDRUN,
+    options=SMALL,
+    optimizer="nesterov",
+    lr=0.1,
+    batch_size=128,
+    epochs=8,
+    average=0.0,
+    drop_copies=False,
+)
 
 _WAYS: dict[str, tuple[str, Recipe]] = {
     "base": ("the network of `speedrun`, a quarter as wide, 8 epochs", BASE),
