@@ -113,10 +113,7 @@ class Study:
             for event in train(recipe, self.data, folder, resume=True, workers=workers, stop=stop):
                 match event:
                     case Started():
-                        for epoch, accuracy in enumerate(RunFolder(folder).read_metric("valid_accuracy"), start=1):
-                            if epoch not in told and not stop.wish:  # killed between its checkpoint and its line
-                                trial.report(accuracy, epoch)
-                                self._prune(trial, epoch, recipe.epochs, stop)
+                        self._catch_up(trial, RunFolder(folder), recipe.epochs, stop)
                         if not stop.wish:  # Optuna takes no more of a trial that was pruned
                             self._count_tries(trial, event)
                         yield Begun(trial=self.view(number), epochs=recipe.epochs)
@@ -143,6 +140,17 @@ class Study:
             stop.wish = ""
         self._write_best()
         yield Ended(trial=self.view(number))
+
+    def _catch_up(self, trial: "optuna.Trial", folder: RunFolder, epochs: int, stop: StopRequest) -> None:
+        """Tell epochs that were saved, and ask what they mean, where the process was killed before it had."""
+        told = set(self._trial(trial.number).intermediate_values)
+        for epoch, accuracy in enumerate(folder.read_metric("valid_accuracy"), start=1):
+            if epoch not in told:
+                trial.report(accuracy, epoch)
+            if epoch >= max(told, default=0):
+                self._prune(trial, epoch, epochs, stop)
+            if stop.wish:  # Optuna takes no more of a trial that was pruned
+                return
 
     def _prune(self, trial: "optuna.Trial", epoch: int, epochs: int, stop: StopRequest) -> None:
         if epoch < epochs and trial.should_prune():

@@ -154,14 +154,15 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-def search_killed_before_it_told(place, data, out, monkeypatch):
-    """Search until an epoch is to be told: ``place`` is its trial and number."""
+def search_killed_before_it_told(place, data, out, monkeypatch, *, after=False):
+    """Search until an epoch is to be told, or is told ``after`` all: ``place`` is its trial and number."""
     report = optuna.trial.Trial.report
 
     def killed(trial, value, step):
+        if (trial.number, step) != place or after:
+            report(trial, value, step)
         if (trial.number, step) == place:
             raise Killed
-        report(trial, value, step)
 
     with monkeypatch.context() as patched:
         patched.setattr("optuna.trial.Trial.report", killed)
@@ -169,31 +170,35 @@ def search_killed_before_it_told(place, data, out, monkeypatch):
             run(SETUP, data, out, trials=6)
 
 
-def test_an_epoch_that_was_saved_and_not_told_is_told_when_the_search_goes_on(tmp_path, data, unbroken, monkeypatch):
-    search_killed_before_it_told((0, 1), data, tmp_path / "out", monkeypatch)
+@pytest.mark.parametrize("after", [False, True], ids=["killed before it was told", "killed before what it means"])
+def test_an_epoch_that_was_saved_is_told_and_judged_when_the_search_goes_on(
+    tmp_path, data, unbroken, monkeypatch, after
+):
+    search_killed_before_it_told((0, 1), data, tmp_path / "out", monkeypatch, after=after)
     again, _ = run(SETUP, data, tmp_path / "out", trials=6)
     assert told(again) == told(unbroken[1])
     studies = [journal_of(out, tmp_path) for out in (tmp_path / "out", unbroken[0])]
     assert studies[0] == studies[1]
 
 
-def test_a_trial_killed_before_the_epoch_that_prunes_it_was_told_is_pruned_when_the_search_goes_on(
-    tmp_path, data, unbroken, monkeypatch
+@pytest.mark.parametrize("after", [False, True], ids=["not told", "told"])
+def test_a_trial_killed_at_the_epoch_that_prunes_it_is_pruned_when_the_search_goes_on(
+    tmp_path, data, unbroken, monkeypatch, after
 ):
     place = next((trial.number, trial.epoch) for trial in unbroken[1].trials if trial.state == "pruned")
-    search_killed_before_it_told(place, data, tmp_path / "out", monkeypatch)
+    search_killed_before_it_told(place, data, tmp_path / "out", monkeypatch, after=after)
     again, _ = run(SETUP, data, tmp_path / "out", trials=6)
     assert told(again) == told(unbroken[1])
 
 
 def journal_of(out, folder):
-    """Return what each trial told, epoch by epoch."""
+    """Return what each trial told, epoch by epoch, and what was made of it."""
     copy = folder / f"{out.parent.name}.jsonl"
     copy.write_bytes((out / "study.jsonl").read_bytes())
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(copy)))
     (study,) = optuna.get_all_study_summaries(storage)
     trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
-    return [trial.intermediate_values for trial in trials]
+    return [(trial.intermediate_values, trial.system_attrs) for trial in trials]
 
 
 def test_one_after_another_trials_are_as_many_as_asked_for(tmp_path, data, unbroken):
