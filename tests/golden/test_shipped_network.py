@@ -20,9 +20,6 @@ from ferkit.inference.views import views_of
 from ferkit.inference.weights import DEFAULT, SHIPPED, card_from_json, network_file
 from networks import SEVEN_BITS, largest_weight
 
-KEPT = sorted(Path(__file__).parents[2].glob("results/*/*/seed-*.onnx"))
-"""Files that are kept beside the result of their run, and not shipped."""
-
 
 def portrait(package, inside):
     spec = find_spec(package)
@@ -66,19 +63,13 @@ def test_a_network_is_named_or_a_file_and_unless_told_otherwise_learnt_labels(tm
     assert not np.allclose(*both)
 
 
-@pytest.mark.parametrize("file", KEPT, ids=lambda file: file.parent.name)
-def test_a_file_beside_a_result_is_of_that_run(file):
-    result, card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), Session(file).card
-    assert (card.weights_sha256, card.recipe) == (result["weights_sha256"], result["recipe"])
-
-
 @pytest.mark.parametrize("model", SHIPPED)
 def test_the_weights_leave_room_for_processors_that_add_products_in_16_bits(model):
     assert 0 < largest_weight(SHIPPED[model]) <= SEVEN_BITS
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("model", [*SHIPPED, *KEPT], ids=lambda model: Path(model).parent.name or model)
+@pytest.mark.parametrize("model", SHIPPED)
 def test_the_metrics_of_the_card_are_those_of_the_file(fer2013_csv, model):
     data, session = read_fer2013(fer2013_csv), Session(model)
     for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST):
