@@ -23,6 +23,7 @@ from ferkit.training.recipes import (
     COMPACT_8,
     COMPACT_9,
     COMPACT_10,
+    COMPACT_11,
     COMPACT_VOTES,
     ENSEMBLE,
     SHORT,
@@ -187,6 +188,13 @@ TABLE = Table(
             recipe=SHORT,
             taught_by=("cpu-short-narrow", "cpu-short-wide"),
             begun_by="cpu-short-wide",
+        ),
+        Row(
+            slug="cpu-compact-11",
+            label="compact, anti-aliased, narrower, taught by that and the teacher twice as wide, two cores",
+            recipe=COMPACT_11,
+            taught_by=("cpu-short", "cpu-teacher-4"),
+            begun_by="cpu-short",
         ),
         Row(
             slug="cpu-compact-votes",

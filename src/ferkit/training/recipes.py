@@ -69,6 +69,7 @@ TEACHER_4 = replace(COMPACT_8, options={"width": 2.0}, epochs=44, distill=0.5, k
 SHORT_NARROW = replace(TEACHER_2, options={"bottleneck": 0.5}, epochs=82, keep="last")
 SHORT_WIDE = replace(SHORT_NARROW, options={"blur": True}, epochs=48)
 SHORT = replace(SHORT_WIDE, lr=0.01, distill=0.6, epochs=64)  # weights of Muon are too long for the steps of SGD
+COMPACT_11 = replace(SHORT, options={"bottleneck": 0.5, "blur": True}, lr=0.015, distill=0.8, epochs=72)
 
 CHAMPION = replace(
     TEACHER,
@@ -142,6 +143,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "teacher-4 (--teacher RUN); half an hour on a CPU",
         COMPACT_10,
     ),
+    "compact-11": (
+        "anti-aliased, half as wide inside, begins with the strongest channels of short (--init RUN), learns from it "
+        "and teacher-4 (--teacher RUN); an hour and a quarter on a CPU",
+        COMPACT_11,
+    ),
     "compact-votes": (
         "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
         "(--votes FILE); half an hour on a CPU",
@@ -176,7 +182,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 11)},
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 12)},
     **dict.fromkeys(("teacher-4", "short"), ("--init RUN", "--teacher RUN")),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
