@@ -98,8 +98,9 @@ def test_several_processes_survive_a_hangup_where_they_are_to(network):
         service.process.wait(15)
 
 
-def test_several_processes_end_when_the_one_that_started_them_is_killed(network):
-    with serving("--model", network, "--detector", "none", "--workers", "2") as service:
+def test_several_processes_end_when_the_one_that_started_them_is_killed_and_leave_nothing(network, tmp_path):
+    two = ("--model", network, "--detector", "none", "--workers", "2")
+    with serving(*two, environment={"TMPDIR": str(tmp_path)}) as service:
         service.get("/ready")
         workers = workers_of(service)
         service.process.kill()
@@ -113,6 +114,7 @@ def test_several_processes_end_when_the_one_that_started_them_is_killed(network)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         assert service.process.stderr.read() == ""
+        assert not list(tmp_path.glob("ferkit-*"))
         with pytest.raises(OSError, match="refused"):
             service.get("/ready")
 

@@ -105,6 +105,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     service.desk.close()
     app.state.meters.close()
+    parent = multiprocessing.parent_process()
+    if own and parent is not None and not parent.is_alive():
+        app.state.meters.remove_shared()  # it would have
 
 
 def _end_with_parent() -> None:

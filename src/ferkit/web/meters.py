@@ -1,6 +1,7 @@
 """What Prometheus reads: counts and times, nothing about any picture."""
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class Meters:
         """Say that this process counts no more."""
         if SHARED in os.environ:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+    def remove_shared(self) -> None:
+        """Remove the folder in which several processes add up."""
+        if SHARED in os.environ:
+            shutil.rmtree(os.environ[SHARED], ignore_errors=True)
 
 
 def _forget_the_dead(folder: Path) -> None:
