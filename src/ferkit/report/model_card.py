@@ -36,7 +36,7 @@ labelled its training data, not what a person feels.
 _MEANT = {
     "compact": "It learnt FER2013's labels: how well it reads those is what networks are compared by. PublicTest\n"
     "chose it, as it is and made worse, but PrivateTest had been read by then\n"
-    "([how it was chosen](docs/concepts/compact.md#what-was-tried)).",
+    "([how it was chosen](docs/concepts/compact-tried.md)).",
     "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
     "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"
     "more as labelled, far more of the neutral and surprised ones, fewer of the sad, angry and afraid\n"
