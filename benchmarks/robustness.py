@@ -107,13 +107,18 @@ def main() -> None:
         "versions": {name: version(name) for name in ("numpy", "onnxruntime", "opencv-python-headless")},
     }
     for name, change in CHANGES.items():
-        rng = np.random.default_rng(0)
-        worse = np.array([np.clip(np.round(change(face, rng)), 0, 255) for face in faces.images]).astype(np.uint8)
+        worse = changed(faces.images, change)
         found["accuracy"][name] = {network: accuracy(reads, worse, faces.labels) for network, reads in networks.items()}
     found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     text = to_markdown(found)
     print(text)
     print("written:", write_report(asked.out, f"robustness-{day_of(found)}", found, text))
+
+
+def changed(faces_NHW: Grey, change: Change) -> Grey:
+    """Return the faces as one of :data:`CHANGES` leaves them; the same noise each time."""
+    rng = np.random.default_rng(0)
+    return np.array([np.clip(np.round(change(face, rng)), 0, 255) for face in faces_NHW]).astype(np.uint8)
 
 
 def accuracy(reads: Recognizer, faces_NHW: Grey, labels_N: NDArray[np.int64]) -> float:

@@ -42,6 +42,12 @@ def test_a_data_set_that_is_missing_is_one_line(said, name, tmp_path):
         ("speedrun", ["--data", "x", "--runs", "-1"], "expected at least 1, got -1"),
         ("detectors", ["--data", "x", "--yunet", "nothing.onnx"], "error: nothing.onnx: "),
         ("detectors", ["--data", "x", "--photos", "x"], "error: --photos needs --yunet FILE"),
+        ("compare", ["--data", "x", "--after", "nothing.onnx"], "error: nothing.onnx: "),
+        (
+            "compare",
+            ["--data", "x", "--after", "x", "--photos", "."],
+            "error: --photos FOLDER and --labels ",
+        ),
         ("robustness", ["--data", "x", "--model", "x"], "error: --model x: expected NAME=FILE"),
         ("robustness", ["--data", "x", "--model", "x=nothing.onnx"], "error: nothing.onnx: "),
     ],
