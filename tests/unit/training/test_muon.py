@@ -100,3 +100,30 @@ def test_it_goes_on_from_its_state():
     step(other, after, gradients[1])
     assert torch.equal(one.weight, other.weight)
     assert torch.equal(one.bias, other.bias)
+
+
+def test_of_each_of_a_batch_it_makes_what_it_makes_of_it_alone():
+    batch = (
+        torch.randn((3, 8, 24), generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1e-3, 1, 1e3])[:, None, None]
+    )
+    torch.testing.assert_close(orthogonal(batch), torch.stack([orthogonal(each) for each in batch]))
+
+
+def test_convolutions_of_one_shape_move_as_each_does_alone():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3), nn.Conv2d(8, 4, 3)]
+    alone = copy.deepcopy(layers)
+    settings = {"lr": 0.1, "weight_decay": 0.01, "momentum": 0.9}
+    together = Muon([p for layer in layers for p in layer.parameters()], **settings)
+    optimizers = [Muon(layer.parameters(), **settings) for layer in alone]
+    for _ in range(3):
+        for layer, twin in zip(layers, alone, strict=True):
+            for one, other in zip(layer.parameters(), twin.parameters(), strict=True):
+                one.grad = torch.randn_like(one)
+                other.grad = one.grad.clone()
+        for optimizer in (together, *optimizers):
+            optimizer.step()
+    for layer, twin in zip(layers, alone, strict=True):
+        torch.testing.assert_close(layer.weight, twin.weight)
+        torch.testing.assert_close(layer.bias, twin.bias)
