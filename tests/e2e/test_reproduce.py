@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -127,6 +128,18 @@ def test_where_results_were_copied_to_nothing_runs_again(several, tmp_path, star
     assert "2 runs, 2 done, 0 to go" in out
     assert "begins" not in err
     assert not list(tmp_path.glob("runs/*/result.json"))
+
+
+def test_all_of_it_trained_elsewhere_is_done_without_figures(several, ferkit, csv, tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.experiments.TABLES", {"pair": runpy.run_path(str(SCRIPT))["TABLES"]["pair"]})
+    shutil.copytree(several[0] / "results", tmp_path / "results")
+    places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs")
+    code, out, _ = ferkit("reproduce", "all", *places)
+    assert (code, "2 runs, 2 done, 0 to go" in out) == (0, True)
+    last = f"no figures: {tmp_path / 'runs'}: expected a finished run to draw figures from, found none"
+    assert out.splitlines()[-1] == last
+    code, _, err = ferkit("reproduce", "figures", *places)
+    assert (code, err.strip()) == (1, f"error: {last.removeprefix('no figures: ')}")
 
 
 def test_whatever_is_killed_the_next_call_goes_on_where_it_stopped(tmp_path, start):

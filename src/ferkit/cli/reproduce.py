@@ -169,7 +169,7 @@ def reproduce(
         view.summarise(results)
     if draw and not dry_run:
         keys = [each.recipe.key() for each in TABLES[FINAL].rows] if FINAL in TABLES else []
-        typer.echo(_draw_figures(data, runs, figures, keys))
+        typer.echo(_draw_figures(data, runs, figures, keys, needed=FIGURES in targets))
 
 
 def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list[str], bool]:
@@ -184,12 +184,19 @@ def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list
     return names, FIGURES in targets or ALL in targets
 
 
-def _draw_figures(data: Path, runs: Path, out: Path | None, first: Sequence[str]) -> str:
+def _draw_figures(data: Path, runs: Path, out: Path | None, first: Sequence[str], *, needed: bool) -> str:
+    """Draw the figures of one run and return what to say; with no finished run, fail if ``needed``."""
     from ferkit.data import read_fer2013
+    from ferkit.errors import RunError
     from ferkit.report.explain import draw_report_figures
     from ferkit.sweeps.runs import folder_for_figures
 
-    folder = folder_for_figures(runs, first)
+    try:
+        folder = folder_for_figures(runs, first)
+    except RunError as error:  # all rows may have been trained elsewhere
+        if needed:
+            raise
+        return f"no figures: {error}"
     files = draw_report_figures(folder, read_fer2013(data), out)
     return f"{len(files)} figures of {folder}: {files[0].parent}"
 

@@ -78,8 +78,8 @@ def train(
 ) -> None:
     """Train a network, evaluate it and write its report page.
 
-    A run that is stopped by Ctrl-C, SIGTERM or --max-minutes is saved after its current batch. Continued with --resume,
-    it ends with the same numbers as if it had never stopped.
+    A run that is stopped by Ctrl-C, SIGTERM or --max-minutes is saved after its current batch. On a CPU, one that is
+    continued with --resume ends with the same numbers as if it had never stopped; on a GPU last bits differ.
     """
     notice(f"reading {data}")
     from ferkit.data import read_fer2013

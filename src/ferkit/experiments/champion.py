@@ -60,7 +60,8 @@ TABLE = Table(
     part="test",
     unclear=(
         "Protocol `standard`: Training alone is trained on (where the settings say *without copies*, without",
-        "the faces that also stand in a test); PublicTest chooses epochs and settings; PrivateTest is the test, as",
+        "the faces that also stand in a test); PublicTest chooses settings, and epochs where a recipe keeps the",
+        "best and not the last; PrivateTest is the test, as",
         "read at the end of training. No images and no weights from elsewhere; *with FER+ votes* learns from ten",
         "people's opinion of the same images, and is measured by the labels, which often say something else, like all",
         "others (`compact-votes`, shipped, by the votes too, in [its card](../../MODEL_CARD.md)). Rows",
