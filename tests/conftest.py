@@ -85,6 +85,11 @@ def make_part(accuracy: float, **changes) -> dict:
     return {**part, "classes": {name: {**shown, "f1-score": value} for name, value in scores.items()}, **changes}
 
 
+def kept_network(state):
+    """Return the network of a training that is validated and kept: the average where there is one."""
+    return state.model if state.average is None else state.average.module
+
+
 def small_recipe(**settings):
     """Return a recipe of seconds on :func:`make_data`, exact to the last bit."""
     from ferkit.training.recipe import Recipe

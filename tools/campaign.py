@@ -15,6 +15,7 @@ the project's ``results`` (``--known``) are not trained again either. Copy the n
 """
 
 import argparse
+import gzip
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,14 +131,14 @@ def unpack(out: Path, work: Path) -> str:
     """
     try:
         index = json.loads((out / INDEX).read_text(encoding="utf-8"))
-        _untar((out / RESULTS).read_bytes(), work)
+        _untar(gzip.decompress((out / RESULTS).read_bytes()), work)  # tarfile would not look at the checksum
         for name, entry in index["runs"].items():
             whole = b"".join((out / f"{name}.tar.part-{number}").read_bytes() for number in range(entry["pieces"]))
             if hashlib.sha256(whole).hexdigest() != entry["sha256"]:
                 raise RunError(f"{out / name}: the pieces are not what was packed")
             if not (work / "runs" / name / "result.json").exists():
                 _untar(whole, work)
-    except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, tarfile.TarError) as error:
         raise RunError(f"{out}: expected what an earlier call packed ({type(error).__name__}: {error})") from None
     return f"{len(index['runs'])} runs with their weights"
 

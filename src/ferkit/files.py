@@ -54,6 +54,21 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
 
 
+def exists(path: str | Path) -> bool:
+    """Return whether there is something at ``path``; not where its name is too long or it is out of reach."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises there, and so do those below
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether there is a file at ``path``, as :func:`exists` does."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether there is a folder at ``path``, as :func:`exists` does."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
     write_bytes(path, text.encode())

@@ -130,6 +130,21 @@ def test_a_damaged_piece_is_named(campaign, work, tmp_path):
     assert str(caught.value).endswith("the pieces are not what was packed")
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_damaged_results_are_told_and_none_is_unpacked(campaign, work, tmp_path, damage):
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
+    results = tmp_path / "out" / campaign.RESULTS
+    content = bytearray(results.read_bytes())
+    if damage == "cut":
+        del content[2 * len(content) // 3 :]
+    else:
+        content[len(content) // 2] ^= 1
+    results.write_bytes(content)
+    with pytest.raises(RunError, match="expected what an earlier call packed"):
+        campaign.unpack(tmp_path / "out", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_what_is_known_is_not_owed_and_what_was_measured_here_stands(campaign, work, tmp_path):
     results = tmp_path / "results"
     (first, *_) = sorted((work / "results").rglob("seed-*.json"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from ferkit.cli.terminal import shown
+from ferkit.files import is_folder
 from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_address, is_video
 
 STDIN = "-"
@@ -51,7 +52,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
     drawn: list[Path] = []
     links: list[Path] = []
     sources = list(sources)
-    several = sum(map(os.path.isdir, sources)) > 1
+    several = sum(map(is_folder, sources)) > 1
     for source in sources:
         path = Path(source)
         if not source:
@@ -60,7 +61,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
             if any(job.path is None for job in jobs):
                 raise ImageError("standard input holds one picture; expected - only once")
             jobs.append(Job("standard input", None, Path("stdin.png")))
-        elif os.path.isdir(path):  # noqa: PTH112 - which raises nothing where it is out of reach
+        elif is_folder(path):
             found: list[Path] = []
             for each in find_images(path, save, ENDINGS | VIDEO_ENDINGS):
                 (drawn if is_copy(each) else videos if is_video(str(each)) else found).append(each)

@@ -94,7 +94,7 @@ def reproduce(
     began = time.monotonic()  # what follows loads PyTorch, which takes a while on a busy machine
     from ferkit.data import read_fer2013
     from ferkit.data.votes import read_votes
-    from ferkit.errors import RunError
+    from ferkit.errors import FerkitError
     from ferkit.experiments import TABLES
     from ferkit.report.ensembles import take_up_ensembles
     from ferkit.report.results import sound_results
@@ -164,7 +164,7 @@ def reproduce(
                 try:
                     for path in take_up_ensembles(table, seeds, faces, results=results, runs=runs, device=where):
                         typer.echo(f"measured together: {path}")
-                except RunError as error:
+                except (FerkitError, OSError) as error:
                     view.fail(f"{table.name}, ensembles: {error}")
         view.summarise(results)
     if draw and not dry_run:

@@ -154,10 +154,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """Print what a run did on each split, and the table of the test split."""
     from ferkit.evaluation.metrics import Evaluation
 
-    found = {
-        name: Evaluation(**{k: v for k, v in values.items() if k != "split"})
-        for name, values in result["evaluation"].items()
-    }
+    found = {name: Evaluation.from_dict(values) for name, values in result["evaluation"].items()}
     labels = {name: f"{name} ({result['evaluation'][name]['split']})" for name in found}
     labels.update({name: WITHOUT_COPIES for name in found if name.endswith("_without_copies")})
     typer.echo(f"protocol {result['protocol']}, weights of epoch {result['kept_epoch']}")

@@ -20,7 +20,7 @@ from ferkit.data.archive import open_csv
 from ferkit.data.faces import SPLITS, Fer2013
 from ferkit.data.splits import Split
 from ferkit.errors import DataError
-from ferkit.files import expanded
+from ferkit.files import exists, expanded, is_file
 from ferkit.labels import NUM_CLASSES
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _share(which: NDArray[np.bool_]) -> float:
 def _read(source: Path, path: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
-    if source.exists() and not source.is_file():
+    if exists(source) and not is_file(source):
         raise DataError(f"{path}: expected a CSV file, got a folder, a pipe or a device")
     try:
         with open_csv(source) as raw:

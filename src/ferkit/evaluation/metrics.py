@@ -5,7 +5,8 @@ Counting is scikit-learn's, the interval SciPy's. Shares lie in [0, 1]; a precis
 Letters: N faces, K classes.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Evaluation":
+        """Return what :meth:`to_dict` gave, whatever stands beside it."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def to_text(self) -> str:
         """Return the table of the report's Figure 3, with names for the numbers of the classes."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ferkit.errors import ImageError, OptionError, UnknownNameError
+from ferkit.files import is_file, is_folder
 from ferkit.inference.boxes import Box, Grey, apart, scaled, square
 from ferkit.inference.haar import Haar
 from ferkit.inference.images import RGB, for_opencv
@@ -94,8 +95,8 @@ class YuNet:
         import cv2
 
         if not hasattr(self._own, "network"):
-            if not self._file.is_file():
-                found = "a folder" if self._file.is_dir() else "nothing"
+            if not is_file(self._file):
+                found = "a folder" if is_folder(self._file) else "nothing"
                 raise ImageError(f"{self._name}: expected the file of a YuNet detector, got {found}")
             try:
                 with quiet_opencv():

@@ -9,6 +9,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ferkit.files import exists, is_file, is_folder
+
 ENDINGS = frozenset(
     ".avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
@@ -51,7 +53,7 @@ def find_images(folder: Path, leave_out: Path | None = None, endings: frozenset[
     for here, _, names in _walk(folder, leave_out, unsearched):
         paths = [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in endings]
         # no pipes, but links that lead nowhere or out of reach
-        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # noqa: PTH110, PTH113
+        found += [path for path in paths if is_file(path) or not exists(path)]
     return sorted(found)
 
 
@@ -79,7 +81,7 @@ def is_address(source: str) -> bool:
 
 def is_video(source: str) -> bool:
     """Return whether ``source`` has the name of a video, or no picture's and begins as videos do."""
-    if os.path.isdir(source):  # noqa: PTH112 - which raises nothing where it is out of reach
+    if is_folder(source):
         return False
     ending = Path(source).suffix.lower()
     return ending in VIDEO_ENDINGS or (ending not in ENDINGS and _begins_as_video(source))

@@ -60,6 +60,9 @@ class Haar:
     SMALLEST_PICTURE, FILLING = 16, 1.25
     """Pixels of the shorter side of a picture below which there is nothing to see; and the side of the largest face
     that is looked for, as a multiple of that shorter side. In small pictures the smallest face is no larger either."""
+    LEAST, MOST_PIXELS = 15, 25_000_000
+    """Side of the smallest face that is looked for where smaller ones than usual are asked for; and the pixels of the
+    largest picture the first network then looks at, in which a face has :data:`FACE`. It takes 1.2 GB."""
     SHRUNK = 0.8
     """Side of a face, as a share of the smallest that was looked for, below which it is none: it shrank to that."""
     SHARED = 0.5
@@ -79,7 +82,8 @@ class Haar:
 
         Args:
             folder: Holds both, and their card.
-            smallest: Pixels of the smallest face to look for in any picture; see :func:`ferkit.inference.boxes.scaled`.
+            smallest: Pixels of the smallest face to look for in any picture, :attr:`LEAST` at least and more in large
+                pictures; see :func:`ferkit.inference.boxes.scaled`.
 
         Raises:
             ModelError: One of them is missing or damaged.
@@ -101,13 +105,18 @@ class Haar:
         """Return the faces of ``picture``."""
         small, factor = scaled(picture, self._smallest)
         height, width = small.shape[:2]
-        places = self.find(levels(small), SMALLEST)
+        places = self.find(levels(small), self._least(small.shape[0] * small.shape[1]))
         boxes = [
             square(x, y, side, factor, self._turn(angle))
             for x, y, side, angle, _ in places.tolist()
             if 0 <= x < width and 0 <= y < height
         ]
         return sorted(apart(boxes), key=lambda box: -box.size)
+
+    def _least(self, pixels: int) -> int:
+        """Return the side of the smallest face to look for in a picture of so many pixels, as it was scaled."""
+        affordable = math.ceil(FACE * math.sqrt(pixels / self.MOST_PIXELS))
+        return min(SMALLEST, max(self._smallest or SMALLEST, self.LEAST, affordable))
 
     def find(self, grey: Grey, smallest: int) -> Places:
         """Return the faces of about ``smallest`` pixels and more in ``grey``, the likeliest first."""

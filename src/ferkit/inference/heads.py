@@ -2,12 +2,19 @@
 
 import io
 import re
+import struct
 from typing import Literal
 
 from ferkit.errors import ImageError
 
 _EXTRA_SAMPLES = 338
 """Tag of TIFF: what the fourth channel is; 1: alpha that colours are multiplied with, 2: alpha, 0: anything else."""
+
+_NO_PICTURE = (
+    *(ValueError, ArithmeticError, LookupError, TypeError, AttributeError, OSError, EOFError, RuntimeError),
+    *(SyntaxError, struct.error),  # the former of damaged XML
+)
+"""What imagesize raises where it is given anything but a picture."""
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
@@ -33,12 +40,8 @@ def size_of(content: bytes) -> tuple[int, int]:
         return int.from_bytes(content[18:20], "little"), int.from_bytes(content[20:22], "little")
     try:
         width, height = imagesize.get(io.BytesIO(content))
-    except (ValueError, OverflowError, ArithmeticError, LookupError, OSError):
+    except _NO_PICTURE:
         return 0, 0
-    except Exception as error:
-        if type(error).__module__ in {"struct", "builtins", "xml.etree.ElementTree"}:
-            return 0, 0
-        raise
     return int(width), int(height)
 
 

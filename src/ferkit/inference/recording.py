@@ -221,7 +221,7 @@ class Recording(AbstractContextManager["Recording"]):
 
         Raises:
             OSError: One cannot be written whole; the others are finished.
-            ImageError: It is the video.
+            ImageError: It is the video, or there are several such.
         """
         problems: list[Exception] = []
         try:
@@ -242,6 +242,8 @@ class Recording(AbstractContextManager["Recording"]):
             raise
         if kind is not None:
             self._drop(kind, error, trace)
+        if len(problems) > 1:
+            raise ImageError("; ".join(str(problem) for problem in problems))
         if problems:
             raise problems[0]
 

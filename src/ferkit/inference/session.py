@@ -16,6 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ferkit.errors import ModelError, OptionError
+from ferkit.files import is_file, is_folder
 from ferkit.inference.weights import CARD_KEY, ModelCard, card_from_json, network_file
 from ferkit.processors import MOST_THREADS
 
@@ -48,8 +49,8 @@ class Session:
         self.file = network_file(model)
         if not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
             raise OptionError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
-        if not self.file.is_file():
-            found = "a folder" if self.file.is_dir() else "nothing"
+        if not is_file(self.file):
+            found = "a folder" if is_folder(self.file) else "nothing"
             raise ModelError(f"{self.file}: expected the ONNX file of a network, got {found}")
         try:
             content = self.file.read_bytes()

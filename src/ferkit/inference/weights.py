@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ferkit.errors import ModelError, UnknownNameError
+from ferkit.files import exists
 
 SCHEMA = 1
 """Of a card."""
@@ -116,7 +117,7 @@ def network_file(model: str | Path | None) -> Path:
         return DEFAULT
     if isinstance(model, Path) or model not in SHIPPED:
         file = Path(model)
-        if isinstance(model, str) and file.name == model and not file.suffix and not file.exists():
+        if isinstance(model, str) and file.name == model and not file.suffix and not exists(file):
             raise UnknownNameError("network", model, SHIPPED)
         return file
     return SHIPPED[model]

@@ -43,6 +43,8 @@ def take_up_ensembles(
 
     Raises:
         RunError: A member, or what was measured before, is damaged.
+        DataError: ``data`` has no faces to measure on.
+        OSError: What was measured cannot be written.
     """
     finished, _ = sound_results(results)
     folders = _folders(runs)

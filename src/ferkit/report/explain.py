@@ -283,7 +283,7 @@ def draw_report_figures(run: Path, data: Fer2013, out: Path | None = None) -> li
     if not fits(result, data):
         raise RunError(f"{run}: the run was evaluated on other {split} faces than those of {data.source}")
     examples = example_faces(model, data, split)
-    report = Evaluation(**{key: value for key, value in shown.items() if key != "split"}).to_text()
+    report = Evaluation.from_dict(shown).to_text()
     texts = {"figure-03-report.txt": report, _LAYERS.get(recipe.model, "layers.txt"): layer_table(model)}
     folder, written = out or run / "figures", []
     for name, figure in _report_figures(recipe.model, model, data, split, examples, report):

@@ -95,7 +95,7 @@ def _others(request: dict[str, Any], recipe: "Recipe", folder: "RunFolder") -> d
     """Return what :func:`ask_others` is given: a run that has what it needs goes on where the others are gone."""
     taught, begun = folder.lesson.exists(), folder.last.exists()
     return {
-        "teachers": [] if taught else [Path(run) for run in request["teachers"]],
+        "teachers": [] if taught or (begun and recipe.follows) else [Path(run) for run in request["teachers"]],
         "votes": Path(request["votes"]) if request["votes"] and recipe.votes and not taught else None,
         "init": Path(request["init"]) if request["init"] and not begun else None,
     }

@@ -9,7 +9,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -35,6 +35,7 @@ FIXED = {
 """Fields of a recipe that no search varies, and why."""
 
 _RANGE, _CHOICES = ("low", "high", "log", "step"), "choices"
+_FEW = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,12 @@ class Range:
 
     @property
     def edges(self) -> dict[str, Any]:
-        """The values that must be possible, by the key that holds them."""
-        return {"low": self.low, "high": self.high}
+        """The values that must be possible, by the key that holds them; of a few whole numbers each."""
+        ends = {"low": self.low, "high": self.high}
+        if not self.whole or self.high - self.low > _FEW:
+            return ends
+        between = range(int(self.low), int(self.high), int(self.step or 1))[1:]
+        return {**ends, **{f"the value {value} between low and high": value for value in between}}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the range as plain values."""
@@ -114,7 +119,8 @@ def read_space(path: Path, recipe: Recipe, *, pruned: bool) -> Space:
 
     Args:
         path: The file.
-        recipe: What the search starts from; each value must be possible with the rest of it.
+        recipe: What the search starts from; the ends of each range, and each value of a short one of whole
+            numbers or of choices, must be possible with the rest of it.
         pruned: Trials are compared after the same number of epochs, so that none may have more than ``recipe``.
 
     Raises:
@@ -193,7 +199,7 @@ def _range(name: str, table: Mapping[str, Any], *, whole: bool) -> Range:
         what = "a whole number" if whole else "a number"
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not _is_finite(value):
             raise RecipeError(f"{name}: {key}: expected {what}, got {value!r}")
         numbers[key] = value if whole else float(value)
     low, high, step, log = numbers["low"], numbers["high"], numbers.get("step"), table.get("log", False)
@@ -205,9 +211,24 @@ def _range(name: str, table: Mapping[str, Any], *, whole: bool) -> Range:
         raise RecipeError(f"{name}: low must be above 0 where log is true, got {low}")
     if log and step is not None:
         raise RecipeError(f"{name}: step and log = true exclude each other")
-    if step is not None and (step <= 0 or (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step))):
+    if step is not None and (step <= 0 or _rest(low, high, step)):
         raise RecipeError(f"{name}: step: expected a part of the way from {low} to {high}, got {step}")
     return Range(low=low, high=high, step=step, log=log, whole=whole)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can say
+        return False
+
+
+def _rest(low: float, high: float, step: float) -> bool:
+    """Return whether steps from ``low`` pass by ``high``."""
+    try:
+        return bool((Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)))
+    except InvalidOperation:  # more steps than it counts
+        return True
 
 
 def _check(name: str, dimension: Range | Choices, recipe: Recipe, *, pruned: bool) -> None:

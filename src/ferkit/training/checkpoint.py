@@ -71,8 +71,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
         raise TrainingError(f"could not write {path}: {error.strerror or error}") from None
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, on the CPU.
+def load(path: Path, helps: str = "delete it, and the run starts again from its beginning") -> dict[str, Any]:
+    """Return the content of a checkpoint, or of the weights of an epoch, on the CPU.
+
+    Args:
+        path: The file.
+        helps: What helps where it is missing or damaged, for the message.
 
     Raises:
         RunError: The file is missing, damaged or of another release of ferkit.
@@ -80,12 +84,27 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise RunError(f"{path}: no such checkpoint; start the run without --resume") from None
+        raise RunError(f"{path}: no such checkpoint; {helps}") from None
     except Exception as error:  # torch raises many kinds here
         problem = f"not a checkpoint that can be read ({type(error).__name__})"
-        raise RunError(f"{path}: {problem}; delete it, and the run starts again from its beginning") from None
+        raise RunError(f"{path}: {problem}; {helps}") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise RunError(f"{path}: expected a checkpoint of schema {SCHEMA}, got another one")
+    return content
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint to go on from, on the CPU.
+
+    Raises:
+        RunError: As :func:`load` does; or these are the weights of an epoch alone.
+    """
+    content = load(path)
+    if "identity" not in content:
+        raise RunError(
+            f"{path}: expected a checkpoint to go on from, got the weights of an epoch alone; delete it, and the run "
+            "starts again from its beginning"
+        )
     return content
 
 
@@ -93,7 +112,7 @@ def restore(content: dict[str, Any], state: TrainState, identity: dict[str, Any]
     """Put the content of a checkpoint into ``state``, and set as many processor threads: sums depend on them.
 
     Args:
-        content: Of :func:`load`.
+        content: Of :func:`load_state`.
         state: Fresh, for the same recipe.
         identity: Must equal that of the checkpoint.
         path: Where it was read, for messages.

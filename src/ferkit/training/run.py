@@ -117,7 +117,7 @@ def train(
     with folder.alone() if first else nullcontext():
         if first:
             folder.check(recipe, resume=resume)  # another process may have begun it a moment ago
-        saved = checkpoint.load(folder.last) if folder.last.exists() else None
+        saved = checkpoint.load_state(folder.last) if folder.last.exists() else None
         precision, reason = choose_precision(recipe.precision, device)
         begun = precision if saved is None else str(saved["identity"]["precision"])
         if recipe.precision == "auto" and begun != precision:
@@ -178,7 +178,9 @@ def _keep_weights(folder: RunFolder, recipe: Recipe, epoch: int, file: Path) -> 
     """Write the weights a run keeps, those of ``epoch``, to ``file``, and return the network that has them."""
     model = build_model(recipe.model, **recipe.options)
     source = folder.best if recipe.keep == "best" else folder.last
-    model.load_state_dict(checkpoint.kept_weights(checkpoint.load(source)))
+    done = [folder.last.parent.name, *([folder.result.name] if folder.result.exists() else [])]
+    helps = f"delete {' and '.join(done)} in {folder.path}, and the run starts again from its beginning"
+    model.load_state_dict(checkpoint.kept_weights(checkpoint.load(source, helps)))
     checkpoint.save_weights(file, model, {"recipe": recipe.to_dict(), "epoch": epoch})
     return model
 

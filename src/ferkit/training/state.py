@@ -114,11 +114,6 @@ class TrainState:
     history: list[Epoch] = field(default_factory=list)
 
     @property
-    def kept(self) -> nn.Module:
-        """The network that is validated and kept: the average where there is one."""
-        return self.model if self.average is None else self.average.module
-
-    @property
     def best(self) -> Epoch | None:
         """The epoch with the best validation accuracy; the earlier one of equals."""
         return max(self.history, key=lambda epoch: epoch.valid.accuracy, default=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from starlette.datastructures import Headers
 
 from ferkit.errors import ServiceError
+from ferkit.files import exists, is_file
 from ferkit.web.refusals import UNAUTHORIZED, Refusal
 
 SHORTEST = 16
@@ -49,7 +50,7 @@ def given_key(headers: Headers) -> str:
 
 
 def _read(file: Path) -> tuple[bytes, ...]:
-    if file.exists() and not file.is_file():  # each process reads it for itself, and a pipe can be read but once
+    if exists(file) and not is_file(file):  # each process reads it for itself, and a pipe can be read but once
         raise ServiceError(f"{file}: expected a file with a key a line, got a folder, a pipe or a device")
     try:
         lines = [line.strip() for line in file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()]

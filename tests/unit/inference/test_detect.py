@@ -60,6 +60,25 @@ def test_how_small_a_face_is_looked_for_in_a_large_picture_can_be_said(size, sma
     assert len(build_detector("haar", smallest=smallest)(picture)) == found
 
 
+@pytest.mark.parametrize(("smallest", "found"), [(None, 0), (15, 1), (3, 1)])
+def test_smaller_faces_than_usual_are_looked_for_where_they_are_asked_for(smallest, found):
+    import cv2
+
+    head = sample("astronaut.png")[:220, 90:330]
+    factor = 18 / FACE.size
+    small = np.asarray(cv2.resize(head, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))
+    picture = np.full((240, 320, 3), 128, np.uint8)
+    picture[100 : 100 + small.shape[0], 150 : 150 + small.shape[1]] = small
+    assert len(build_detector("haar", smallest=smallest)(picture)) == found
+
+
+@pytest.mark.parametrize(("smallest", "pixels", "least"), [(None, 1, 30), (60, 1, 30), (20, 12e6, 20), (3, 1, 15)])
+def test_the_largest_pictures_are_not_enlarged_for_the_smallest_faces(smallest, pixels, least):
+    haar = build_detector("haar", smallest=smallest)
+    assert haar._least(int(pixels)) == least
+    assert haar._least(100_000_000) == 30
+
+
 def test_a_photo_on_a_large_sheet_of_paper_is_looked_at():
     picture = np.full((3000, 4000, 3), 250, np.uint8)
     picture[700:920, 900:1140] = sample("astronaut.png")[:220, 90:330]

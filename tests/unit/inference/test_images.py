@@ -548,3 +548,12 @@ def test_what_is_transparent_is_grey_in_every_row():
     buffer = io.BytesIO()
     Image.fromarray(clear).save(buffer, "PNG")
     assert (read_image(buffer.getvalue()) == 128).all()
+
+
+def test_without_memory_a_picture_is_not_taken_for_something_else(monkeypatch):
+    def out_of_memory(_):
+        raise MemoryError
+
+    monkeypatch.setattr("imagesize.get", out_of_memory)
+    with pytest.raises(MemoryError):
+        read_image(packed(scene(), "PNG"))

@@ -491,3 +491,21 @@ def test_a_session_has_the_threads_it_is_given(network):
     for shape in ((1, 48, 47), (1, 47, 48), (48, 48), (1, 1, 48, 48)):
         with pytest.raises(ValueError, match="expected uint8"):
             Session(network)(np.zeros(shape, np.uint8))
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    ("build", "error"),
+    [
+        (lambda: Recognizer(LONG), UnknownNameError),
+        (lambda: Recognizer(f"{LONG}.onnx"), ModelError),
+        (lambda: Recognizer(Path(LONG)), ModelError),
+        (lambda: Recognizer(detector="yunet", detector_model=LONG), ImageError),
+    ],
+    ids=["a name", "a file", "a path", "a detector's"],
+)
+def test_a_file_whose_name_is_too_long_is_not_there(build, error):
+    with pytest.raises(error, match=LONG):
+        build()

@@ -1,6 +1,7 @@
 """What is left in a folder: CSV, timeline, annotated video."""
 
 import csv
+import errno
 import subprocess
 import sys
 
@@ -134,6 +135,20 @@ def test_labels_stay_inside_the_picture():
         text = (np.abs(drawn.astype(int) - COLOURS["happy"]).sum(axis=2) < 10).sum()
         assert text > 600, place
     assert not blank.any()
+
+
+def test_all_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    film = write_film(tmp_path / "clip.mp4", one_face(9))
+    monkeypatch.setattr(Recording, "_write_timeline", full)
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device$"):
+        record(film, recognizer(tmp_path), tmp_path / "one")
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"clip.csv", "clip-annotated.mp4"}
+    monkeypatch.setattr("ferkit.inference.recording.AnnotatedVideo.__exit__", full)
+    with pytest.raises(ImageError, match=r"No space left on device; .*No space left on device"):
+        record(film, recognizer(tmp_path), tmp_path / "both")
 
 
 def test_an_error_leaves_the_old_files_as_they_were(tmp_path):

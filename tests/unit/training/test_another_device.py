@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import make_faces
+from conftest import kept_network, make_faces
 from ferkit.labels import NUM_CLASSES
 from ferkit.models import build_model
 from ferkit.training import batches, loop
@@ -75,7 +75,11 @@ def trained_on(recipe, **given):
     state = new_state(recipe, steps_per_epoch(FACES, recipe.batch_size), HERE)
     *steps, epoch = fit(ElsewhereFabric(), state, recipe, make_faces(FACES), make_faces(20, seed=1), **given)
     assert [type(step) for step in steps] == [Step, Step]
-    return {epoch.train.device, epoch.valid.device, *(each.device for each in state.kept.state_dict().values())}
+    return {
+        epoch.train.device,
+        epoch.valid.device,
+        *(each.device for each in kept_network(state).state_dict().values()),
+    }
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES.keys() - LARGE))

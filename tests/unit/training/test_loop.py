@@ -7,7 +7,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from conftest import make_faces
+from conftest import kept_network, make_faces
 from ferkit.errors import TrainingError
 from ferkit.evaluation import predict
 from ferkit.evaluation.score import network_input
@@ -287,7 +287,7 @@ def test_the_average_is_what_is_validated():
     arguments = start(replace(MODERN, epochs=1))
     state, valid = arguments[1], arguments[4]
     *_, epoch = fit(*arguments)
-    log_probs = predict(state.kept, valid.images)
+    log_probs = predict(kept_network(state), valid.images)
     found = float(-log_probs[np.arange(len(valid)), valid.labels].mean())
     assert epoch.valid.loss == pytest.approx(found, rel=1e-4)
 
@@ -305,7 +305,7 @@ def test_a_run_with_an_average_goes_on_to_the_same_weights(stop, tmp_path):
     last = tmp_path / "last.pt"
     checkpoint.restore(checkpoint.load(last), rest[1], {}, last)
     list(fit(*rest))
-    for one, other in ((whole[1].model, rest[1].model), (whole[1].kept, rest[1].kept)):
+    for one, other in ((whole[1].model, rest[1].model), (kept_network(whole[1]), kept_network(rest[1]))):
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
 
@@ -315,5 +315,5 @@ def test_the_kept_weights_of_a_checkpoint_are_the_average():
     list(fit(*arguments))
     kept = checkpoint.kept_weights(checkpoint.snapshot(arguments[0], arguments[1], {}))
     assert kept.keys() == arguments[1].model.state_dict().keys()
-    assert all(torch.equal(kept[name], value) for name, value in arguments[1].kept.state_dict().items())
+    assert all(torch.equal(kept[name], value) for name, value in kept_network(arguments[1]).state_dict().items())
     assert not torch.equal(kept["classifier.weight"], arguments[1].model.state_dict()["classifier.weight"])

@@ -127,9 +127,20 @@ def test_weights_of_a_finished_run_that_are_gone_are_made_anew_of_its_checkpoint
         list(train(RECIPE, data, folder.path, resume=True, workers=0))
     assert not folder.weights.exists()
     shutil.rmtree(folder.last.parent)
-    with pytest.raises(RunError, match="no such checkpoint"):
+    with pytest.raises(RunError, match=r"no such checkpoint; delete checkpoints and result\.json in .*run, and"):
         list(train(RECIPE, data, folder.path, resume=True, workers=0))
     assert folder.result.exists()
+    folder.result.unlink()  # what it advises helps
+    *_, again = train(RECIPE, data, folder.path, resume=True, workers=0)
+    assert again.result["weights_sha256"] == elsewhere["weights_sha256"]
+
+
+def test_the_weights_of_an_epoch_are_no_checkpoint_to_go_on_from(finished, data, tmp_path):
+    folder = RunFolder(shutil.copytree(finished[0], tmp_path / "run"))
+    folder.result.unlink()
+    shutil.copy(folder.best, folder.last)
+    with pytest.raises(RunError, match=r"last\.pt: expected a checkpoint to go on from, got the weights of"):
+        list(train(RECIPE, data, folder.path, resume=True, workers=0))
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "checkpoints/best.pt", "metrics.csv"])

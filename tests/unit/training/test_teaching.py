@@ -305,6 +305,19 @@ def test_without_the_file_it_says_what_is_missing(data, tmp_path):
     )
 
 
+def test_a_row_taught_of_every_batch_goes_on_where_its_teachers_folders_are_gone(tmp_path, data, teachers):
+    teacher = shutil.copytree(teachers[0], tmp_path / "teacher")
+    recipe = replace(RECIPE, teachers=teacher_names([teacher]), lessons="every_batch")
+    *_, stopped = train(recipe, data, tmp_path / "run", workers=0, others=Others(teachers=[teacher]), max_minutes=0)
+    assert isinstance(stopped, Stopped)
+    shutil.rmtree(teacher)
+    paths = {"data": str(write_csv(tmp_path / "fer2013.csv", data)), "init": "", "votes": ""}
+    request = {"recipe": recipe.to_dict(), "teachers": [str(teacher)], "tested": True, "peak": None}
+    told = []
+    child._run(request | paths, tmp_path / "run", told.append)
+    assert told[-1] == {"finished": True}
+
+
 @pytest.mark.parametrize("by", ["ferkit reproduce", "ferkit train"])
 def test_teachers_are_asked_on_the_device_of_the_run(by, teachers, data, tmp_path, monkeypatch):
     moved, asked = [], []
