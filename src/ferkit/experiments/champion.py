@@ -24,6 +24,7 @@ from ferkit.training.recipes import (
     COMPACT_9,
     COMPACT_10,
     COMPACT_11,
+    COMPACT_12,
     COMPACT_VOTES,
     ENSEMBLE,
     SHORT,
@@ -196,6 +197,13 @@ TABLE = Table(
             recipe=COMPACT_11,
             taught_by=("cpu-short", "cpu-teacher-4"),
             begun_by="cpu-short",
+        ),
+        Row(
+            slug="cpu-compact-12",
+            label="compact, narrower, taught by the same two, two cores",
+            recipe=COMPACT_12,
+            taught_by=("cpu-short", "cpu-teacher-4"),
+            begun_by="cpu-compact-10",
         ),
         Row(
             slug="cpu-compact-votes",

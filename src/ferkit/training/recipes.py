@@ -50,6 +50,7 @@ COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
 COMPACT_8 = COMPACT_7  # begins with other weights, learns from other networks
 COMPACT_9 = replace(COMPACT_8, options={"bottleneck": 1.0}, epochs=80)
 COMPACT_10 = replace(COMPACT_8, lr=0.04, epochs=40)
+COMPACT_12 = replace(COMPACT_10, lr=0.03, scheduler="none", average=0.9995)  # falling to 0, the rate taught it by heart
 COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(
@@ -148,6 +149,10 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "and teacher-4 (--teacher RUN); an hour and a quarter on a CPU",
         COMPACT_11,
     ),
+    "compact-12": (
+        "begins with compact-10 (--init RUN), learns from short and teacher-4 (--teacher RUN); half an hour on a CPU",
+        COMPACT_12,
+    ),
     "compact-votes": (
         "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
         "(--votes FILE); half an hour on a CPU",
@@ -182,7 +187,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 12)},
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 13)},
     **dict.fromkeys(("teacher-4", "short"), ("--init RUN", "--teacher RUN")),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),

@@ -33,6 +33,7 @@ OURS = [
     "compact-9",
     "compact-10",
     "compact-11",
+    "compact-12",
     "compact-votes",
     "teacher",
     "teacher-2",
@@ -66,6 +67,7 @@ OURS = [
         pytest.param("compact-9", 1_597_543, id="wide again"),
         pytest.param("compact-10", 822_727, id="the shipped one"),
         pytest.param("compact-11", 822_727, id="anti-aliased"),
+        pytest.param("compact-12", 822_727, id="and once more"),
         pytest.param("compact-votes", 822_727, id="the shipped one of votes"),
         pytest.param("teacher", 1_603_919, id="the one before it"),
         pytest.param("teacher-2", 3_589_783, id="half as wide again"),
@@ -102,7 +104,7 @@ def test_a_recipe_of_the_report_follows_it_and_keeps_the_last_epoch(recipe):
     assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
 
 
-KEEP_LAST = {*(f"compact-{n}" for n in range(6, 12)), "compact-votes", "short-narrow", "short-wide", "short"}
+KEEP_LAST = {*(f"compact-{n}" for n in range(6, 13)), "compact-votes", "short-narrow", "short-wide", "short"}
 
 
 @pytest.mark.parametrize("name", OURS)
