@@ -50,7 +50,7 @@ COMPACT_7 = replace(COMPACT_6, lr=0.05, epochs=54)
 COMPACT_8 = COMPACT_7  # begins with other weights, learns from other networks
 COMPACT_9 = replace(COMPACT_8, options={"bottleneck": 1.0}, epochs=80)
 COMPACT_10 = replace(COMPACT_8, lr=0.04, epochs=40)
-COMPACT_12 = replace(COMPACT_10, lr=0.03, scheduler="none", average=0.9995)  # falling to 0, the rate taught it by heart
+COMPACT_12 = replace(COMPACT_10, lr=0.03, epochs=36, keep="best")  # the best epoch of compact-10 was half-way
 COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(

@@ -104,7 +104,7 @@ def test_a_recipe_of_the_report_follows_it_and_keeps_the_last_epoch(recipe):
     assert (recipe.optimizer, recipe.decay, recipe.scheduler) == ("sgd", 0.0009, "onecycle")
 
 
-KEEP_LAST = {*(f"compact-{n}" for n in range(6, 13)), "compact-votes", "short-narrow", "short-wide", "short"}
+KEEP_LAST = {*(f"compact-{n}" for n in range(6, 12)), "compact-votes", "short-narrow", "short-wide", "short"}
 
 
 @pytest.mark.parametrize("name", OURS)
