@@ -29,7 +29,7 @@ from lightning_fabric import Fabric
 
 from command_line import count, plainly
 from ferkit.data import Faces
-from ferkit.errors import TrainingError
+from ferkit.errors import OptionError, TrainingError
 from ferkit.models import build_model
 from ferkit.models.flops import training_flops
 from ferkit.training.augment import build_augmentation
@@ -91,12 +91,15 @@ def main() -> None:
     print(f"augmentation alone, microseconds a face: {content['microseconds_a_face']}", flush=True)
     content["device"] = device
     report = f"{'gpu' if device == 'cuda' else 'cpu'}-{datetime.now(UTC):%Y-%m-%d}"
+    written: Path | None = None
     for name in asked.model or ["model3", "final"]:
         for found in measure_recipe(name, device, asked.batches, asked.way or list(WAYS)):
             content["models"][name] = found
             content["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             # each time, so that what cuts it short leaves the rest
             written = write_report(asked.out, report, content, to_markdown(content))
+    if written is None:
+        raise OptionError(f"--way: on this device ({device}) there is none of those asked for")
     print("written:", written, flush=True)
 
 

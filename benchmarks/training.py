@@ -5,7 +5,8 @@ Costs:    about five minutes a model on two cores; nothing else should run meanw
 Expected: at least 2.5 times the faces per second, where the processor computes in bf16.
 
 Each round trains the same number of batches of the same network twice: first as ``plain.py`` does it, then with
-``ferkit.training.run.train``, each in a fresh process. The first batches of each are not timed; loading the data is.
+``ferkit.training.run.train``, each in a fresh process. Reading the file and the first batches of each are not timed;
+preparing batches is.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """What all tests share: a cache of their own, the real data set where there is one, and small ones made on the spot."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: each, and what it starts, keeps to one core
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from ferkit.data import Faces, Fer2013
+from programs import end_all
 
 
 @pytest.hookimpl(trylast=True)  # those that are left out are out by then
@@ -32,6 +34,13 @@ def cache_home(tmp_path, monkeypatch) -> Path:
     home = tmp_path / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_program_goes_on() -> Iterator[None]:
+    """End what a failed test has left, which would slow down those that follow."""
+    yield
+    end_all()
 
 
 @pytest.fixture(scope="session")

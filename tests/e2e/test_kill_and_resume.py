@@ -5,8 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from csv import DictReader
 from pathlib import Path
@@ -14,18 +12,14 @@ from pathlib import Path
 import pytest
 
 from conftest import make_data, write_csv
+from programs import begin
 
 SETTINGS = ("--recipe", "layers", "--set", "epochs=8", "--set", "batch_size=16", "--set", "optimizer=adam")
 KILLS = 3
 
 
 def start(csv, out, *options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "ferkit", "train", "--data", csv, "--out", out, "--save-seconds", "0.05", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    return begin("train", "--data", csv, "--out", out, "--save-seconds", "0.05", *options)
 
 
 def wait_for_a_new_checkpoint(process, out):

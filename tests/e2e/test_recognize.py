@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,17 @@ def test_large_pictures_are_unpacked_one_after_the_other():
         assert most == [500]
 
 
+def wait_for_reader(pipe):
+    """Return a descriptor of ``pipe``, opened for writing as soon as somebody reads it."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_the_program_though_a_picture_never_comes(network, tmp_path, name):
     os.mkfifo(tmp_path / "pipe.png")
@@ -194,9 +206,10 @@ def test_a_signal_ends_the_program_though_a_picture_never_comes(network, tmp_pat
         [*map(str, command), "--model", str(network), "--threads", "2"], stderr=subprocess.PIPE
     ) as run:
         try:
-            time.sleep(3)
+            waiting = wait_for_reader(tmp_path / "pipe.png")
             run.send_signal(getattr(signal, name))
             _, err = run.communicate(timeout=10)
+            os.close(waiting)
         finally:
             run.kill()  # or a program that heeds no signal would be waited for
     assert run.returncode == 128 + getattr(signal, name)
@@ -562,10 +575,11 @@ def test_output_that_cannot_be_written_is_one_line(network, tmp_path, options):
 
 
 def test_streams_that_the_shell_has_closed_do_no_harm(network, tmp_path):
-    command = f"{sys.executable} -m ferkit recognize --detector none --model {network} "
+    command = shlex.join([sys.executable, *f"-m ferkit recognize --detector none --model {network}".split()])
     done = subprocess.run(f"{command} - <&-", shell=True, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: standard input: expected a picture, but it is closed\n")
-    done = subprocess.run(f"{command} {photo(tmp_path / 'a.png')} >&-", shell=True, capture_output=True, check=False)
+    command = f"{command} {shlex.quote(str(photo(tmp_path / 'a.png')))}"
+    done = subprocess.run(f"{command} >&-", shell=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-import subprocess
 import sys
 import time
 import tomllib
@@ -12,6 +11,7 @@ import pytest
 
 from conftest import make_data, write_csv
 from ferkit.training.recipe_text import recipe_from_toml
+from programs import begin
 
 SETTINGS = (
     *("--recipe", "model1", "--set", "widths=2,2,2,2", "--set", "protocol=standard", "--set", "keep=best"),
@@ -44,13 +44,7 @@ def command(place, out, trials=4, *more):
 
 
 def start(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "ferkit", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return begin(*arguments, text=True)
 
 
 def wait_for(process, path):

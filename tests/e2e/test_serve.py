@@ -426,6 +426,71 @@ def test_a_stream_that_begins_otherwise_than_streams_do_is_refused_and_closed(ne
         assert service.process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("headers", [200 * b"A: b\r\n", b"Cookie: " + 9000 * b"a" + b"\r\n"], ids=["many", "long"])
+def test_a_stream_whose_headers_cannot_be_read_is_refused_and_closed(network, headers):
+    head = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    head += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    with serving("--model", network, "--detector", "none") as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            client.sendall(head + headers + b"\r\n")
+            with client.makefile("rb") as answer:
+                assert answer.read().startswith(b"HTTP/1.1 400 ")  # to the end of the connection
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
+
+
+def test_a_text_that_is_none_closes_the_stream_and_leaves_the_log_empty(network):
+    with serving("--model", network, "--detector", "none") as service:
+        with connect(f"ws://127.0.0.1:{service.port}/v1/stream") as stream:
+            stream.send(b"\xff", text=True)
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(20)
+        assert closed.value.rcvd.code == 1007
+        service.process.terminate()
+        service.process.wait(10)
+        assert service.process.stderr.read() == ""
+
+
+def test_answers_that_nobody_fetches_take_no_more_memory_than_they_may(network):
+    quick = "import ferkit.web.protocol as p; p.UNSENT_BYTES = 20_000_000; from ferkit.__main__ import main; main()"
+    body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    body += noise(2500) + b"\r\n--x--\r\n"
+    head = f"POST /v1/recognize/annotated HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    with serving("--model", network, "--detector", "none", command=("-c", quick)) as service, ExitStack() as opened:
+        clients = []
+        for _ in range(2):  # each answer has about 18.8 million bytes
+            client = opened.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(30)
+            client.connect(("127.0.0.1", service.port))
+            client.sendall(head.encode() + body)
+            assert client.recv(12) == b"HTTP/1.1 200"
+            clients.append(client)
+            time.sleep(1)
+        lengths = []
+        for client in clients:
+            with client.makefile("rb") as answer, suppress(ConnectionResetError):
+                lengths.append(fetched(answer))
+        assert lengths[0] < 15_000_000 < lengths[1], "the one that waited longest was let go"
+
+
+def fetched(answer):
+    """Return how many bytes come until what is promised is there, or the connection ends."""
+    length = 0
+    for line in answer:
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+        if line == b"\r\n":
+            break
+    got = 0
+    with suppress(ConnectionResetError):
+        while got < length and (part := answer.read1(65_536)):
+            got += len(part)
+    return got
+
+
 def test_a_client_that_does_not_fetch_its_answer_is_left(network):
     quick = "import ferkit.web.protocol as p; p.FETCH_SECONDS = 0.5; from ferkit.__main__ import main; main()"
     body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
@@ -593,7 +658,7 @@ def test_nothing_is_attempted_nothing_written_and_nothing_logged(tmp_path):
         service.process.terminate()
         service.process.wait(10)
         assert service.process.stderr.read() == ""
-    assert "example" not in notes.read_text() if notes.exists() else True
+    assert not notes.exists(), notes.read_text()
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 

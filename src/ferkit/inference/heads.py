@@ -16,6 +16,12 @@ _NO_PICTURE = (
 )
 """What imagesize raises where it is given anything but a picture."""
 
+_TILE = (322, 323)
+"""Tags of TIFF: width and height of a tile."""
+
+_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
+"""Of a whole number in TIFF, by its type."""
+
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
@@ -90,15 +96,29 @@ def is_multiplied(content: bytes, itemsize: int) -> bool:
     return _extra_samples(content) in ({1, 2} if itemsize == 1 else {1})
 
 
+def tile_of(content: bytes) -> tuple[int, int]:
+    """Return width and height of the tiles of a TIFF, each of which is unpacked as a whole; 0 where it has none."""
+    return _tag(content, _TILE[0]) or 0, _tag(content, _TILE[1]) or 0
+
+
 def _extra_samples(content: bytes) -> int | None:
     """Return what a TIFF says of its fourth channel, see :data:`_EXTRA_SAMPLES`; None if nothing, or for no TIFF."""
-    if content[:4] not in {b"II*\0", b"MM\0*"}:
+    return _tag(content, _EXTRA_SAMPLES)
+
+
+def _tag(content: bytes, tag: int) -> int | None:
+    """Return the first value of a tag of the first picture of a TIFF; None if it has none, or for no TIFF."""
+    big = content[:4] in {b"II+\0", b"MM\0+"}  # BigTIFF
+    if not big and content[:4] not in {b"II*\0", b"MM\0*"}:
         return None
     order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
 
     def number(at: int, size: int) -> int:
         return int.from_bytes(content[at : at + size], order)
 
-    first = number(4, 4)
-    entries = range(first + 2, first + 2 + 12 * number(first, 2), 12)
-    return next((number(at + 8, 2) for at in entries if number(at, 2) == _EXTRA_SAMPLES), None)
+    first, counted, entry = (number(8, 8), 8, 20) if big else (number(4, 4), 2, 12)
+    begin = first + counted
+    for at in range(begin, min(len(content), begin + entry * number(first, counted)), entry):
+        if number(at, 2) == tag:
+            return number(at + entry - (8 if big else 4), _BYTES.get(number(at + 2, 2), 2))
+    return None

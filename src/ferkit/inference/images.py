@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
 from ferkit.inference.find import begins_as_video, is_address
-from ferkit.inference.heads import check_heif, check_whole, is_multiplied, may_be_transparent, size_of
+from ferkit.inference.heads import check_heif, check_whole, is_multiplied, may_be_transparent, size_of, tile_of
 from ferkit.inference.pnm import TEXT, unusual_white, with_white
 from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.transparency import lay_over_grey, over_grey, turned_like
@@ -127,6 +127,10 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
         raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got {got}")
     if width * height > max_pixels:
         raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
+    across, down = tile_of(content)
+    if across * down > max_pixels:
+        raise ImageError(f"{name}: expected tiles of at most {max_pixels:,} pixels, got {across} x {down}")
+    width, height = max(width, across), max(height, down)
     check_whole(content, name)
     with enough_memory(name, width, height):
         picture = _decode(content)

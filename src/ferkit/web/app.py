@@ -12,7 +12,7 @@ from typing import Any
 import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -142,17 +142,19 @@ def _document_keys(app: FastAPI) -> None:
 
 
 def _add_pages(app: FastAPI) -> None:
+    files = StaticFiles(directory=PAGE)  # which says where what a browser kept is still good
+
     @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return FileResponse(PAGE / "index.html")
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
     @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
-    async def documentation() -> Response:
-        return FileResponse(PAGE / "docs.html")
+    async def documentation(request: Request) -> Response:
+        return await files.get_response("docs.html", request.scope)
 
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", files)
     app.mount("/docs/assets", StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static")))
 
 

@@ -5,6 +5,7 @@ A middleware of plain ASGI, as it has to stand between the server and the body.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import MutableMapping
 from ipaddress import IPv6Address, IPv6Network
@@ -158,7 +159,7 @@ class Guard:
         self._counts[client] = self._counts.get(client, 0) + 1
         if self._counts[client] > self.settings.per_minute:
             most = f"Expected at most {self.settings.per_minute} requests a minute."
-            raise Refusal(refusals.TOO_MANY_REQUESTS, most, max(1, round(60 - now % 60)))
+            raise Refusal(refusals.TOO_MANY_REQUESTS, most, math.ceil(60 - now % 60))
 
     def too_large(self) -> Refusal:
         """Return how to say that a body is too large."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +21,15 @@ FETCH_SECONDS = 20.0
 
 FETCH_BYTES = 65_536
 
+UNSENT_BYTES = 256_000_000
+"""Of all answers of a process that wait to be fetched; above it the clients that have waited longest are left."""
+
+
+_BAD_HEAD = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"A stream begins with at most 128 headers of at most 8,192 bytes."
+)
+
 
 class _Fetched(asyncio.Protocol):
     """Leaves a client that does not fetch what is sent to it, which would otherwise wait here for ever."""
@@ -28,6 +37,8 @@ class _Fetched(asyncio.Protocol):
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     _fetching: asyncio.TimerHandle | None = None
+    _slow: ClassVar[dict["_Fetched", None]] = {}
+    """Those that do not fetch as fast as is written, the longest first."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask to be told of whatever is not fetched at once; watch what an earlier answer has left."""
@@ -54,6 +65,13 @@ class _Fetched(asyncio.Protocol):
 
     def _watch(self, unsent: int) -> None:
         self._fetching = self.loop.call_later(FETCH_SECONDS, self._look, unsent)
+        self._slow.setdefault(self)
+        waiting = sum(each.transport.get_write_buffer_size() for each in self._slow)
+        for each in [*self._slow]:
+            if waiting <= UNSENT_BYTES:
+                break
+            waiting -= each.transport.get_write_buffer_size()
+            each.transport.abort()
 
     def _look(self, before: int) -> None:
         unsent = self.transport.get_write_buffer_size()
@@ -63,13 +81,33 @@ class _Fetched(asyncio.Protocol):
             self._watch(unsent)
 
     def _fetch_no_more(self) -> None:
+        self._slow.pop(self, None)
         if self._fetching is not None:
             self._fetching.cancel()
             self._fetching = None
 
 
 class LimitedStream(_Fetched, WebSocketsSansIOProtocol):
-    """A stream whose client fetches what it is sent."""
+    """A stream whose client fetches what it is sent, begins it as streams begin, and sends texts that are texts."""
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a head that uvicorn drops without a word: the first data is a whole one."""
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(_BAD_HEAD)
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """Close a stream whose text is no UTF-8, of which uvicorn would log a traceback for whoever sends it."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     async def send(self, message: Any) -> None:
         """Send ``message``; a stream refused by status and body is answered, which uvicorn would log as a fault."""

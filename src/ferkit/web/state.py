@@ -35,7 +35,7 @@ class Service:
         sha256 = file_sha256(network_file(settings.model))
         self.reader = Reader(recognizer, sha256, settings.pixels, settings.seconds, meters)
         self.desk = Desk(settings.threads, settings.waiting, settings.seconds, meters.taken)
-        self.streams = Streams(self.reader, self.desk, keys, settings.streams, meters)
+        self.streams = Streams(self.reader, self.desk, keys, settings, meters)
         limits = {name: getattr(settings, name) for name in ("body_bytes", "frame_bytes", "pixels", "images")}
         self.card = {
             **json.loads(recognizer.card.to_json()),

@@ -20,9 +20,10 @@ from ferkit.web.keys import Keys, given_key
 from ferkit.web.meters import Meters
 from ferkit.web.reading import Reader
 from ferkit.web.refusals import BUSY, INVALID, Refusal
+from ferkit.web.settings import Settings
 from ferkit.web.uploads import check_kind
 
-WRONG_KEY, TOO_MANY, INVALID_FRAME = 4401, 1013, 1008
+WRONG_KEY, TOO_MANY, INVALID_FRAME, TOO_LARGE = 4401, 1013, 1008, 1009
 """Codes with which a stream is closed."""
 
 IDLE_SECONDS = 60.0
@@ -53,8 +54,9 @@ async def _first_text(socket: WebSocket) -> str:
 class Streams:
     """All streams of a process."""
 
-    def __init__(self, reader: Reader, desk: Desk, keys: Keys, most: int, meters: Meters) -> None:
-        self._reader, self._desk, self._keys, self._most, self._meters = reader, desk, keys, most, meters
+    def __init__(self, reader: Reader, desk: Desk, keys: Keys, settings: Settings, meters: Meters) -> None:
+        self._reader, self._desk, self._keys, self._meters = reader, desk, keys, meters
+        self._most, self._largest = settings.streams, settings.frame_bytes
         self._open = 0
         self._unknown: deque[asyncio.Task[str]] = deque()
 
@@ -178,6 +180,9 @@ class Streams:
                 refusal = Refusal(INVALID, "Expected frames as binary messages, got a text.")
                 await socket.send_json({"type": "error", **refusal.to_dict()})
                 continue
+            if len(content) > self._largest:  # where another application serves, whose server may allow more
+                await socket.close(TOO_LARGE, f"expected frames of at most {self._largest:,} bytes")
+                return
             if inbox.content is not None:
                 inbox.dropped += 1
                 self._meters.dropped.inc()

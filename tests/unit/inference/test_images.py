@@ -60,6 +60,7 @@ KINDS = [
     pytest.param(packed(scene("1"), "PNG"), np.asarray(scene("1").convert("RGB")), 0, id="one bit"),
     pytest.param(packed(sixteen_bit(), "PNG"), grey(), 1, id="16 bit png"),
     pytest.param(packed(sixteen_bit(), "TIFF"), grey(), 1, id="16 bit tiff"),
+    pytest.param(packed(scene(), "JPEG2000"), SCENE, 0, id="jpeg 2000"),
     pytest.param(packed(scene(), "WEBP", lossless=True), SCENE, 0, id="webp"),
     pytest.param(packed(rgba(), "WEBP", lossless=True), SCENE, 0, id="webp with alpha"),
     pytest.param(packed(scene(), "TIFF"), SCENE, 0, id="tiff"),
@@ -465,6 +466,33 @@ def test_the_fourth_sample_of_a_tiff_is_what_the_file_says(extra, kind, order):
     samples = np.dstack([colours, alpha]).astype(kind) * (257 if kind is np.uint16 else 1)
     expected = SCENE if extra == 0 else over_grey(alpha)
     assert np.abs(read_image(tiff(samples, extra, order)).astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(("order", "big"), [("<", False), (">", False), ("<", True)], ids=["little", "big", "bigtiff"])
+def test_a_tiff_whose_tiles_are_larger_than_a_picture_may_be_is_refused(order, big):
+    entries = [(256, 3, 16), (257, 3, 16), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1)]
+    entries += [(322, 4, 16_368), (323, 4, 16_368), (324, 4, 8), (325, 4, 8)]
+    mark = b"II" if order == "<" else b"MM"
+    if big:
+        content = mark + struct.pack(f"{order}HHHQQ", 43, 8, 0, 16, len(entries))
+        rows = [
+            struct.pack(f"{order}HHQ", tag, kind, 1) + packed_value(order, kind, value, 8)
+            for tag, kind, value in entries
+        ]
+    else:
+        content = mark + struct.pack(f"{order}HIH", 42, 8, len(entries))
+        rows = [
+            struct.pack(f"{order}HHI", tag, kind, 1) + packed_value(order, kind, value, 4)
+            for tag, kind, value in entries
+        ]
+    content += b"".join(rows) + bytes(16)
+    with pytest.raises(ImageError, match="expected tiles of at most 1,000 pixels, got 16368 x 16368"):
+        read_image(content, max_pixels=1000)
+
+
+def packed_value(order, kind, value, size):
+    """Return a value of a tag as TIFF keeps it: at the beginning of its field."""
+    return struct.pack(f"{order}{'H' if kind == 3 else 'I'}", value).ljust(size, b"\0")
 
 
 def test_transparency_is_the_same_in_every_kind_of_file():

@@ -110,6 +110,8 @@ def test_a_client_may_come_back_in_the_next_minute(monkeypatch):
     assert ask(guard).headers["retry-after"] == "55"
     assert ask(guard, client="5.6.7.8").status == 200, "each is counted for itself"
     assert ask(guard, path="/healthz").status == 200, "what needs no key is not counted"
+    now = 610.6
+    assert ask(guard).headers["retry-after"] == "50", "49.4 seconds are not over after 49"
     now = 659.9
     assert ask(guard).headers["retry-after"] == "1"
     now = 660.0

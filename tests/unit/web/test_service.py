@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -209,7 +210,9 @@ def test_a_browser_asks_before_it_uses_what_it_kept_of_the_page(client):
     for path in ("/", "/page/app.js", "/docs"):
         first = client.get(path)
         assert first.headers["cache-control"] == "no-cache"
-        assert client.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code in {200, 304}
+        again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(path, headers={"If-None-Match": '"another"'}).content == first.content
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals
@@ -338,6 +341,16 @@ def test_bodies_that_are_too_large_together_are_refused(network):
         assert client.post("/v1/recognize", files=upload(picture())).status_code == 200  # what was held is let go
 
 
+def test_a_service_without_room_says_that_it_is_not_ready(network, monkeypatch):
+    with serving(network) as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+        desk = client.app.state.service.desk
+        monkeypatch.setattr(desk, "taken", desk.threads + desk.waiting)
+        answer = client.get("/ready")
+        assert refusal(answer)[:2] == (503, "not_ready")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
 def test_unknown_addresses_and_methods_are_answered_alike(client):
     assert refusal(client.get("/nowhere"))[:2] == (404, "not_found")
     answer = client.get("/v1/recognize")
@@ -345,15 +358,25 @@ def test_unknown_addresses_and_methods_are_answered_alike(client):
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.fixture
+def one_minute(monkeypatch):
+    """Let the minute by which requests are counted not end."""
+    monkeypatch.setattr(
+        "ferkit.web.guard.time", SimpleNamespace(monotonic=lambda: 605.0, perf_counter=time.perf_counter)
+    )
+
+
+@pytest.mark.usefixtures("one_minute")
 def test_a_client_that_asks_too_often_is_told_when_to_come_back(network):
     with serving(network, per_minute=3) as client:
-        answers = [client.get("/v1/model") for _ in range(8)]  # a new minute may begin once in between
+        answers = [client.get("/v1/model") for _ in range(8)]
     assert answers[0].status_code == 200
     assert answers[-1].status_code == 429
     assert refusal(answers[-1])[:2] == (429, "too_many_requests")
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_wrong_keys_are_counted_like_other_requests(network, tmp_path):
     file = tmp_path / "keys"
     file.write_text(KEY)
@@ -395,6 +418,7 @@ def test_without_the_key_nothing_is_answered(keyed, headers, address):
     assert refusal(answer)[:2] == (401, "unauthorized")
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_nor_is_it_below_another_path_where_limits_hold_too(network, tmp_path):
     (tmp_path / "keys").write_text(f"{KEY}\n")
     app = create_app(Settings(model=network, hosts=(), api_key_file=tmp_path / "keys", per_minute=4))
@@ -485,6 +509,7 @@ def test_named_origins_are_answered_as_browsers_want_it(network):
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_a_page_of_a_named_origin_sees_why_it_is_refused(network, tmp_path):
     page, file = "https://app.example", tmp_path / "keys"
     file.write_text(f"\N{BYTE ORDER MARK}{KEY}\n", encoding="utf-8")

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def test_each_frame_is_answered_with_a_track(serve):
             (face,) = answer["faces"]
             assert (face["track"], face["looks"], face["expression"]) == (1, number + 1, "happy")
     assert answer["seconds"] >= 0
+
+
+def test_a_frame_that_is_too_large_ends_the_stream_whatever_the_server_allows(serve):
+    frame = picture("happy")
+    with serve(frame_bytes=max(1000, len(frame))).websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(frame)
+        assert socket.receive_json()["type"] == "reading"
+        socket.send_bytes(frame + bytes(max(1000, len(frame))))
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+    assert closed.value.code == 1009
 
 
 def test_readings_are_smoothed_over_time(serve):
@@ -218,7 +230,10 @@ def test_a_message_nested_without_end_is_a_wrong_key_and_no_fault(serve, tmp_pat
         assert socket.receive_json()["code"] == "unauthorized"
 
 
-def test_who_opens_streams_too_often_gets_no_more(serve):
+def test_who_opens_streams_too_often_gets_no_more(serve, monkeypatch):
+    monkeypatch.setattr(
+        "ferkit.web.guard.time", SimpleNamespace(monotonic=lambda: 605.0, perf_counter=time.perf_counter)
+    )
     client = serve(per_minute=2)
     for _ in range(2):
         with client.websocket_connect("/v1/stream"):

@@ -140,7 +140,7 @@ function stop(sentence = "") {
   session.end();
   session = null;
   video.srcObject = null;
-  const had = document.activeElement === find("camera-stop");
+  const had = [find("camera-stop"), find("device")].includes(document.activeElement); // they are hidden now
   find("camera-boxes").replaceChildren();
   find("camera-frame").hidden = true;
   find("camera-stop").hidden = true;
@@ -212,14 +212,14 @@ class Session {
       this.wake();
     });
     socket.addEventListener("message", (event) => { if (this.socket === socket && !this.ended) this.hear(JSON.parse(event.data)); });
-    socket.addEventListener("close", (event) => { if (this.socket === socket && !this.ended) this.lost(event); });
+    socket.addEventListener("close", (event) => { if (this.socket === socket && !this.ended) this.lost(event); }, { once: true });
   }
 
   /** Sends a frame unless one is under way; answers call it again. */
   wake() {
     clearTimeout(this.timer);
     if (this.ended || document.hidden || this.waiting || !this.socket) return;
-    if (this.socket.readyState === WebSocket.CLOSED && !this.reconnecting) {
+    if (this.socket.readyState >= WebSocket.CLOSING && !this.reconnecting) {
       this.connect();
       return;
     }
@@ -246,7 +246,10 @@ class Session {
     }
     socket.send(frame);
     clearTimeout(this.watch);
-    this.watch = setTimeout(() => { socket.close(); }, PATIENCE);
+    this.watch = setTimeout(() => {
+      socket.close();
+      socket.dispatchEvent(new CloseEvent("close", { code: 1006 })); // on a dead line the browser waits a minute to say so
+    }, PATIENCE);
   }
 
   hear(message) {

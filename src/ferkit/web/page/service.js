@@ -75,7 +75,7 @@ export async function request(path, { form, signal, waiting } = {}) {
       continue;
     }
     const later = answer.headers.get("Retry-After");
-    if (![429, 503].includes(answer.status) || later === null || attempt === TRIES) {
+    if (![429, 503].includes(answer.status) || attempt === TRIES) {
       throw new Refused(answer.status, sentence);
     }
     const seconds = wait(later);
