@@ -25,6 +25,7 @@ from ferkit.training.recipes import (
     COMPACT_10,
     COMPACT_11,
     COMPACT_12,
+    COMPACT_13,
     COMPACT_VOTES,
     ENSEMBLE,
     SHORT,
@@ -204,6 +205,13 @@ TABLE = Table(
             recipe=COMPACT_12,
             taught_by=("cpu-short", "cpu-teacher-4"),
             begun_by="cpu-compact-10",
+        ),
+        Row(
+            slug="cpu-compact-13",
+            label="compact, narrower, once more at a lower rate, two cores",
+            recipe=COMPACT_13,
+            taught_by=("cpu-short", "cpu-teacher-4"),
+            begun_by="cpu-compact-12",
         ),
         Row(
             slug="cpu-compact-votes",
