@@ -35,7 +35,7 @@ labelled its training data, not what a person feels.
 
 _MEANT = {
     "compact": "It learnt FER2013's labels: how well it reads those is what networks are compared by. PublicTest\n"
-    "chose it, as it is and made worse, but PrivateTest had been read by then\n"
+    "chose it, as it is and made worse, by a rule that was written down before its training\n"
     "([how it was chosen](docs/concepts/compact-tried.md)).",
     "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
     "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"

@@ -141,8 +141,8 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_9,
     ),
     "compact-10": (
-        "the network that ferkit recognises with: begins with compact-8 (--init RUN), learns from compact-4 and "
-        "teacher-4 (--teacher RUN); half an hour on a CPU",
+        "begins with compact-8 (--init RUN), learns from compact-4 and teacher-4 (--teacher RUN); half an hour on two "
+        "cores",
         COMPACT_10,
     ),
     "compact-11": (
@@ -151,7 +151,8 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         COMPACT_11,
     ),
     "compact-12": (
-        "begins with compact-10 (--init RUN), learns from short and teacher-4 (--teacher RUN); half an hour on a CPU",
+        "the network that ferkit recognises with: begins with compact-10 (--init RUN), learns from short and teacher-4 "
+        "(--teacher RUN); half an hour on a CPU",
         COMPACT_12,
     ),
     "compact-13": (
