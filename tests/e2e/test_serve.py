@@ -452,22 +452,27 @@ def test_a_text_that_is_none_closes_the_stream_and_leaves_the_log_empty(network)
         assert service.process.stderr.read() == ""
 
 
-def test_answers_that_nobody_fetches_take_no_more_memory_than_they_may(network):
-    quick = "import ferkit.web.protocol as p; p.UNSENT_BYTES = 20_000_000; from ferkit.__main__ import main; main()"
+def asks_and_does_not_fetch(service, side, opened):
+    """Return a connection whose client has sent a picture of ``side``, and seen that an annotated copy comes."""
     body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
-    body += noise(2500) + b"\r\n--x--\r\n"
+    body += noise(side) + b"\r\n--x--\r\n"
     head = f"POST /v1/recognize/annotated HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    client = opened.enter_context(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(30)
+    client.connect(("127.0.0.1", service.port))
+    client.sendall(head.encode() + body)
+    assert client.recv(12) == b"HTTP/1.1 200"
+    return client
+
+
+def test_answers_that_nobody_fetches_take_no_more_memory_than_they_may(network):
+    quick = "import ferkit.web.protocol as p; p.UNSENT_BYTES = 20_000_000; from ferkit.__main__ import main; main()"
     with serving("--model", network, "--detector", "none", command=("-c", quick)) as service, ExitStack() as opened:
         clients = []
         for _ in range(2):  # each answer has about 18.8 million bytes
-            client = opened.enter_context(socket.socket())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.settimeout(30)
-            client.connect(("127.0.0.1", service.port))
-            client.sendall(head.encode() + body)
-            assert client.recv(12) == b"HTTP/1.1 200"
-            clients.append(client)
+            clients.append(asks_and_does_not_fetch(service, 2500, opened))
             time.sleep(1)
         lengths = []
         for client in clients:
@@ -493,17 +498,8 @@ def fetched(answer):
 
 def test_a_client_that_does_not_fetch_its_answer_is_left(network):
     quick = "import ferkit.web.protocol as p; p.FETCH_SECONDS = 0.5; from ferkit.__main__ import main; main()"
-    body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
-    body += noise(1500) + b"\r\n--x--\r\n"
-    head = f"POST /v1/recognize/annotated HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-    head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
     with serving("--model", network, "--detector", "none", command=("-c", quick)) as service, ExitStack() as opened:
-        client = opened.enter_context(socket.socket())
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(30)
-        client.connect(("127.0.0.1", service.port))
-        client.sendall(head.encode() + body)
-        assert client.recv(12) == b"HTTP/1.1 200"
+        client = asks_and_does_not_fetch(service, 1500, opened)
         time.sleep(2)
         with client.makefile("rb") as answer, suppress(ConnectionResetError):
             assert len(answer.read()) < 6_000_000  # of about 6.8 million: the rest was let go
