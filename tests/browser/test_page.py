@@ -304,6 +304,21 @@ def test_nothing_is_sent_while_the_tab_is_hidden(visit):
     assert page.evaluate("sent") > before
 
 
+def test_on_a_dead_line_no_old_square_stays_and_the_stream_begins_anew(visit):
+    page = visit()
+    live(page)
+    page.wait_for_selector("#camera-boxes *", state="attached")
+    page.evaluate(
+        """() => { const { send, close } = WebSocket.prototype; // of which nothing reaches the other side
+                   Object.assign(WebSocket.prototype, { send: () => {}, close: () => {} });
+                   window.mended = () => Object.assign(WebSocket.prototype, { send, close }); }"""
+    )
+    page.wait_for_selector("#camera-state:has-text('The connection is lost. Trying again')", timeout=20_000)
+    assert page.locator("#camera-boxes *").count() == 0
+    page.evaluate("window.mended()")
+    page.wait_for_selector("#camera-boxes *", state="attached", timeout=20_000)
+
+
 def test_a_denied_camera_is_a_sentence_that_says_what_to_do(visit, launch):
     page = visit(browser=launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
     page.click("#camera-start")
