@@ -66,7 +66,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()  # torch hides the reason of a failed write; plain Python says it
     torch.save(content, buffer)
     try:
-        write_bytes(path, buffer.getbuffer())
+        with buffer.getbuffer() as view:  # an error would hold it, and Python 3.12.1 crashes on collecting that
+            write_bytes(path, view)
     except OSError as error:
         raise TrainingError(f"could not write {path}: {error.strerror or error}") from None
 
