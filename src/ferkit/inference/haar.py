@@ -62,7 +62,8 @@ class Haar:
     that is looked for, as a multiple of that shorter side. In small pictures the smallest face is no larger either."""
     LEAST, MOST_PIXELS = 15, 25_000_000
     """Side of the smallest face that is looked for where smaller ones than usual are asked for; and the pixels of the
-    largest picture the first network then looks at, in which a face has :data:`FACE`. It takes 1.2 GB."""
+    largest picture the first network then looks at, in which a face has :data:`FACE`. Of 12
+    million pixels of noise that took 1.2 GB (once, by a script that was not kept)."""
     SHRUNK = 0.8
     """Side of a face, as a share of the smallest that was looked for, below which it is none: it shrank to that."""
     SHARED = 0.5
