@@ -1,6 +1,5 @@
 """Pictures of a folder to what was read in them, several at the same time."""
 
-import math
 import sys
 import threading
 from collections import deque
@@ -85,12 +84,12 @@ class Room:
 def _read_one(job: Job, recognizer: "Recognizer", max_pixels: int | None, room: Room) -> Done:
     from ferkit.errors import ImageError
     from ferkit.inference.annotate import encode_annotated
-    from ferkit.inference.heads import size_of
+    from ferkit.inference.heads import pixels_of
     from ferkit.inference.images import MAX_PIXELS, decode, read_file
 
     try:
         content = _standard_input(job.name) if job.path is None else read_file(job.path)
-        with room.taken(max(0, math.prod(size_of(content)))):
+        with room.taken(pixels_of(content)):
             picture = decode(content, job.name, max_pixels or MAX_PIXELS)
             faces = recognizer.recognize(picture)
             done = Done(job, (picture.shape[1], picture.shape[0]), faces)

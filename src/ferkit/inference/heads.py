@@ -1,6 +1,7 @@
 """What the first bytes of a picture's file say of it, before anything of it is unpacked."""
 
 import io
+import math
 import re
 import struct
 from typing import Literal
@@ -99,6 +100,11 @@ def is_multiplied(content: bytes, itemsize: int) -> bool:
 def tile_of(content: bytes) -> tuple[int, int]:
     """Return width and height of the tiles of a TIFF, each of which is unpacked as a whole; 0 where it has none."""
     return _tag(content, _TILE[0]) or 0, _tag(content, _TILE[1]) or 0
+
+
+def pixels_of(content: bytes) -> int:
+    """Return how many pixels are unpacked at once: those of the picture, or of a tile that is larger; 0 where unknown."""
+    return max(0, math.prod(size_of(content)), math.prod(tile_of(content)))
 
 
 def _extra_samples(content: bytes) -> int | None:

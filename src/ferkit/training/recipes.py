@@ -52,6 +52,7 @@ COMPACT_9 = replace(COMPACT_8, options={"bottleneck": 1.0}, epochs=80)
 COMPACT_10 = replace(COMPACT_8, lr=0.04, epochs=40)
 COMPACT_12 = replace(COMPACT_10, lr=0.03, epochs=36, keep="best")  # the best epoch of compact-10 was half-way
 COMPACT_13 = replace(COMPACT_12, lr=0.012, epochs=16)  # above 0.02 compact-12 lost what it had gained below
+COMPACT_14 = replace(COMPACT_12, options={"bottleneck": 0.75}, epochs=64)
 COMPACT_VOTES = replace(COMPACT_7, lessons="once", distill=1.0, epochs=40)  # the best epoch would be the best by labels
 
 TEACHER_2 = replace(
@@ -160,6 +161,11 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "a CPU",
         COMPACT_13,
     ),
+    "compact-14": (
+        "half as wide again inside: begins with compact-12 (--init RUN), learns from short and teacher-4 "
+        "(--teacher RUN); an hour on a CPU",
+        COMPACT_14,
+    ),
     "compact-votes": (
         "reads what ten taggers chose: begins with compact-7 (--init RUN), learns from FER+ votes alone "
         "(--votes FILE); half an hour on a CPU",
@@ -194,7 +200,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
-    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 14)},
+    **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 15)},
     **dict.fromkeys(("teacher-4", "short"), ("--init RUN", "--teacher RUN")),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),

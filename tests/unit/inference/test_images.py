@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ferkit.errors import ImageError
+from ferkit.inference.heads import pixels_of
 from ferkit.inference.images import read_file, read_image
 from ferkit.inference.transparency import BACKDROP
 
@@ -488,6 +489,7 @@ def test_a_tiff_whose_tiles_are_larger_than_a_picture_may_be_is_refused(order, b
     content += b"".join(rows) + bytes(16)
     with pytest.raises(ImageError, match="expected tiles of at most 1,000 pixels, got 16368 x 16368"):
         read_image(content, max_pixels=1000)
+    assert pixels_of(content) == 16_368**2  # what of several pictures at a time reserves room for
 
 
 def packed_value(order, kind, value, size):
