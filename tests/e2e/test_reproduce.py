@@ -234,6 +234,16 @@ def test_a_student_is_trained_once_its_teachers_are_and_then_they_are_measured_t
     assert "measured together: results/taught/both/ensemble.json" in out
     code, out, err = end(start("taught", "--seeds", 2))
     assert (code, "begins" in err, "measured" in out) == (0, False, False)
+    damaged = tmp_path / "results/taught/both/ensemble.json"
+    damaged.write_text("{")
+    code, out, err = end(start("taught", "--seeds", 2))
+    assert code == 1
+    assert "failed: taught, ensembles: results/taught/both/ensemble.json: " in err
+    assert "Traceback" not in err
+    assert damaged.read_text() == "{"  # nobody's to write over
+    damaged.unlink()
+    code, out, err = end(start("taught", "--seeds", 2))
+    assert (code, "begins" in err, "measured together" in out) == (0, False, True)
 
 
 def test_an_unknown_target_gets_its_near_match(ferkit, csv):
