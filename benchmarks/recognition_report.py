@@ -73,8 +73,8 @@ def _times(found: dict[str, Any]) -> list[str]:
             f"- {setting}: the network alone reaches **{100 * values['share']:.0f} %** of this processor's peak in "
             f"{peak['arithmetic']} ({100 * values['share_in_the_fastest_round']:.0f} % in the fastest round): "
             f"{peak['operations_per_face'] / 1e6:.1f} million operations a face, against "
-            f"{values['operations_per_second'] / 1e9:.0f} GOP/s in the fastest {peak['arithmetic']} matrix product "
-            "of the same ONNX Runtime"
+            f"{values['operations_per_second'] / 1e9:.0f} GOP/s, the rate a thread reached in the fastest "
+            f"{peak['arithmetic']} matrix product of the same ONNX Runtime, with one thread or several"
         )
     return [*lines, ""]
 

@@ -103,7 +103,7 @@ def tile_of(content: bytes) -> tuple[int, int]:
 
 
 def pixels_of(content: bytes) -> int:
-    """Return how many pixels are unpacked at once: those of the picture, or of a tile that is larger; 0 where unknown."""
+    """Return how many pixels are unpacked at once: those of the picture, or of a larger tile; 0 where unknown."""
     return max(0, math.prod(size_of(content)), math.prod(tile_of(content)))
 
 

@@ -25,7 +25,8 @@ class Comparison:
 
     mean: float
     interval: tuple[float, float] | None = None
-    """95 % for all rows together; ``None`` where the row lacks a seed of the first one, or that has but one."""
+    """95 % for all rows together; ``None`` where the row lacks a seed of the first one, or that has but one, or where
+    all runs of each row are alike."""
 
     verdict: Verdict = UNDECIDED
 

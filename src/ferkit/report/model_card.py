@@ -29,7 +29,9 @@ labelled its training data, not what a person feels.
 - Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
 - Photographs of other origin are read far less well than FER2013's, on which accuracy and confidence were measured:
   [1,648 of them](benchmarks/reports/photographs-2026-11-29.md).
-- Faces from the side, covered, blurred or below about 30 pixels are read badly. `--min-confidence` lets it abstain.
+- Dark, blurred, noisy and small faces are read less well, by ten points of accuracy or more at worst
+  ([measured](benchmarks/reports/robustness-2026-11-29.md)); in photos none below 30 pixels is looked for unless asked
+  to. FER2013 has few faces that are covered or seen from the side. `--min-confidence` lets it abstain.
 """
 
 
@@ -39,7 +41,7 @@ _MEANT = {
     "([how it was chosen](docs/concepts/compact-tried.md)).",
     "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
     "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"
-    "more as labelled, far more of the neutral and surprised ones, fewer of the sad, angry and afraid\n"
+    "more as labelled, far more of the neutral and surprised ones, fewer of the sad and angry\n"
     "([measured](benchmarks/reports/photographs-2026-11-29.md)). `--model compact-votes` recognises with it.",
 }
 """What each shipped network is for, by its name."""
@@ -96,7 +98,10 @@ def _head(card: ModelCard, name: str, digest: str, size: int) -> list[str]:
     ]
     lines += [_row(f"{split} {how}".strip(), found) for split, how, found in card.measured()]
     if any(each.startswith("with mirror") for each in how):
-        lines += ["", "*With mirror images*: `--views mirror`, which takes twice the time."]
+        lines += [
+            "",
+            "*With mirror images*: `--views mirror`, up to twice the time for a face and little more for a photo.",
+        ]
     if any(each.startswith("by FER+") for each in how):
         lines += [
             "",
