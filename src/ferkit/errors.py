@@ -22,8 +22,16 @@ from difflib import get_close_matches
 from typing import Self
 
 
+def on_one_line(text: str) -> str:
+    """Return ``text`` with what cannot be printed as Python spells it; a file's name may hold even a line break."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class FerkitError(Exception):
     """Base class: catch this to catch everything ferkit raises on purpose."""
+
+    def __str__(self) -> str:
+        return on_one_line(super().__str__())
 
 
 class DataError(FerkitError, ValueError):

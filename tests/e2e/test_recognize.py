@@ -363,6 +363,8 @@ def test_a_name_as_long_as_names_can_be_has_its_copy_and_one_that_would_be_longe
 def test_an_address_is_not_fetched_and_the_others_are_read(recognize):
     code, out, err = recognize("https://example.org/a.jpg", ASTRONAUT, "--csv")
     assert (code, len(out.splitlines())) == (1, 2)
+    _, lines, _ = recognize("https://example.org/a.jpg", ASTRONAUT, "--json")
+    assert ["error" in json.loads(line) for line in lines.splitlines()] == [True, False]  # a line for each, in order
     assert "https://example.org/a.jpg: an address is not fetched; save the picture and name the file" in err
     code, _, err = recognize("rtsp://example.org/a.mp4")
     assert code == 1
@@ -485,7 +487,7 @@ def test_a_video_is_known_by_how_it_begins_where_its_name_says_nothing(recognize
         assert code == 0
         assert "1 track in 0.4 s" in out
     code, _, err = recognize("-", stdin=film.read_bytes())
-    assert (code, err.count("got a video; give the name of its file")) == (1, 1)
+    assert (code, err.count("got a video; read_video reads one")) == (1, 1)
     os.mkfifo(tmp_path / "pipe.mp4")
     code, _, err = recognize(tmp_path / "pipe.mp4")
     assert (code, err) == (1, f"error: {tmp_path / 'pipe.mp4'}: expected a video, got a pipe or a device\n")

@@ -10,7 +10,7 @@ import typer
 
 from ferkit.cli.terminal import shown
 from ferkit.files import is_folder
-from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_address, is_video
+from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_linked, is_video
 
 STDIN = "-"
 
@@ -70,8 +70,6 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
                 failed.append(f"{path}: expected a folder with pictures, found none in it")
             top = Path(path.resolve().name if several else "")  # each with its own tree of copies
             jobs += [Job(str(each), each, top / each.relative_to(path)) for each in found]
-        elif is_address(source):
-            failed.append(f"{source}: an address is not fetched; save the picture and name the file")
         else:
             jobs.append(Job(source, path, Path(path.name)))
     for what, how, left in (

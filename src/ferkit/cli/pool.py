@@ -85,9 +85,10 @@ def _read_one(job: Job, recognizer: "Recognizer", max_pixels: int | None, room: 
     from ferkit.errors import ImageError
     from ferkit.inference.annotate import encode_annotated
     from ferkit.inference.heads import pixels_of
-    from ferkit.inference.images import MAX_PIXELS, decode, read_file
+    from ferkit.inference.images import MAX_PIXELS, check_name, decode, read_file
 
     try:
+        check_name(job.name)
         content = _standard_input(job.name) if job.path is None else read_file(job.path)
         with room.taken(pixels_of(content)):
             picture = decode(content, job.name, max_pixels or MAX_PIXELS)

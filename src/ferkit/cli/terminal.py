@@ -7,6 +7,8 @@ import textwrap
 
 import typer
 
+from ferkit.errors import on_one_line
+
 
 def notice(line: str) -> None:
     """Say on stderr, to a person and not to a log file, what takes its time; once, however many processes train."""
@@ -16,7 +18,7 @@ def notice(line: str) -> None:
 
 def shown(text: str) -> str:
     """Return ``text`` on one line, without what a terminal would obey or cannot print."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return on_one_line(text)
 
 
 def no_nan(value: float | None) -> float | None:

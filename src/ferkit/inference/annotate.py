@@ -69,7 +69,7 @@ def annotate(picture: RGB, faces: Iterable[Face]) -> RGB:
     return draw(picture, [mark(face) for face in faces])
 
 
-def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
+def write_annotated(path: str | Path, picture: RGB, faces: Iterable[Face]) -> None:
     """Write what :func:`annotate` draws to a file, whole or not at all; the ending of its name says in which format.
 
     Args:
@@ -80,6 +80,7 @@ def write_annotated(path: Path, picture: RGB, faces: Iterable[Face]) -> None:
     Raises:
         ImageError: It cannot be written there, or not in this format.
     """
+    path = Path(path)
     content = encode_annotated(path, picture, faces)
     try:
         write_bytes(path, content)

@@ -88,8 +88,9 @@ class Camera(Source):
         """Yield the latest picture each time; ``number`` counts those that were missed too.
 
         Raises:
-            ImageError: The camera does not give a single picture.
+            ImageError: The camera does not give a single picture, or was read before.
         """
+        self.begin()
         self._thread.start()
         number = -1
         while True:

@@ -9,6 +9,7 @@ Letters: H height, W width.
 
 import io
 import os
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,11 @@ MAX_BYTES = 1_000_000_000
 _LONGEST = 4096
 """Characters of a text that may be a path."""
 
+_OF_PIL = (OSError, EOFError, SyntaxError, ValueError, AssertionError, struct.error)
+"""What PIL raises for a picture it cannot read, or that was closed; it has no class of its own for that."""
+
+_VIDEO = "read_video reads one, and `ferkit recognize` if its name ends as a video's"
+
 _ORIENTATION = 0x0112
 """Tag of EXIF."""
 
@@ -47,8 +53,8 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     Args:
         source: A path; the bytes of a file; a file open for reading bytes; a PIL image (mode ``F``: as an array of
             float; mode ``I``: of 16 bits, or of 8 where no level is above 255); or an array: ``(H, W)`` grey,
-            ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, of uint8, uint16, bool or float in [0, 1]. OpenCV's own arrays are
-            BGR: turn them round first, ``array[..., ::-1]``.
+            ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, of uint8, uint16 (of 8 bits where no level is above 255), bool or
+            float in [0, 1]. OpenCV's own arrays are BGR: turn them round first, ``array[..., ::-1]``.
         max_pixels: Larger pictures are refused.
 
     Returns:
@@ -58,7 +64,7 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
         ImageError: This is no picture, it is damaged or too large; the message names the file.
     """
     if isinstance(source, str):
-        _check_path(source)
+        check_name(source)
     if isinstance(source, str | os.PathLike):
         return decode(read_file(Path(source)), str(Path(source)), max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -74,11 +80,17 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> RGB:
     raise ImageError(f"expected a path, bytes, an open file, a PIL image or an array, got {type(source).__name__}")
 
 
-def _check_path(text: str) -> None:
-    """Refuse an address, and a picture spelled out in Base64, without repeating all of it."""
+def check_name(text: str) -> None:
+    """Refuse an address, and a picture spelled out in Base64, without repeating all of it; and an empty name.
+
+    Raises:
+        ImageError: It is one of them.
+    """
+    if not text:
+        raise ImageError("expected the name of a picture, got an empty one")
     said = text if len(text) <= 200 else f"{text[:60]}..."
     if is_address(text):
-        raise ImageError(f"{said}: an address is not fetched; give a file, or what it holds as bytes")
+        raise ImageError(f"{said}: an address is not fetched; save the picture and name the file, or give its bytes")
     if len(text) > _LONGEST:
         raise ImageError(f"{said}: expected a path, got a text of {len(text):,} characters; decode it to bytes")
 
@@ -123,7 +135,7 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     check_heif(content, name)
     width, height = size_of(content)
     if width < 1 or height < 1:
-        got = "a video; give the name of its file" if begins_as_video(content[:1024]) else "something else"
+        got = f"a video; {_VIDEO}" if begins_as_video(content[:1024]) else "something else"
         raise ImageError(f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), got {got}")
     if width * height > max_pixels:
         raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {width} x {height}")
@@ -145,7 +157,7 @@ def from_array(array: NDArray[Any]) -> RGB:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
         raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either order of bytes
-        levels = (array >> 8).astype(np.uint8)
+        levels = (array if array.max() < 256 else array >> 8).astype(np.uint8)
     elif array.dtype == np.bool_:
         levels = array.astype(np.uint8) * 255
     elif np.issubdtype(array.dtype, np.floating):
@@ -163,13 +175,19 @@ def from_array(array: NDArray[Any]) -> RGB:
 
 def _from_file(file: Any, max_pixels: int) -> RGB:
     name = getattr(file, "name", None)
-    name = name if isinstance(name, str) else "picture"
+    name = name if isinstance(name, str) and name else "picture"
     try:
-        return decode(read_stream(file, name), name, max_pixels)
-    except (OSError, TypeError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
+        content = read_stream(file, name)
+        over = not content and file.seekable() and file.tell() > 0
+    except ImageError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
         raise ImageError(f"{name}: expected a file open for reading bytes ({error})") from None
+    except Exception as error:  # whoever unpacks or fetches it has errors of their own: gzip, zipfile, file systems
+        raise ImageError(f"{name}: cannot be read ({str(error) or type(error).__name__})") from None
+    if over:
+        raise ImageError(f"{name}: it was read to its end before; seek(0) first")
+    return decode(content, name, max_pixels)
 
 
 def _from_pil(image: Any, max_pixels: int) -> RGB:
@@ -183,11 +201,12 @@ def _from_pil(image: Any, max_pixels: int) -> RGB:
             levels = np.asarray(upright.convert("I"))
             if levels.min() < 0 or levels.max() > 65535:
                 raise ImageError(f"expected levels of 16 bits, got {levels.min()} to {levels.max()}")
-            return from_array(levels.astype(np.uint8 if upright.mode == "I" and levels.max() < 256 else np.uint16))
+            eight = upright.mode == "I" and levels.max() < 256
+            return from_array((levels if eight else levels >> 8).astype(np.uint8))
         transparent = "transparency" in upright.info or (upright.mode != "LAB" and {"A", "a"} & set(upright.getbands()))
         return from_array(np.asarray(upright.convert("RGBA" if transparent else "RGB")))
-    except (OSError, SyntaxError, ValueError) as error:  # PIL has no class of its own for a picture it cannot read
-        raise ImageError(f"picture: cannot be decoded ({error})") from None
+    except _OF_PIL as error:
+        raise ImageError(f"picture: cannot be decoded ({str(error) or 'is it closed?'})") from None
 
 
 def _upright(image: Any) -> Any:

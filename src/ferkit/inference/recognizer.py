@@ -4,6 +4,7 @@ Letters: N faces or pictures, H height, W width, K classes.
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,8 +112,8 @@ class Recognizer:
             ModelError: The network's file is missing, damaged or not exported by ferkit.
             ImageError: The detector's file cannot be used.
             OptionError: ``threads`` is not in 1 to 1,024, ``min_confidence`` not in 0 to 1, ``max_pixels`` below 1,
-                ``smallest_face`` too, ``views`` no list, or the detector no function, without the file it needs, or
-                not one that ``smallest_face`` is for.
+                ``smallest_face`` too, ``views`` no list, a file no path, or the detector no function, without the file
+                it needs, or not one that ``smallest_face`` is for.
             UnknownNameError: There is no such network, detector or view.
         """
         if isinstance(views, str):
@@ -121,6 +122,8 @@ class Recognizer:
         check_min_confidence(min_confidence)
         if not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
             raise OptionError(f"max_pixels must be a whole number, 1 or more, got {max_pixels!r}")
+        if not isinstance(detector_model, str | os.PathLike | None):
+            raise OptionError(f"expected detector_model as the name of a file, got {detector_model!r}")
         self._settings: dict[str, Any] = {
             "model": model,
             "detector": detector,
@@ -181,15 +184,13 @@ class Recognizer:
         Raises:
             ImageError: As :meth:`recognize`, for the first picture that cannot be read; or this is one picture.
         """
-        if isinstance(images, np.ndarray) and images.ndim != 4:
-            raise ImageError(f"expected several pictures, got an array {images.shape}; put one into a list")
-        if not _are_several(images):
-            raise ImageError(f"expected several pictures, got {type(images).__name__}; put one into a list")
+        check_several(images)
         boxes: list[list[Box]] = []
         crops: list[NDArray[np.uint8]] = []
         for image in images:  # a picture is let go as soon as its faces are cut out
             picture = read_image(image, self._max_pixels)
-            boxes.append([_whole(box, picture) for box in self._boxes(picture)])
+            found = [_whole(box, picture) for box in self._boxes(picture)]
+            boxes.append(sorted(found, key=lambda box: -box.size))
             crops += [cut(picture, box) for box in boxes[-1]]
         faces = iter(self._faces(crops, [box for found in boxes for box in found]))
         return [[next(faces) for _ in found] for found in boxes]
@@ -205,7 +206,7 @@ class Recognizer:
             ImageError: They are something else, or one is too large.
         """
         if isinstance(crops, np.ndarray) and (
-            crops.ndim not in (3, 4) or (crops.ndim == 3 and crops.shape[2] in (3, 4))
+            crops.ndim not in (3, 4) or (crops.ndim == 3 and crops.shape[2] in (1, 3, 4))
         ):
             raise ImageError(f"expected crops (N, H, W) or (N, H, W, 3), got {crops.shape}; put one face into a list")
         if not _are_several(crops):
@@ -256,20 +257,35 @@ def _are_several(given: Any) -> bool:
     )
 
 
+def check_several(images: Any) -> None:
+    """Raise an ImageError where ``images`` is one picture, or not what pictures can be taken from one by one."""
+    if isinstance(images, np.ndarray):
+        names = images.ndim == 1 and images.dtype.kind in "OUT"
+        if images.ndim != 4 and not names:
+            got = f"an array {images.shape}"
+            raise ImageError(
+                f"expected several pictures, (N, H, W, 3) or a list of them, got {got}; put one into a list"
+            )
+    elif not _are_several(images):
+        raise ImageError(f"expected several pictures, got {type(images).__name__}; put one into a list")
+
+
 def _whole(box: Any, picture: RGB) -> Box:
     """Return what a detector says in whole pixels, as Python's numbers.
 
     Raises:
-        ImageError: It is no box, or none that could hold a face of the picture.
+        OptionError: It is no box.
+        ImageError: It could not hold a face of the picture.
     """
-    if isinstance(box, Box):
-        try:
-            x, y, size, angle = float(box.x), float(box.y), float(box.size), float(box.angle)
-        except (TypeError, ValueError):
-            size = math.nan
-        reach = _MOST * max(picture.shape[:2])
-        if 1 <= size <= reach and abs(x) <= reach and abs(y) <= reach and math.isfinite(angle):
-            return Box(round(x), round(y), round(size), angle)
+    if not isinstance(box, Box):
+        raise OptionError(f"expected of the detector boxes, ferkit.Box(x, y, size), got {box!r}")
+    try:
+        x, y, size, angle = float(box.x), float(box.y), float(box.size), float(box.angle)
+    except (TypeError, ValueError):
+        size = math.nan
+    reach = _MOST * max(picture.shape[:2])
+    if 1 <= size <= reach and abs(x) <= reach and abs(y) <= reach and math.isfinite(angle):
+        return Box(round(x), round(y), round(size), angle)
     height, width = picture.shape[:2]
     raise ImageError(f"expected of the detector boxes that meet the picture of {width} x {height}, got {box!r}")
 

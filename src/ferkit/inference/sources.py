@@ -61,9 +61,21 @@ class Source(ABC):
     remark: str | None = None
     """After the last frame: why there were no more, if that was not to be expected."""
 
+    _begun = False
+
     def __enter__(self) -> Self:
         """Return itself; leaving the block closes it."""
         return self
+
+    def begin(self) -> None:
+        """Note that it is being read.
+
+        Raises:
+            ImageError: It was read before.
+        """
+        if self._begun:
+            raise ImageError(f"{self.name}: it was read before; open it again")
+        self._begun = True
 
     @abstractmethod
     def __exit__(
@@ -125,10 +137,11 @@ class VideoFile(Source):
         """Yield the frames in order; their times rise.
 
         Raises:
-            ImageError: There is not one.
+            ImageError: There is not one, or it was read before.
         """
         import cv2
 
+        self.begin()
         number, seconds = 0, -math.inf
         while self._grab():
             told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000

@@ -144,8 +144,10 @@ class Tracker:
             seconds: When that was; only differences count.
 
         Raises:
-            ImageError: ``seconds`` is no number, or earlier than the last ones.
+            ImageError: ``seconds`` is earlier than the last ones, or not finite.
+            OptionError: It is no number.
         """
+        seconds = in_seconds(seconds)
         if not math.isfinite(seconds) or seconds < self._now:
             raise ImageError(f"expected times in seconds that do not go back, got {seconds} after {self._now}")
         self._now = seconds
@@ -171,6 +173,7 @@ class Tracker:
         Args:
             seconds: Not before the last :meth:`update`.
         """
+        seconds = in_seconds(seconds)
         shown = [t for t in self._tracks if t.looks >= SURE and (not t.misses or seconds - t.seen <= _HELD)]
         return tuple((track.number, self._smoothed(track, seconds)) for track in shown)
 
@@ -202,6 +205,18 @@ def _matched(tracks: list[_Track], faces: Sequence[Face], seconds: float) -> dic
             found[index] = track
             taken.add(number)
     return found
+
+
+def in_seconds(given: Any) -> float:
+    """Return a time as a float, whatever kind of number it is.
+
+    Raises:
+        OptionError: It is none.
+    """
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        raise OptionError(f"expected a time as a number of seconds, got {given!r}") from None
 
 
 def _weight(elapsed: float, constant: float) -> float:

@@ -20,7 +20,7 @@ from ferkit.errors import ImageError, OptionError
 from ferkit.inference.camera import Camera
 from ferkit.inference.find import is_address
 from ferkit.inference.images import RGB
-from ferkit.inference.recognizer import Face, Recognizer
+from ferkit.inference.recognizer import Face, Recognizer, check_several
 from ferkit.inference.sources import Source, VideoFile
 from ferkit.inference.tracks import SMOOTHING, Reading, Tracker
 
@@ -81,6 +81,7 @@ class VideoRecognizer:
 
         Raises:
             ImageError: It is no picture, or ``seconds`` goes back.
+            OptionError: ``seconds`` is no number.
         """
         return self._tracker.update(self._recognizer.recognize(picture), seconds)
 
@@ -98,7 +99,7 @@ def read_video(
     min_confidence: float | None = None,
     draw: Draw | None = None,
 ) -> Iterator[Frame]:
-    """Yield what a video or a camera shows, frame by frame.
+    """Return an iterator over what a video or a camera shows, frame by frame.
 
     A video that breaks off ends with a warning, or with the ``remark`` of the source if it was opened before. A camera
     gives its latest picture and goes on until the caller stops.
@@ -112,12 +113,17 @@ def read_video(
         draw: Called for every frame, looked at or not, before it is yielded.
 
     Raises:
-        ImageError: It is no video or no camera, or it has no frames.
-        OptionError: An argument is out of range.
+        ImageError: It is no video or no camera; or, while it is read, it has no frames.
+        OptionError: An argument is out of range, or of another kind.
     """
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
-    with source if isinstance(source, Source) else open_source(source) as opened:
-        step = usual_every(opened) if every is None else _checked(every)
+    step = None if every is None else _checked(every)
+    opened = source if isinstance(source, Source) else open_source(source)
+    return _read(opened, stream, step or usual_every(opened), draw, tell=opened is not source)
+
+
+def _read(source: Source, stream: VideoRecognizer, step: int, draw: Draw | None, *, tell: bool) -> Iterator[Frame]:
+    with source as opened:
         due = 0  # a camera's numbers have gaps
         for shot in opened:
             look = shot.number >= due
@@ -131,7 +137,7 @@ def read_video(
             if look:
                 due = shot.number - shot.number % step + step
                 yield Frame(shot.number, shot.seconds, readings)
-        if opened.remark is not None and opened is not source:
+        if opened.remark is not None and tell:
             warnings.warn(opened.remark, stacklevel=2)
 
 
@@ -149,6 +155,7 @@ def recognize_stream(
     Args:
         frames: Pairs of seconds and picture; or pictures alone, if ``fps`` is given. Pictures are what
             :meth:`ferkit.Recognizer.recognize` takes: RGB arrays ``(H, W, 3)`` uint8, bytes of a file and others.
+            A video's file is no stream: :func:`read_video` reads it.
         recognizer: Finds and reads faces.
         every: Look at each so many-th picture only.
         fps: Pictures a second.
@@ -157,14 +164,23 @@ def recognize_stream(
 
     Raises:
         ImageError: A picture cannot be read, or times go back.
-        OptionError: An argument is out of range.
+        OptionError: An argument is out of range, or of another kind.
     """
-    if fps is not None and not (isinstance(fps, int | float | np.number) and 0 < fps < math.inf):
-        raise OptionError(f"fps must be above 0, got {fps!r}")
-    if isinstance(frames, np.ndarray) and frames.ndim != 4:
-        raise ImageError(f"expected several pictures, got an array {frames.shape}; put one into a list")
+    if isinstance(frames, str | os.PathLike):
+        raise OptionError(f"expected an iterable of pictures, got the name {str(frames)!r}; read_video reads a file")
+    check_several(frames)
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
-    return _stream(frames, stream, _checked(every), None if fps is None else float(fps))
+    return _stream(frames, stream, _checked(every), None if fps is None else _rate(fps))
+
+
+def _rate(fps: Any) -> float:
+    try:
+        rate = math.nan if isinstance(fps, str) else float(fps)
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise OptionError(f"fps must be a number above 0, got {fps!r}")
+    return rate
 
 
 def _stream(frames: Iterable[Any], stream: VideoRecognizer, every: int, fps: float | None) -> Iterator[Frame]:
@@ -189,10 +205,15 @@ def open_source(source: str | os.PathLike[str] | int) -> Source:
 
     Raises:
         ImageError: There is none, or it cannot be read.
+        OptionError: ``source`` is neither a name nor a number.
     """
+    if isinstance(source, int | np.integer):
+        return Camera(int(source))
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        raise OptionError(f"expected the file of a video, or the number of a camera, got {source!r}")
     if isinstance(source, str) and is_address(source):
         raise ImageError(f"{source}: an address is not opened; save the video and name the file")
-    return Camera(source) if isinstance(source, int) else VideoFile(Path(source))
+    return VideoFile(Path(source))
 
 
 def usual_every(source: Source) -> int:

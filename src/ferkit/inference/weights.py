@@ -6,12 +6,13 @@ files' SHA-256.
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ferkit.errors import ModelError, UnknownNameError
+from ferkit.errors import ModelError, OptionError, UnknownNameError
 from ferkit.files import exists
 
 SCHEMA = 1
@@ -112,9 +113,12 @@ def network_file(model: str | Path | None) -> Path:
 
     Raises:
         UnknownNameError: It looks like a name, but no network and no file has it.
+        OptionError: It is neither a name nor a file.
     """
     if model is None:
         return DEFAULT
+    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
+        raise OptionError(f"expected the name of a network, or its file, got {model!r}")
     if isinstance(model, Path) or model not in SHIPPED:
         file = Path(model)
         if isinstance(model, str) and file.name == model and not file.suffix and not exists(file):

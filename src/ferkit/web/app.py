@@ -94,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     import cv2
 
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # requests are read side by side instead
     service = Service(app.state.settings, app.state.keys, app.state.meters)
     service.reader.warm_up()
@@ -105,6 +106,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     service.desk.close()
     app.state.meters.close()
+    cv2.setNumThreads(threads)
     parent = multiprocessing.parent_process()
     if own and parent is not None and not parent.is_alive():
         app.state.meters.remove_shared()  # it would have

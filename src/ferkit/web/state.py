@@ -11,6 +11,7 @@ from ferkit.web.desk import Desk
 from ferkit.web.keys import Keys
 from ferkit.web.meters import Meters
 from ferkit.web.reading import Reader
+from ferkit.web.refusals import STARTING, Refusal
 from ferkit.web.settings import Settings
 from ferkit.web.stream import Streams
 
@@ -51,6 +52,13 @@ class Service:
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> "Service":
-        """Return the service that a request reached."""
-        service: Service = connection.app.state.service
+        """Return the service that a request reached.
+
+        Raises:
+            Refusal: It was never started, as where an application that mounts it does not hand on its lifespan.
+        """
+        service: Service | None = getattr(connection.app.state, "service", None)
+        if service is None:
+            sentence = "The service was not started; an application that mounts it has to run its lifespan."
+            raise Refusal(STARTING, sentence)
         return service

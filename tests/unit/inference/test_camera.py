@@ -34,6 +34,13 @@ def test_a_slow_reader_misses_pictures_but_does_not_lag():
     assert capture.released.is_set()
 
 
+def test_a_camera_that_was_read_has_to_be_opened_again():
+    with Camera(0, lambda _: FakeCapture(numbered())) as opened:
+        next(iter(opened))
+        with pytest.raises(ImageError, match="camera 0: it was read before; open it again"):
+            next(iter(opened))
+
+
 def test_times_are_those_of_the_pictures():
     with Camera(0, lambda _: FakeCapture(numbered(), 0.02)) as opened:
         seconds = [shot.seconds for shot in itertools.islice(opened, 5)]

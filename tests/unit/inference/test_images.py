@@ -1,8 +1,10 @@
 """Pictures as they are in the world, each made on the spot."""
 
+import gzip
 import io
 import re
 import struct
+import zipfile
 import zlib
 from itertools import pairwise
 
@@ -408,6 +410,15 @@ def test_a_closed_pil_image_is_refused():
         read_image(image)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "BMP"])
+def test_so_is_one_that_is_used_after_its_block(tmp_path, kind):
+    (tmp_path / "a").write_bytes(packed(scene(), kind))
+    with Image.open(tmp_path / "a") as image:
+        pass
+    with pytest.raises(ImageError, match=r"cannot be decoded \(.+\)"):
+        read_image(image)
+
+
 def test_the_limit_of_pixels_holds_for_arrays_too():
     with pytest.raises(ImageError, match="at most 99 pixels, got 10 x 10"):
         read_image(np.zeros((10, 10), np.uint8), max_pixels=99)
@@ -562,12 +573,54 @@ def test_a_file_that_is_open_is_read(tmp_path):
         pytest.raises(ImageError, match=r"a\.png: expected a file"),
     ):
         read_image(file)
+    with pytest.raises(ImageError, match="picture: expected a file open for reading bytes"):
+        read_image(io.BufferedWriter(io.BytesIO()))
+
+
+def test_a_file_that_was_read_before_is_not_taken_for_an_empty_one():
+    file = io.BytesIO(packed(scene(), "PNG"))
+    expected = read_image(file)
+    with pytest.raises(ImageError, match=r"picture: it was read to its end before; seek\(0\) first"):
+        read_image(file)
+    file.seek(0)
+    np.testing.assert_array_equal(read_image(file), expected)
+    with pytest.raises(ImageError, match="got an empty file"):
+        read_image(io.BytesIO())
+
+
+def test_what_packs_a_file_and_is_damaged_is_an_image_error():
+    whole = gzip.compress(packed(scene(), "PNG"))
+    for content in (whole[:-30], whole[:-6] + bytes(6)):
+        with (
+            gzip.open(io.BytesIO(content)) as file,
+            pytest.raises(ImageError, match=r"^picture: cannot be read \("),
+        ):
+            read_image(file)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.png", packed(scene(), "PNG"))
+    content = bytearray(archive.getvalue())
+    content[60] ^= 255
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as file,
+        pytest.raises(ImageError, match=r"a\.png: cannot be read \(Bad CRC"),
+    ):
+        read_image(file.open("a.png"))
+
+
+def test_a_name_is_told_on_one_line_and_an_empty_one_is_none():
+    with pytest.raises(ImageError) as caught:
+        read_image("no\nsuch\x1b[2J.jpg")
+    assert str(caught.value) == "no\\nsuch\\x1b[2J.jpg: cannot be read (No such file or directory)"
+    with pytest.raises(ImageError, match="expected the name of a picture, got an empty one"):
+        read_image("")
 
 
 def test_arrays_of_every_documented_form_are_read():
     assert read_image(np.array([[0.0, 0.1, 0.501, 1.0]])).tolist() == [[[0] * 3, [26] * 3, [128] * 3, [255] * 3]]
     assert read_image(np.full((2, 2, 1), 7, np.uint8)).tolist() == [[[7] * 3] * 2] * 2
     assert read_image(np.array([[0xABCD]], np.uint16)).tolist() == [[[0xAB] * 3]]
+    assert read_image(np.array([[0, 7, 255]], ">u2")).tolist() == [[[0] * 3, [7] * 3, [255] * 3]]  # of 8 bits, it seems
     with pytest.raises(ImageError, match="got uint32"):
         read_image(np.zeros((2, 2), np.uint32))
 

@@ -133,11 +133,32 @@ def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):
     ],
 )
 def test_one_picture_is_no_batch(recognizer, one):
-    with pytest.raises(ImageError, match=r"expected several pictures, got .*; put one into a list"):
+    with pytest.raises(ImageError, match=r"expected several pictures, .*got .*; put one into a list"):
         recognizer.recognize_batch(one)
     if not isinstance(one, np.ndarray):
         with pytest.raises(ImageError, match="expected crops"):
             recognizer.recognize_crops(one)
+
+
+@pytest.mark.parametrize("kind", [object, str])
+def test_an_array_of_names_is_a_batch(recognizer, tmp_path, kind):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(photos_of(1, 40)[0]).save(tmp_path / name)
+    names = np.array([str(tmp_path / name) for name in ("a.png", "b.png")], kind)
+    assert recognizer.recognize_batch(names) == recognizer.recognize_batch(list(names))
+    assert len(recognizer.recognize_batch(names)) == 2
+
+
+def test_a_stack_of_grey_pictures_is_told_from_a_picture_by_a_list(recognizer):
+    with pytest.raises(ImageError, match=r"expected several pictures, \(N, H, W, 3\) or a list of them, got an array"):
+        recognizer.recognize_batch(np.zeros((5, 40, 40), np.uint8))
+
+
+def test_one_crop_with_a_plane_of_its_own_is_one(recognizer):
+    crop = photos_of(1, 48)[0][..., :1]
+    with pytest.raises(ImageError, match="put one face into a list"):
+        recognizer.recognize_crops(crop)
+    assert len(recognizer.recognize_crops(crop[None])) == 1
 
 
 def test_an_array_of_pictures_is_a_batch(recognizer):
@@ -186,6 +207,14 @@ def test_a_card_too_deep_to_be_read_is_none():
 def test_settings_of_another_kind_are_refused_at_once(network, options):
     with pytest.raises(OptionError, match=f"{next(iter(options))} must be "):
         Recognizer(network, **options)
+
+
+@pytest.mark.parametrize("given", [5, b"compact", ""])
+def test_a_network_has_a_name_or_a_file(given):
+    with pytest.raises(OptionError, match="expected the name of a network, or its file, got "):
+        Recognizer(given)
+    with pytest.raises(OptionError, match="expected detector_model as the name of a file, got 5"):
+        Recognizer(detector="yunet", detector_model=5)
 
 
 @pytest.mark.parametrize(
@@ -401,12 +430,24 @@ def test_a_detector_of_ones_own_may_count_as_its_library_does(network):
         Box(10**9, 0, 5),
         Box(0, 0, 5, float("inf")),
         Box(None, 0, 5),
-        (0, 0, 5),
     ],
 )
 def test_what_is_no_box_of_the_picture_is_refused(network, box):
     with pytest.raises(ImageError, match="expected of the detector boxes that meet the picture of 40 x 40, got"):
         Recognizer(network, detector=lambda _: [box]).recognize(photos_of(1, 40)[0])
+
+
+def test_nor_is_what_is_no_box_at_all(network):
+    with pytest.raises(
+        OptionError, match=r"expected of the detector boxes, ferkit\.Box\(x, y, size\), got \(0, 0, 5, 5\)"
+    ):
+        Recognizer(network, detector=lambda _: [(0, 0, 5, 5)]).recognize(photos_of(1, 40)[0])
+
+
+def test_the_largest_face_comes_first_whoever_found_it(network):
+    boxes = [Box(0, 0, 10), Box(9, 9, 30), Box(5, 0, 10), Box(0, 0, 20)]
+    (faces,) = Recognizer(network, detector=lambda _: boxes).recognize_batch([photos_of(1, 40)[0]])
+    assert [face.box for face in faces] == [boxes[1], boxes[3], boxes[0], boxes[2]]
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0])

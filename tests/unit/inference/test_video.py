@@ -1,12 +1,17 @@
 """Video files and streams to readings."""
 
 import gc
+import io
 import json
 import re
 import struct
 import subprocess
 import sys
 import weakref
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +19,7 @@ import pytest
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.sources import Shot, Source, VideoFile
-from ferkit.inference.video import read_video, recognize_stream, usual_every
+from ferkit.inference.video import VideoRecognizer, read_video, recognize_stream, usual_every
 from films import one_face, picture, recognizer, write_film
 from networks import LEVELS
 
@@ -277,6 +282,51 @@ def test_a_stream_of_pictures_alone_takes_a_frame_rate(reads):
 def test_a_frame_rate_of_numpys_gives_seconds_for_json(reads):
     frames = [frame.to_dict() for frame in recognize_stream(one_face(2), reads, fps=np.float32(4))]
     assert [frame["seconds"] for frame in json.loads(json.dumps(frames))] == [0, 0.25]
+
+
+@pytest.mark.parametrize("number", [Fraction, Decimal, np.float32])
+def test_times_and_rates_may_be_any_kind_of_number(reads, number):
+    frames = list(recognize_stream(one_face(3), reads, fps=number(4)))
+    assert [frame.seconds for frame in frames] == [0, 0.25, 0.5]
+    stream = VideoRecognizer(reads, smoothing=0.5)
+    for tick, shown in enumerate(one_face(3)):
+        (reading,) = stream.recognize(shown, number(tick) / 4)
+    assert reading.looks == 3
+    assert len(stream.between(number(1))) == 1
+
+
+@pytest.mark.parametrize("seconds", [None, "x", timedelta(seconds=1)])
+def test_what_is_no_time_is_told(reads, seconds):
+    with pytest.raises(OptionError, match="expected a time as a number of seconds, got "):
+        VideoRecognizer(reads).recognize(picture((100, 80, 64, "fear")), seconds)
+
+
+@pytest.mark.parametrize("source", [b"clip.mp4", None, io.BytesIO(), ""])
+def test_what_is_neither_file_nor_camera_is_told_before_anything_is_read(reads, source):
+    with pytest.raises(OptionError, match="expected the file of a video, or the number of a camera, got "):
+        read_video(source, reads)
+
+
+def test_a_video_is_told_at_once_that_cannot_be_read_or_is_to_be_read_wrongly(reads, tmp_path):
+    with pytest.raises(OptionError, match="every must be"):
+        read_video(tmp_path / "none.mp4", reads, every=0)
+    with pytest.raises(ImageError, match="No such file"):
+        read_video(tmp_path / "none.mp4", reads)
+
+
+def test_a_video_that_was_read_is_not_taken_for_an_empty_one(reads, tmp_path):
+    video = VideoFile(write_film(tmp_path / "film.mp4", one_face(2)))
+    assert len(list(read_video(video, reads))) == 2
+    with pytest.raises(ImageError, match="it was read before; open it again"):
+        list(read_video(video, reads))
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", Path("clip.mp4")])
+def test_a_name_is_no_stream(reads, name):
+    with pytest.raises(OptionError, match=r"got the name 'clip\.mp4'; read_video reads a file"):
+        recognize_stream(name, reads, fps=25)
+    with pytest.raises(ImageError, match="expected several pictures, got bytes"):
+        recognize_stream(b"clip", reads, fps=25)
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0}, {"fps": "5"}, {"smoothing": -1}, {"min_confidence": 2}])

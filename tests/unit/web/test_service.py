@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import skimage
@@ -161,6 +162,24 @@ def test_the_settings_reach_what_they_are_for(network):
         assert (service.desk.threads, service.desk.waiting, service.desk.seconds) == (3, 4, 5.0)
         assert client.post("/v1/recognize", files=upload(picture("happy", size=(101, 100)))).status_code == 422
         assert client.post("/v1/recognize", files=upload(picture("happy", size=(100, 100)))).status_code == 200
+
+
+def test_opencv_has_its_threads_back_in_the_end(network):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        with serving(network):
+            assert cv2.getNumThreads() == 1
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_a_service_that_nobody_started_says_so(network):
+    client = TestClient(create_app(Settings(model=network, detector="none", hosts=())))  # its lifespan is not entered
+    for answer in (client.post("/v1/recognize", files=upload(picture())), client.get("/ready")):
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert "an application that mounts it has to run its lifespan" in answer.json()["error"]
 
 
 def test_health_and_readiness(client):
