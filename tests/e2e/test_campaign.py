@@ -13,7 +13,7 @@ import pytest
 
 from conftest import make_data, small_recipe, write_csv
 from ferkit.errors import RunError
-from ferkit.experiments import TABLES
+from ferkit.experiments import REPORTED, TABLES
 from ferkit.files import write_bytes
 from ferkit.report.results import Run, add_run
 from ferkit.sweeps.plan import State, plan, run_name
@@ -54,14 +54,14 @@ def work(tmp_path_factory):
 
 
 def test_everything_comes_home_within_the_limits_and_serves_elsewhere(campaign, work, tmp_path):
-    limits = campaign.Limits(files=12, bytes=1_000_000)
+    limits = campaign.Limits(files=12, bytes=1_000_000, total=10**9)
     said = campaign.pack(work, tmp_path / "out", limits)
     assert said == f"{tmp_path / 'out'}: 3 results, weights of 3 runs, 0 left"
     files = list((tmp_path / "out").iterdir())
     assert len(files) <= 12
     assert max(path.stat().st_size for path in files) <= 1_000_000
     elsewhere = tmp_path / "elsewhere"
-    assert campaign.unpack(tmp_path / "out", elsewhere) == "3 runs with their weights"
+    assert campaign.unpack(tmp_path / "out", elsewhere) == ({path.name for path in (work / "runs").iterdir()}, [])
     for folder in (work / "runs").iterdir():
         here, there = (load_run(runs / "runs" / folder.name)[1].state_dict() for runs in (work, elsewhere))
         assert all((here[name] == there[name]).all() for name in here)
@@ -76,10 +76,28 @@ def test_everything_comes_home_within_the_limits_and_serves_elsewhere(campaign, 
 
 def test_what_teaches_comes_first_where_there_is_little_room(campaign, work, tmp_path):
     teacher = run_name(next(row.recipe for row in TABLES["champion"].every if row.slug == "cpu-teacher"))
-    campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000, total=10**9))
     index = json.loads((tmp_path / "out/index.json").read_text())
     assert list(index["runs"]) == [teacher]
     assert len(index["left"]) == 2
+
+
+def test_all_files_together_stay_below_a_limit_and_what_is_at_home_takes_no_room(campaign, work, tmp_path):
+    names = [path.name for path in campaign._wanted(work)]
+    sizes = {}
+    campaign.pack(work, tmp_path / "all", campaign.Limits(files=12, bytes=30_000_000, total=10**9))
+    for path in (tmp_path / "all").iterdir():
+        sizes[path.name.partition(".")[0]] = path.stat().st_size
+    total = sizes["results"] + sizes[names[0]] + sizes[names[1]]
+    for limit, packed in ((total, names[:2]), (total - 1, [names[0]])):
+        campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=30_000_000, total=limit))
+        index = json.loads((tmp_path / "out/index.json").read_text())
+        assert [name for name in names if name in index["runs"]][: len(packed)] == packed
+        spent = sum(path.stat().st_size for path in (tmp_path / "out").iterdir() if path.name != "index.json")
+        assert spent <= limit
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=30_000_000, total=10**9), {names[0]})
+    assert json.loads((tmp_path / "out/index.json").read_text())["left"] == []
+    assert list(json.loads((tmp_path / "out/index.json").read_text())["runs"]) == names[1:]
 
 
 def test_a_second_large_network_takes_no_small_ones_place(campaign, tmp_path, monkeypatch):
@@ -97,17 +115,17 @@ def test_a_second_large_network_takes_no_small_ones_place(campaign, tmp_path, mo
 
 
 def test_a_second_call_leaves_nothing_of_the_first(campaign, work, tmp_path):
-    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
-    campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000, total=10**9))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=3, bytes=30_000_000, total=10**9))
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 def test_a_call_that_fails_or_is_killed_leaves_what_an_earlier_one_packed(campaign, work, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    campaign.pack(work, out, campaign.Limits(files=12, bytes=1_000_000))
+    campaign.pack(work, out, campaign.Limits(files=12, bytes=1_000_000, total=10**9))
     with pytest.raises(RunError, match="bytes of results, more than 10 in one file"):
-        campaign.pack(work, out, campaign.Limits(files=12, bytes=10))
-    assert campaign.unpack(out, tmp_path / "first") == "3 runs with their weights"
+        campaign.pack(work, out, campaign.Limits(files=12, bytes=10, total=10**9))
+    assert len(campaign.unpack(out, tmp_path / "first")[0]) == 3
     calls = itertools.count()
 
     def killed(path, content):
@@ -117,22 +135,26 @@ def test_a_call_that_fails_or_is_killed_leaves_what_an_earlier_one_packed(campai
 
     monkeypatch.setattr(campaign, "write_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
-        campaign.pack(work, out, campaign.Limits(files=12, bytes=1_000_000))
-    assert campaign.unpack(out, tmp_path / "second") == "3 runs with their weights"
+        campaign.pack(work, out, campaign.Limits(files=12, bytes=1_000_000, total=10**9))
+    assert len(campaign.unpack(out, tmp_path / "second")[0]) == 3
 
 
 def test_a_damaged_piece_is_named(campaign, work, tmp_path):
-    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000, total=10**9))
     piece = next((tmp_path / "out").glob("*.part-0"))
     piece.write_bytes(piece.read_bytes()[:-1] + b"x")
-    with pytest.raises(RunError) as caught:
-        campaign.unpack(tmp_path / "out", tmp_path / "elsewhere")
-    assert str(caught.value).endswith("the pieces are not what was packed")
+    names, problems = campaign.unpack(tmp_path / "out", tmp_path / "elsewhere")
+    assert [problem.endswith("the pieces are not what was packed") for problem in problems] == [True]
+    assert {path.name for path in (tmp_path / "elsewhere/runs").iterdir()} == names
+    assert len(names) == 2  # the others are there
+    piece.unlink()
+    again, problems = campaign.unpack(tmp_path / "out", tmp_path / "elsewhere")
+    assert (again, problems[0].endswith(f"{piece.name} is missing")) == (names, True)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_damaged_results_are_told_and_none_is_unpacked(campaign, work, tmp_path, damage):
-    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000))
+    campaign.pack(work, tmp_path / "out", campaign.Limits(files=12, bytes=1_000_000, total=10**9))
     results = tmp_path / "out" / campaign.RESULTS
     content = bytearray(results.read_bytes())
     if damage == "cut":
@@ -160,7 +182,7 @@ def test_what_is_known_is_not_owed_and_what_was_measured_here_stands(campaign, w
 def test_all_rows_of_the_report_are_known_to_a_fresh_checkout(campaign, tmp_path):
     campaign.learn(campaign.KNOWN, tmp_path / "results")
     places = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
-    reported = [TABLES[name] for name in campaign.STEPS[0][0]]
+    reported = [TABLES[name] for name in REPORTED]
     assert {run.state for run in plan(reported, 1, make_data(), **places)} == {State.DONE}
 
 
@@ -187,8 +209,28 @@ def test_a_step_that_does_not_stop_is_ended(campaign, tmp_path, monkeypatch, cap
     monkeypatch.setattr(sys, "executable", str(stuck))
     monkeypatch.setattr(campaign, "GRACE", 0.2)
     asked = campaign._parser().parse_args(arguments(tmp_path, "--minutes", "1"))
-    assert not campaign._reproduce(("table-1",), 1, 0.01, asked)
+    assert not campaign._reproduce(campaign.Step(("table-1",), 1), 0.01, asked, lambda: None)
     assert "it had not stopped" in capfd.readouterr().out
+
+
+def test_what_is_finished_is_packed_while_others_are_trained(campaign, tmp_path, monkeypatch, capfd):
+    runs = tmp_path / "runs.py"
+    runs.write_text(
+        "import pathlib, time\n"
+        f"folder = pathlib.Path({str(tmp_path / 'results/champion/champion')!r})\n"
+        "folder.mkdir(parents=True)\n"
+        "(folder / 'seed-0.json').write_text('{}')\n"
+        "time.sleep(600)\n"
+    )
+    monkeypatch.setattr(campaign, "LOOK", 0.05)
+
+    def renew():
+        process.kill()  # so it was called while the process lived
+        raise RunError("no room")
+
+    with subprocess.Popen([sys.executable, runs]) as process:
+        campaign._watch(process, time.monotonic() + 120, tmp_path / "results", renew)
+    assert capfd.readouterr().out == "not packed: no room\n"
 
 
 @pytest.mark.slow
@@ -214,7 +256,7 @@ def test_it_stops_in_time_and_packs_what_there_is(campaign, tmp_path):
     began = time.monotonic()
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < 60 + campaign.GRACE
-    assert "ferkit reproduce table-1" in done.stdout
+    assert "ferkit reproduce champion" in done.stdout
     assert "results, weights of" in done.stdout
     assert (tmp_path / "out/index.json").exists()
     begun = list((tmp_path / "work/runs").iterdir())

@@ -32,6 +32,7 @@ from ferkit.training.recipe import Recipe
 from ferkit.training.schedule import steps_each_batch
 from ferkit.training.sharpness import Sharpness
 from ferkit.training.state import Counts, Epoch, TrainState
+from ferkit.training.tuning import untimed
 
 GPU_CHECK = 50
 """Batches between two looks at the loss on a GPU, where each look waits for the device; on a CPU every batch."""
@@ -205,6 +206,7 @@ def _on_device(fabric: Fabric, faces: Faces) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
+@untimed()
 def _validate(fabric: Fabric, model: nn.Module, images_NHW: Tensor, labels_N: Tensor) -> Metrics:
     model.eval()
     counts = Counts(fabric.device)

@@ -20,13 +20,25 @@ def tune_gpu() -> None:
 
 
 @contextmanager
+def untimed() -> Iterator[None]:
+    """While entered, cuDNN times no algorithms but takes those it holds for quick: for batches that are rare."""
+    timing = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = timing
+
+
+@contextmanager
 def exact_float32() -> Iterator[None]:
     """While entered, a GPU multiplies float32 numbers whole, without TF32: for numbers that are published."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        with untimed():
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
