@@ -37,7 +37,6 @@ from ferkit.training.recipes import (
     TEACHER_2,
     TEACHER_3,
     TEACHER_4,
-    TEACHER_5,
 )
 
 FER_PLUS = "ac0a2e6fa4f416b0"
@@ -193,13 +192,6 @@ TABLE = Table(
             recipe=SHORT,
             taught_by=("cpu-short-narrow", "cpu-short-wide"),
             begun_by="cpu-short-wide",
-        ),
-        Row(
-            slug="cpu-teacher-5",
-            label="compact half as wide again, anti-aliased, taught by that and the teacher twice as wide, two cores",
-            recipe=TEACHER_5,
-            taught_by=("cpu-short", "cpu-teacher-4"),
-            begun_by="cpu-short",
         ),
         Row(
             slug="cpu-compact-11",

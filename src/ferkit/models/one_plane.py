@@ -76,8 +76,8 @@ class Blur(nn.Module):
     Zhang, 2019, https://arxiv.org/abs/1904.11486. A convolution of each plane by itself, in float32 always: on an
     AMD EPYC (one timing of three sizes) forward and backward took 0.2 to 0.3 of the time of two mean poolings in
     bfloat16, which give the same, and the convolution in bfloat16 longer than both. On a GPU it is those two poolings:
-    the residual network was measured with them there, and PyTorch leaves such convolutions to kernels of cuDNN that are
-    known to be slow.
+    the residual network was measured with them there, and such convolutions are reported to be slow
+    (https://github.com/pytorch/pytorch/issues/34977).
     """
 
     kernel: Tensor

@@ -72,7 +72,6 @@ TEACHER_4 = replace(COMPACT_8, options={"width": 2.0}, epochs=44, distill=0.5, k
 SHORT_NARROW = replace(TEACHER_2, options={"bottleneck": 0.5}, epochs=82, keep="last")
 SHORT_WIDE = replace(SHORT_NARROW, options={"blur": True}, epochs=48)
 SHORT = replace(SHORT_WIDE, lr=0.01, distill=0.6, epochs=64)  # weights of Muon are too long for the steps of SGD
-TEACHER_5 = replace(SHORT, options={"width": 1.5, "blur": True}, epochs=48)
 COMPACT_11 = replace(SHORT, options={"bottleneck": 0.5, "blur": True}, lr=0.015, distill=0.8, epochs=72)
 
 CHAMPION = replace(
@@ -185,11 +184,6 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "an hour on a CPU",
         TEACHER_4,
     ),
-    "teacher-5": (
-        "half as wide again as short: begins with it (--init RUN), learns from it and teacher-4 (--teacher RUN); an hour "
-        "and a quarter on a CPU",
-        TEACHER_5,
-    ),
     "short-narrow": ("the form of compact-10 from fresh weights, with Muon; an hour on one core", SHORT_NARROW),
     "short-wide": ("as wide as compact, with anti-aliased pooling and Muon; an hour on one core", SHORT_WIDE),
     "short": (
@@ -207,7 +201,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
     **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 15)},
-    **dict.fromkeys(("teacher-4", "teacher-5", "short"), ("--init RUN", "--teacher RUN")),
+    **dict.fromkeys(("teacher-4", "short"), ("--init RUN", "--teacher RUN")),
     "compact-votes": ("--init RUN", "--votes FILE"),
     **dict.fromkeys(("teacher-2", "teacher-3", "ensemble"), ("--teacher RUN",)),
 }
