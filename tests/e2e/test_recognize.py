@@ -381,7 +381,7 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
     assert "happy" in out
     assert err.count("left out") == 1
     assert f"left out: 1 video, such as {tmp_path / 'in' / 'c.mp4'}; a video is read alone, by its name\n" in err
-    assert f"{tmp_path / 'in' / 'b.HEIC'}: HEIC cannot be read; convert it to JPEG" in err
+    assert f"{tmp_path / 'in' / 'b.HEIC'}: the picture is damaged (" in err
 
 
 def test_annotated_copies_of_before_are_not_counted_as_photos(recognize, tmp_path):

@@ -16,7 +16,7 @@ ENDINGS = frozenset(
 )
 """Endings of the names of picture files.
 
-Those of HEIC, which OpenCV cannot read, are among them, so that an iPhone's pictures are not passed over in silence."""
+Those of HEIC, which needs an extra, are among them, so that an iPhone's pictures are not passed over in silence."""
 
 VIDEO_ENDINGS = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv .y4m".split()  # noqa: SIM905

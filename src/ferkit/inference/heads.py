@@ -26,12 +26,17 @@ _BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
-def check_heif(content: bytes, name: str) -> None:
-    """Refuse what OpenCV cannot read, or would read lying on its side, of the family of HEIC and AVIF."""
+def is_heic(content: bytes) -> bool:
+    """Return whether a file is a photo as phones keep them, which OpenCV cannot read."""
+    if content[4:8] != b"ftyp":
+        return False
+    return content[8:12] in _HEIC or (content[8:12] in {b"mif1", b"msf1"} and b"avif" not in content[8:64])
+
+
+def check_avif(content: bytes, name: str) -> None:
+    """Refuse an AVIF that OpenCV would read lying on its side."""
     if content[4:8] != b"ftyp":
         return
-    if content[8:12] in _HEIC or (content[8:12] in {b"mif1", b"msf1"} and b"avif" not in content[8:64]):
-        raise ImageError(f"{name}: HEIC cannot be read; convert it to JPEG")
     head = content.partition(b"mdat")[0]
     for kind in (b"irot", b"imir"):
         at = head.find(b"\0\0\0\x09" + kind)

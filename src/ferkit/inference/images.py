@@ -1,8 +1,8 @@
 """Any picture to RGB: files, bytes, PIL images and arrays, as they are in the world.
 
-Decoding is OpenCV's. A picture's size is read from its header first, so that a decompression bomb is refused before a
-byte of it is unpacked. EXIF rotation is applied, transparent parts become grey, 16 bits become 8, of an animation the
-first frame is taken.
+Decoding is OpenCV's, of HEIC pillow-heif's. A picture's size is read from its header first, so that a decompression
+bomb is refused before a byte of it is unpacked. EXIF rotation is applied, transparent parts become grey, 16 bits become
+8, of an animation the first frame is taken.
 
 Letters: H height, W width.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
 from ferkit.inference.find import begins_as_video, is_address
-from ferkit.inference.heads import check_heif, check_whole, is_multiplied, may_be_transparent, size_of, tile_of
+from ferkit.inference.heads import check_avif, check_whole, is_heic, is_multiplied, may_be_transparent, size_of, tile_of
 from ferkit.inference.pnm import TEXT, unusual_white, with_white
 from ferkit.inference.quiet import quiet_opencv
 from ferkit.inference.transparency import lay_over_grey, over_grey, turned_like
@@ -132,7 +132,9 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """
     if not content:
         raise ImageError(f"{name}: expected a picture, got an empty file")
-    check_heif(content, name)
+    if is_heic(content):
+        return _from_heic(content, name, max_pixels)
+    check_avif(content, name)
     width, height = size_of(content)
     if width < 1 or height < 1:
         got = f"a video; {_VIDEO}" if begins_as_video(content[:1024]) else "something else"
@@ -149,6 +151,16 @@ def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     if picture is None:
         raise ImageError(f"{name}: the picture is damaged or of a kind OpenCV cannot read")
     return picture
+
+
+def _from_heic(content: bytes, name: str, max_pixels: int) -> RGB:
+    from ferkit.inference.heic import Heic
+
+    picture = Heic(content, name)
+    if picture.width * picture.height > max_pixels:
+        raise ImageError(f"{name}: expected at most {max_pixels:,} pixels, got {picture.width} x {picture.height}")
+    with enough_memory(name, picture.width, picture.height):
+        return from_array(picture.decode())
 
 
 def from_array(array: NDArray[Any]) -> RGB:

@@ -8,7 +8,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from ferkit.errors import ImageError
-from ferkit.inference.heads import check_heif
+from ferkit.inference.heads import check_avif, is_heic
 from ferkit.web.refusals import INVALID, NOT_A_PICTURE, TOO_MANY_PICTURES, Refusal
 from ferkit.web.settings import Settings
 
@@ -72,8 +72,10 @@ def check_kind(content: bytes, name: str) -> None:
     """Raise a Refusal unless ``content`` begins as a picture of a known kind does."""
     if not content:
         raise Refusal(NOT_A_PICTURE, f"{name}: expected a picture, got an empty file.")
+    if is_heic(content):
+        raise Refusal(NOT_A_PICTURE, f"{name}: HEIC cannot be read; convert it to JPEG.")
     try:
-        check_heif(content, name)  # which says what to do about it
+        check_avif(content, name)  # which says what to do about it
     except ImageError as error:
         raise Refusal(NOT_A_PICTURE, f"{error}.") from None
     if not _KINDS.match(content):

@@ -6,11 +6,13 @@ import re
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
+import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ferkit.errors import ImageError
 from ferkit.inference.heads import pixels_of
@@ -262,6 +264,58 @@ def test_what_is_no_picture_is_told_with_its_name(content, message, tmp_path, ca
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+def heic(picture, orientation=1):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    made = pillow_heif.from_pillow(picture)
+    made[0].info["exif"] = exif.tobytes()
+    sink = io.BytesIO()
+    made.save(sink, quality=100)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_read_upright(orientation):
+    content = heic(scene(), orientation)
+    assert (b"irot" in content or b"imir" in content) is (orientation > 1)  # how the format says it
+    turned = scene()
+    turned.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(turned)).astype(int)
+    read = read_image(content)
+    assert read.shape == expected.shape
+    assert np.abs(read - expected).mean() < 4
+
+
+def test_heic_of_grey_and_of_more_than_8_bits_and_with_transparency_is_read():
+    grey = scene().convert("L")
+    assert np.abs(read_image(heic(grey)).astype(int) - np.asarray(grey)[..., None]).mean() < 4
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert np.abs(read_image(heic(deep)).astype(int) - np.asarray(grey)[..., None]).mean() < 4
+    clear = scene().convert("RGBA")
+    clear.putalpha(0)
+    assert np.abs(read_image(heic(clear)).astype(int) - BACKDROP).max() <= 2
+
+
+def test_heic_that_is_too_large_or_damaged_is_refused_in_one_line():
+    content = heic(scene())
+    with pytest.raises(ImageError, match=r"^picture: expected at most 99 pixels, got 60 x 40$"):
+        read_image(content, 99)
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        damaged = bytearray(content[: rng.integers(99, len(content))] if number % 2 else content)
+        for _ in range(3):
+            damaged[rng.integers(12, len(damaged))] = rng.integers(256)
+        with suppress(ImageError):  # or it is still a picture
+            read_image(bytes(damaged), 10**6)
+
+
+def test_without_its_extra_heic_is_told_with_what_brings_it(monkeypatch):
+    content = heic(scene())
+    monkeypatch.setattr("ferkit.inference.heic.find_spec", lambda _: None)
+    with pytest.raises(ImageError, match=r"HEIC needs pillow-heif; run: pip install 'ferkit\[heic\]', or convert it"):
+        read_image(content)
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 6, 8])
