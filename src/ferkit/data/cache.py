@@ -23,6 +23,9 @@ from ferkit.files import remove_abandoned, replacing, write_text
 VERSION = 1
 """Part of the path; a change of the format leaves old files unread."""
 
+KEPT = 5
+"""Data sets whose arrays are kept, those that were read last; pictures of a folder that changes are one each time."""
+
 _SETTLED = 2_000_000_000  # ns; a file system may give two changes the same time if they are closer than that
 
 Stamp = list[list[int | str]]
@@ -90,6 +93,8 @@ def load(digest: str, source: Path) -> Fer2013 | None:
     """Return what :func:`store` kept under ``digest``, or ``None`` where there is nothing whole."""
     try:
         with _arrays(digest).open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
+            with suppress(OSError):  # of a folder that may only be read
+                os.utime(_arrays(digest))
             return Fer2013(
                 faces=Faces(kept["images"], kept["labels"]),
                 splits=kept["splits"],
@@ -115,8 +120,19 @@ def store(digest: str, data: Fer2013) -> None:
                 notes=np.array(data.notes, dtype=np.str_),
             )
         remove_abandoned(cache_folder())
+        _forget()
     except OSError as error:
         _log.warning("could not keep the parsed data in %s: %s", cache_folder(), error.strerror or error)
+
+
+def _forget() -> None:
+    """Remove the arrays of all data sets but :data:`KEPT`."""
+    read: dict[Path, int] = {}
+    for path in cache_folder().glob("*.npz"):
+        with suppress(FileNotFoundError):  # another process forgets, too
+            read[path] = path.stat().st_mtime_ns
+    for path in sorted(read, key=read.__getitem__)[:-KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _arrays(digest: str) -> Path:

@@ -256,6 +256,24 @@ def test_what_a_killed_writer_left_is_swept(source, cache_home):
     assert not old.exists()
 
 
+def test_data_sets_that_were_not_read_for_long_are_forgotten(source, parsed, cache_home, row):
+    read_fer2013(source)
+    first = arrays(cache_home)
+    content = source.read_text()
+    for number in range(cache.KEPT + 2):
+        for age, path in enumerate(sorted(cache_home.rglob("*.npz"), key=lambda path: -path.stat().st_mtime)):
+            os.utime(path, (1e9 - age, 1e9 - age))  # long before, in the same order
+        source.write_text(content)
+        read_fer2013(source)  # so it stays
+        source.write_text(f"{content}{row(number % 7, 'PrivateTest', first=number)}\n")
+        read_fer2013(source)
+    assert len(list(cache_home.rglob("*.npz"))) == cache.KEPT
+    assert first.exists()
+    assert len(parsed) == cache.KEPT + 3
+    read_fer2013(source)
+    assert len(parsed) == cache.KEPT + 3
+
+
 def python(code, *arguments):
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
