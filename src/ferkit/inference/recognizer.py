@@ -179,7 +179,7 @@ class Recognizer:
         """Return the faces of several pictures; the network reads all their faces together.
 
         Args:
-            images: Any number of what :meth:`recognize` takes; an array of them is ``(N, H, W, 3)``.
+            images: Any number of what :meth:`recognize` takes; an array is of pictures, ``(N, H, W, 3)``, or of names.
 
         Raises:
             ImageError: As :meth:`recognize`, for the first picture that cannot be read; or this is one picture.
