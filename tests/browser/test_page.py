@@ -347,7 +347,21 @@ def test_a_key_is_asked_for_only_when_the_server_wants_one(visit, portrait, tmp_
         live(page)
 
 
-def test_a_busy_server_is_asked_again_when_it_said(visit, portrait):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(
+            {
+                "headers": {"Retry-After": "1"},
+                "content_type": "application/json",
+                "body": '{"code": "busy", "error": "Too much is waiting already."}',
+            },
+            id="the service",
+        ),
+        pytest.param({"content_type": "text/html", "body": "<h1>503</h1>"}, id="a proxy that says no more"),
+    ],
+)
+def test_a_busy_server_is_asked_again_when_it_said(visit, portrait, answer):
     page = visit()
     answers = []
 
@@ -356,8 +370,7 @@ def test_a_busy_server_is_asked_again_when_it_said(visit, portrait):
         if len(answers) > 1:
             route.fallback()
         else:
-            refusal = '{"code": "busy", "error": "Too much is waiting already."}'
-            route.fulfill(status=503, headers={"Retry-After": "1"}, content_type="application/json", body=refusal)
+            route.fulfill(status=503, **answer)
 
     page.route("**/v1/recognize?*", busy)
     page.set_input_files("#files", portrait)
@@ -563,6 +576,14 @@ def test_a_keyboard_keeps_its_place(visit, launch, portrait):
     page.wait_for_function("() => streams.length === 2")
     page.wait_for_timeout(200)
     assert page.evaluate("document.activeElement.id") == "device"
+    page.evaluate(
+        """() => {
+            navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotReadableError"); };
+        }"""
+    )
+    page.select_option("#device", "one")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.evaluate("document.activeElement.id") == "camera-start"  # the list of cameras is hidden now
     page = visit(browser=launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
     page.focus("#camera-start")
     page.keyboard.press("Enter")
