@@ -190,7 +190,7 @@ def _from_file(file: Any, max_pixels: int) -> RGB:
     name = name if isinstance(name, str) and name else "picture"
     try:
         content = read_stream(file, name)
-        over = not content and file.seekable() and file.tell() > 0
+        over = not content and getattr(file, "seekable", bool)() and file.tell() > 0
     except ImageError:
         raise
     except (AttributeError, TypeError, ValueError) as error:

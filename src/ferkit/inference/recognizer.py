@@ -171,7 +171,8 @@ class Recognizer:
                 :func:`ferkit.inference.images.read_image`.
 
         Raises:
-            ImageError: It is no picture, damaged or too large.
+            ImageError: It is no picture, damaged or too large; or a box of a detector of one's own lies elsewhere.
+            OptionError: Such a detector gave something else than boxes.
         """
         return self.recognize_batch([image])[0]
 
@@ -183,6 +184,7 @@ class Recognizer:
 
         Raises:
             ImageError: As :meth:`recognize`, for the first picture that cannot be read; or this is one picture.
+            OptionError: As :meth:`recognize`.
         """
         check_several(images)
         boxes: list[list[Box]] = []
