@@ -12,7 +12,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as refusal:
         read_fer2013(path)
-    assert str(refusal.value) == f"{path}: no such file or folder"
+    assert str(refusal.value) == f"{path}: no such file or folder".replace("\0", r"\x00")
 
 
 def test_a_dangling_link_is_not_there(tmp_path):
