@@ -77,7 +77,7 @@ class Blur(nn.Module):
     AMD EPYC (one timing of three sizes) forward and backward took 0.2 to 0.3 of the time of two mean poolings in
     bfloat16, which give the same, and the convolution in bfloat16 longer than both. On a GPU it is those two poolings:
     the residual network was measured with them there, and such convolutions are reported to be slow
-    (https://github.com/pytorch/pytorch/issues/34977).
+    (https://github.com/pytorch/pytorch/issues/18631).
     """
 
     kernel: Tensor

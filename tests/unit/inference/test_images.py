@@ -294,6 +294,10 @@ def test_heic_of_grey_and_of_more_than_8_bits_and_with_transparency_is_read():
     assert np.abs(read_image(heic(grey)).astype(int) - np.asarray(grey)[..., None]).mean() < 4
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     assert np.abs(read_image(heic(deep)).astype(int) - np.asarray(grey)[..., None]).mean() < 4
+    colours = pillow_heif.from_bytes("RGB;16", (60, 40), (SCENE.astype(np.uint16) * 257).tobytes())
+    sink = io.BytesIO()
+    colours.save(sink, quality=100)  # as 10 bits
+    assert np.abs(read_image(sink.getvalue()).astype(int) - SCENE).mean() < 4
     clear = scene().convert("RGBA")
     clear.putalpha(0)
     assert np.abs(read_image(heic(clear)).astype(int) - BACKDROP).max() <= 2
