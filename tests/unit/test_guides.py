@@ -2,13 +2,17 @@
 
 import ast
 import importlib
+import json
 import re
 import shlex
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from ferkit import Recognizer
 from ferkit.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +57,30 @@ def test_commands_and_options_of_a_guide_exist(page):
 def test_there_are_guides():
     assert len(BLOCKS) >= 6
     assert len([words for page in PAGES for words in commands(page)]) >= 60
+
+
+def sample(guide, kind):
+    """Return what a guide shows of what comes out."""
+    text = (ROOT / "docs" / "guides" / guide).read_text(encoding="utf-8")
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)[0]
+
+
+def test_the_answers_that_guides_show_are_those_of_the_shipped_network():
+    portrait = ROOT / "docs" / "images" / "astronaut.jpg"
+    (face,) = (found.to_dict() for found in Recognizer().recognize(portrait))
+    printed, answered = json.loads(sample("recognize.md", "json")), json.loads(sample("serve.md", "json"))
+    digest = sha256((ROOT / "src" / "ferkit" / "inference" / "weights" / "compact.onnx").read_bytes()).hexdigest()
+    assert digest.startswith(answered["model"]["sha256"].removesuffix("..."))
+    for picture in (printed, answered["images"][0]):
+        (shown,) = picture["faces"]
+        assert (picture["width"], picture["height"]) == (512, 512)
+        assert list(shown) == list(face)
+        assert (shown["box"], shown["expression"]) == (face["box"], face["expression"])
+        assert shown["probabilities"] == pytest.approx(face["probabilities"], abs=0.02)  # processors differ
+
+
+def test_the_table_that_a_guide_shows_is_what_is_printed(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    printed = CliRunner().invoke(app, ["recognize", "docs/images/astronaut.jpg"]).stdout
+    without_numbers = [re.sub(r"[\d.█]+", "#", text).split() for text in (sample("recognize.md", "text"), printed)]
+    assert without_numbers[0] == without_numbers[1]

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ferkit.evaluation import Evaluation
 
 WITHOUT_COPIES = "  without copies of Training"
-"""Stands below a split, for those of its faces that do not also stand in Training."""
+"""Stands below a split, for those of its faces that do not also appear in Training."""
 
 
 def accuracies(found: Iterable[tuple[str, "Evaluation"]]) -> str:

@@ -44,10 +44,11 @@ def evaluate(
 ) -> None:
     """Evaluate a run in float32: loss, accuracy with its interval, each class, confusion matrix, page.
 
-    The split is read whole and, where it is not Training, once more without the faces that also stand in Training.
-    With --votes it is compared once more with what taggers chose most often, of ties any. Several runs are an ensemble:
-    the mean of their probabilities. So are the --views of each face. A page of the run is written only for the face as
-    it is, and only where the data is what the run was evaluated on.
+    The whole split is evaluated and, unless it is Training, once more without the faces that also appear in Training.
+    With --votes, the answers are also compared with the class that FER+ taggers chose most often; in a tie, any of the
+    tied classes is right. Several runs form an ensemble: the mean of their probabilities is evaluated. The --views of a
+    face are averaged in the same way. The run's page is written only for a single run without --views, and only if the
+    data is what the run was evaluated on.
     """
     notice(f"evaluating {', '.join(map(str, runs))}")
     from ferkit.data import Protocol, Split, read_fer2013

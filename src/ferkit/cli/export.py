@@ -29,9 +29,9 @@ def export(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Export a network to ONNX: calibrated, compared with the trained one, measured on both tests.
+    """Export a network to ONNX: calibrate it, compare it with the trained one, measure it on both test splits.
 
-    What it says of itself is inside the file and beside it, with the ending .json.
+    The network's card (where it comes from, what was measured) is inside the file, and beside it with the ending .json.
     """
     from ferkit.cli.card import print_card
     from ferkit.data import read_fer2013

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-DATA = "fer2013.csv, as it is or packed (.gz, .zip, .tar.gz), or a folder of pictures laid out as FER2013's are."
+DATA = "fer2013.csv, plain or packed (.gz, .zip, .tar.gz), or a folder of pictures in the layout of FER2013's folders."
 """What a command that reads the data set says of it."""
 
 Data = Annotated[Path, typer.Option("--data", help=DATA)]
 """The data set."""
 
 NETWORKS = (
-    "compact, compact-votes (which learnt what people chose for such faces), or a file written by `ferkit export`; "
-    "compact if left out."
+    "compact (trained on FER2013's labels), compact-votes (trained on what ten people chose for the same faces), or a "
+    "file written by `ferkit export`; compact if left out."
 )
 """What a command that takes a network for recognition says of it."""
 

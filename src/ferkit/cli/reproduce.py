@@ -33,8 +33,8 @@ def reproduce(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="table-1 to table-7, final, figures (of a finished run), all (all of these), champion, ablations, "
-            "ablations-residual."
+            help="table-1 to table-7; final; figures (of a finished run); all: everything named so far; champion, "
+            "ablations, ablations-residual: our own tables, not part of all."
         ),
     ],
     data: Data,

@@ -19,13 +19,13 @@ def results(
         Path | None,
         typer.Option(
             "--docs",
-            help="Folder of the generated pages: docs/results, with pictures in docs/images; of other --results the "
-            "same below that folder.",
+            help="Folder of the generated pages: docs/results, with pictures in docs/images; with another --results, "
+            "the same folders below it.",
         ),
     ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option("--readme", help="README whose table is generated: README.md; of other --results none."),
+        typer.Option("--readme", help="README whose table is generated: README.md; none with another --results."),
     ] = None,
     reports: Annotated[Path, typer.Option("--reports", help="Folder of what the benchmarks wrote.")] = Path(
         "benchmarks/reports"

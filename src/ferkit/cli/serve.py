@@ -51,7 +51,7 @@ def serve(
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", min=1, max=MOST_THREADS, help="Pictures a process reads at once; by default all cores."
+            "--threads", min=1, max=MOST_THREADS, help="Pictures a process reads at once; by default cores / workers."
         ),
     ] = None,
     api_key_file: Annotated[
@@ -65,16 +65,30 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", help="Another page that may use it, as https://example.org; may be repeated."),
     ] = None,
-    waiting: Annotated[int, typer.Option("--waiting", min=0, help="Requests that may wait; the rest get 503.")] = 6,
-    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 32_000_000,
-    max_frame: Annotated[int, typer.Option("--max-frame", min=1, help="Bytes of a frame of a stream.")] = 2_000_000,
-    max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Of a picture.")] = 50_000_000,
-    max_images: Annotated[int, typer.Option("--max-images", min=1, help="Pictures a request.")] = 16,
-    max_streams: Annotated[int, typer.Option("--max-streams", min=0, help="Camera streams a process.")] = 16,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=0, help="Requests that may wait in a process; further ones get 503.")
+    ] = 6,
+    max_body: Annotated[
+        int, typer.Option("--max-body", min=1, help="Maximum size of a request, in bytes.")
+    ] = 32_000_000,
+    max_frame: Annotated[
+        int, typer.Option("--max-frame", min=1, help="Maximum size of one frame of a stream, in bytes.")
+    ] = 2_000_000,
+    max_pixels: Annotated[
+        int, typer.Option("--max-pixels", min=1, help="Maximum number of pixels of a picture.")
+    ] = 50_000_000,
+    max_images: Annotated[
+        int, typer.Option("--max-images", min=1, help="Maximum number of pictures in a request.")
+    ] = 16,
+    max_streams: Annotated[
+        int, typer.Option("--max-streams", min=0, help="Maximum number of camera streams in each process.")
+    ] = 16,
     upload_seconds: Annotated[
-        float, typer.Option("--upload-seconds", min=0.1, help="Until the body of a request is there.")
+        float, typer.Option("--upload-seconds", min=0.1, help="Seconds in which the body of a request must arrive.")
     ] = 20.0,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="From then until its answer.")] = 30.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, help="Seconds from the arrival of the body to the answer, at most.")
+    ] = 30.0,
     per_minute: Annotated[
         int, typer.Option("--per-minute", min=0, help="Requests of a client a minute and process; 0: any number.")
     ] = 0,

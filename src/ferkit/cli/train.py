@@ -54,14 +54,16 @@ def train(
     ] = 120.0,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option("--teacher", metavar="RUN", help="A finished run to learn from beside the labels; repeatable."),
+        typer.Option(
+            "--teacher", metavar="RUN", help="A finished run to learn from, besides the labels; may be repeated."
+        ),
     ] = None,
     votes: Annotated[
         Path | None,
         typer.Option("--votes", metavar="FILE", help="FER+ votes (fer2013new.csv) to learn from beside the labels."),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option("--init", metavar="RUN", help="A finished run with whose weights to start.")
+        Path | None, typer.Option("--init", metavar="RUN", help="A finished run whose weights to start from.")
     ] = None,
     augment_backend: Annotated[
         str | None,

@@ -45,10 +45,10 @@ def beside_table(reports: Path) -> str:
             "",
             "[fer](https://github.com/justinshenk/fer) with its TFLite file, the faster of its two, on the same faces;",
             f"in brackets 95 % intervals. [Faces, times and sizes](benchmarks/reports/{faces.stem}.md) ({processor}),",
-            f"[photographs](benchmarks/reports/{photos.stem}.md); one machine, so ratios tell more than times.",
-            "No network was trained on them. But thresholds of ferkit's detector were chosen on photographs",
-            "of the same collection, possibly some of these, and the decision to offer `compact-votes` rests on these",
-            "([details](benchmarks/README.md#photographs)).",
+            f"[photographs](benchmarks/reports/{photos.stem}.md). All times are from one machine: compare ratios.",
+            "No network was trained on these photographs. But thresholds of ferkit's detector were chosen on",
+            "photographs of the same collection, possibly on some of these, and the decision to offer `compact-votes`",
+            "is based on these ([details](benchmarks/README.md#photographs)).",
         ]
     )
 
@@ -61,7 +61,7 @@ def _rows(measured: dict[str, Any], seen: dict[str, Any]) -> Iterator[list[str]]
     both = (OURS, THEIRS)
     for part, name in (
         ("PrivateTest", "FER2013's PrivateTest, read right"),
-        ("without copies of Training", "without the faces that stand in Training, too"),
+        ("without copies of Training", "without the faces that also appear in Training"),
     ):
         yield [name, *(_share(each, each["faces"]) for each in (measured["accuracy"][part][who] for who in both))]
     errors = [measured["accuracy"]["PrivateTest"][who]["calibration_error"] for who in both]

@@ -10,46 +10,48 @@ from ferkit.inference.weights import ModelCard, card_from_json
 _USE = """\
 ## What it is for
 
-Reading which of seven expressions a cropped, mostly frontal face shows: in research, in software for own pictures,
-as a baseline to compare with. An expression is not a feeling: the network says what a face looks like to the people who
-labelled its training data, not what a person feels.
+Reading which of seven expressions a cropped, mostly frontal face shows: in research, in software for your own
+pictures, as a baseline to compare with. An expression is not a feeling: the network says what a face looks like to the
+people who labelled its training data, not what a person feels.
 
 ## What it is not for
 
 - Deciding anything about a person: hiring, grading, policing, health, credit, insurance.
 - The European Union's AI Act (Regulation 2024/1689) forbids systems that infer emotions of people at work and in
-  education, save for medical and safety reasons (Article 5), counts other emotion recognition as high risk (Annex III),
-  and obliges whoever deploys it to tell the people concerned (Article 50).
+  education, except for medical and safety reasons (Article 5). It classifies other emotion recognition as high risk
+  (Annex III), and requires whoever deploys it to inform the people concerned (Article 50).
 
 ## Limits
 
-- FER2013 was collected by web search; the ten people who labelled it anew (FER+) disagree with more than a third of its
-  labels. A part of what counts as an error here, and as right, is the label's.
+- FER2013 was collected by web search; the ten people who labelled it again (FER+) disagree with more than a third of
+  its labels. So some answers count as wrong here, and some as right, only because of a doubtful label.
 - Some expressions are read far worse than others: compare macro F1 with accuracy.
 - Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
-- Photographs of other origin are read far less well than FER2013's, on which accuracy and confidence were measured:
-  [1,648 of them](benchmarks/reports/photographs-2026-11-29.md).
-- Dark, blurred, noisy and small faces are read less well, by ten points of accuracy or more at worst
-  ([measured](benchmarks/reports/robustness-2026-11-29.md)); in photos none below 30 pixels is looked for unless asked
-  to. FER2013 has few faces that are covered or seen from the side. `--min-confidence` lets it abstain.
+- Accuracy and confidence were measured on FER2013. On photographs from other sources the network is far less accurate
+  ([measured on 1,648 of them](benchmarks/reports/photographs-2026-11-29.md)).
+- On dark, blurred, noisy and small faces the network is less accurate, in the worst cases by ten points or more
+  ([measured](benchmarks/reports/robustness-2026-11-29.md)). In photos, ferkit does not look for faces below 30 pixels
+  unless asked to. FER2013 has few faces that are covered or seen from the side. With `--min-confidence`, the answer is
+  `uncertain` where the confidence is too low.
 """
 
 
 _MEANT = {
-    "compact": "It learnt FER2013's labels: how well it reads those is what networks are compared by. PublicTest\n"
-    "chose it, as it is and made worse, by a rule that was written down before its training\n"
-    "([how it was chosen](docs/concepts/compact-tried.md)).",
-    "compact-votes": "It learnt what ten taggers chose for the same faces (FER+), so it says what people see most\n"
-    "often. FER2013's labels often say something else: it reads them worse. Of photographs of other origin it reads\n"
-    "more as labelled, far more of the neutral and surprised ones, fewer of the sad and angry\n"
-    "([measured](benchmarks/reports/photographs-2026-11-29.md)). `--model compact-votes` recognises with it.",
+    "compact": "It was trained on FER2013's labels; networks are commonly compared by their accuracy on these labels.\n"
+    "It was chosen on PublicTest, with the faces as they are and made worse, by a rule that was written down before\n"
+    "its training ([how it was chosen](docs/concepts/compact-tried.md)).",
+    "compact-votes": "It was trained on what ten taggers chose for the same faces (FER+), so it says what people see\n"
+    "most often. FER2013's labels often say something else, so by those labels it is less accurate than `compact`.\n"
+    "On photographs from other sources it agrees with the labels more often than `compact`: far more often for\n"
+    "neutral and surprised faces, less often for sad and angry ones\n"
+    "([measured](benchmarks/reports/photographs-2026-11-29.md)). To use it: `--model compact-votes`.",
 }
 """What each shipped network is for, by its name."""
 
 _OTHERS = """\
-`init` and `teachers` name networks by the digest of what had been trained. Those that were no longer at hand were read
-back from exported files of 8-bit integers, so they were nearly what the digest names:
-[which](docs/concepts/compact.md).
+`init` and `teachers` name other networks by the digest of their trained weights. Some of these weights were no longer
+available and were read back from exported files of 8-bit integers. Such a network is nearly, but not exactly, the one
+that the digest names ([which ones](docs/concepts/compact.md)).
 """
 
 
@@ -105,9 +107,10 @@ def _head(card: ModelCard, name: str, digest: str, size: int) -> list[str]:
     if any(each.startswith("by FER+") for each in how):
         lines += [
             "",
-            "*By FER+ votes*: right is what taggers chose most often, of several equal any; the calibration error is "
-            "between confidence and the share of\ntheir votes that this got, over faces of like confidence. Votes for "
-            "none of the classes are left out, and faces that have no others.",
+            "*By FER+ votes*: the class that taggers chose most often counts as right; if several classes have equally "
+            "many votes, any of them does.\nThe calibration error is the difference between the confidence and the "
+            "share of votes that the answer got, over faces of similar\nconfidence. Votes for none of the classes are "
+            "left out, and so are faces that have only such votes.",
         ]
     return lines
 

@@ -77,8 +77,8 @@ class Recipe:
         Field(
             strict=True,
             ge=0,
-            description="as mixup, but a rectangle of one face is put into the other; where both are set, each batch "
-            "gets one of them at even odds; 0: none",
+            description="like mixup, but a rectangle of one face is pasted into the other; if both are set, each batch "
+            "gets one of the two, with equal chance; 0: none",
         ),
     ] = 0.0
 
@@ -87,8 +87,8 @@ class Recipe:
         Field(
             strict=True,
             ge=0,
-            description="how far sharpness-aware minimisation climbs before each step, in the length of the gradient's "
-            "direction; doubles the cost; 0: none",
+            description="radius of sharpness-aware minimisation (SAM): how far the weights are moved up the gradient "
+            "before each step; doubles the cost; 0: none",
         ),
     ] = 0.0
 
@@ -98,8 +98,8 @@ class Recipe:
             strict=True,
             ge=0,
             le=1,
-            description="how far rare classes are drawn more often: a face is drawn in proportion to the frequency of "
-            "its class to the power of minus this; 0: an epoch shows each face once, 1: all classes alike",
+            description="how much more often faces of rare classes are drawn; 0: an epoch shows each face once, 1: all "
+            "classes are equally frequent; a face is drawn in proportion to (frequency of its class) ** -balance",
         ),
     ] = 0.0
 
@@ -107,17 +107,17 @@ class Recipe:
         bool,
         Field(
             strict=True,
-            description="leave out Training faces that also stand, pixel for pixel, in another split of the data "
-            "given, which lacks the test split where `ferkit search` and ablations train",
+            description="leave out Training faces that also appear, pixel for pixel, in another split of the data that "
+            "is given; `ferkit search` and ablations give data without the test split",
         ),
     ] = False
 
     init: Annotated[
         str,
         Field(
-            description="network whose weights the run begins with: the first digits of their SHA-256; "
-            "`ferkit train --init RUN` writes them, prunes what is wider inside, repeats the channels of a narrower "
-            "network; drawn from the seed if left out"
+            description="network whose weights the run begins with: the first digits of their SHA-256, which "
+            "`ferkit train --init RUN` fills in; a network that is wider inside is pruned, the channels of a narrower "
+            "one are repeated; if left out, the weights are random, drawn from the seed"
         ),
     ] = ""
 
@@ -140,8 +140,9 @@ class Recipe:
     lessons: Annotated[
         Literal["once", "every_batch"],
         Field(
-            description="what teachers look at; once: each Training face and its mirror image, before the run; "
-            "every_batch: the faces of every batch, changed and mixed as the network sees them, at the cost of that"
+            description="which faces the teachers see; once: each Training face and its mirror image, before the run; "
+            "every_batch: the faces of every batch, augmented and mixed exactly as the network sees them, which costs "
+            "a forward pass of each teacher in every batch"
         ),
     ] = "once"
 
@@ -161,8 +162,8 @@ class Recipe:
             strict=True,
             ge=0,
             lt=1,
-            description="decay, an update, of the exponential moving average of the weights, which is then validated "
-            "and kept; 0: none",
+            description="decay per update of the exponential moving average of the weights; the average is what is "
+            "validated and kept; 0: none",
         ),
     ] = 0.0
 
@@ -185,8 +186,8 @@ class Recipe:
         Literal["report", "faces", "camera", "none"],
         Field(
             description="random changes of the Training faces; report: its five transforms; faces: shift, size, small "
-            "rotation, mirror image, light and a covered part, batched only; camera: those, and of half of the faces "
-            "little light, blur, noise and JPEG"
+            "rotation, mirror image, light and a covered part, batched only; camera: the same, and half of the faces "
+            "also get little light, blur, noise and JPEG"
         ),
     ] = "report"
 
@@ -201,8 +202,9 @@ class Recipe:
     augment_backend: Annotated[
         Literal["auto", "albumentations", "batched"],
         Field(
-            description="what makes those changes, drawn alike: Albumentations, face by face, or torch, many at once "
-            "on the device; auto: batched; faces and camera know no other"
+            description="what computes the augmentation; albumentations: Albumentations, face by face; batched: torch, "
+            "many faces at once on the device, from the same distribution; auto: batched, the only one for "
+            "augmentation faces and camera"
         ),
     ] = "auto"
 
@@ -217,7 +219,8 @@ class Recipe:
     ] = "best"
 
     seed: Annotated[
-        int, Field(strict=True, ge=0, lt=2**31, description="of initialisation, shuffling, augmentation and dropout")
+        int,
+        Field(strict=True, ge=0, lt=2**31, description="seed of initialisation, shuffling, augmentation and dropout"),
     ] = 0
 
     precision: Annotated[
