@@ -29,7 +29,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"error: {asked.out}: cannot be written to ({error.strerror or error})")
     if not photos:
-        sys.exit("error: expected scikit-image or Matplotlib; run: pip install '.[demo]'")
+        sys.exit('error: expected scikit-image or Matplotlib; run: pip install ".[demo]"')
     command = ["recognize", *map(str, photos), "--save", str(asked.out / "annotated")]
     command += [] if asked.model is None else ["--model", asked.model]
     print("$ ferkit", *command, flush=True)

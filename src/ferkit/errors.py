@@ -75,7 +75,7 @@ class MissingExtraError(FerkitError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         self._given = package, extra
-        super().__init__(f"this command needs {package}, which is not installed; run: pip install 'ferkit[{extra}]'")
+        super().__init__(f'this command needs {package}, which is not installed; run: pip install "ferkit[{extra}]"')
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         """Be made anew from what it was made of, on its way from another process."""

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -22,6 +23,8 @@ from ferkit.models import model_names
 from ferkit.training.events import Stopped
 from ferkit.training.recipe import make_recipe
 from networks import SEVEN_BITS, largest_weight
+
+PORTRAIT = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
 
 SETTINGS = ("--set", "epochs=2", "--set", "batch_size=16", "--set", "optimizer=adam", "--set", "lr=0.01")
 
@@ -598,8 +601,6 @@ def test_several_runs_and_views_answer_together(views, ferkit, trained, tmp_path
 
 @pytest.mark.parametrize("augmentation", ["report", "faces", "none"])
 def test_preview_draws_a_sheet(augmentation, ferkit, small_csv, tmp_path):
-    import cv2
-
     where = ("--data", small_csv, "--out", tmp_path / "sheet.png")
     code, out, _ = ferkit("data", "preview", *where, "--augmentation", augmentation)
     assert code == 0
@@ -607,6 +608,33 @@ def test_preview_draws_a_sheet(augmentation, ferkit, small_csv, tmp_path):
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert min(sheet.shape[:2]) > 300
     assert np.ptp(sheet) > 100
+
+
+def test_faces_cut_out_of_photos_are_read_as_the_photos_are(ferkit, tmp_path):
+    photos, faces = tmp_path / "photos", tmp_path / "faces"
+    (photos / "happy").mkdir(parents=True)
+    shutil.copy(PORTRAIT, photos / "happy")
+    code, out, err = ferkit("data", "cut", photos, "--out", faces)
+    assert (code, out, err) == (0, f"1 face of 1 photo: {faces}\n", "")
+    code, out, _ = ferkit("recognize", "--detector", "none", faces / "happy" / "astronaut.jpg.png", "--json")
+    assert [face["expression"] for face in json.loads(out)["faces"]] == ["happy"]
+    code, _, err = ferkit("data", "cut", photos, "--out", faces)
+    assert (code, err) == (1, f"error: {faces}: expected a new or an empty folder for the faces\n")
+
+
+def test_photos_without_a_face_and_damaged_ones_are_listed(ferkit, tmp_path):
+    photos, faces = tmp_path / "photos", tmp_path / "faces"
+    photos.mkdir()
+    shutil.copy(PORTRAIT, photos)
+    (photos / "bad.png").write_bytes(b"x")
+    cv2.imwrite(str(photos / "grey.png"), np.full((200, 200), 99, np.uint8))
+    code, out, err = ferkit("data", "cut", photos, "--out", faces)
+    assert (code, out) == (1, f"1 face of 3 photos: {faces}\n")
+    first, grey, second, bad = err.splitlines()
+    assert (first, grey) == ("without a face:", f"  {photos / 'grey.png'}")
+    assert (second, bad.split(": ")[0]) == ("error: could not be read:", f"  {photos / 'bad.png'}")
+    code, out, _ = ferkit("data", "cut", photos, "--out", tmp_path / "all", "--detector", "none")
+    assert (code, out) == (1, f"2 faces of 3 photos: {tmp_path / 'all'}\n")
 
 
 def test_preview_needs_training_faces(ferkit, tmp_path):

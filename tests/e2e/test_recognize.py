@@ -369,6 +369,7 @@ def test_an_address_is_not_fetched_and_the_others_are_read(recognize):
     code, _, err = recognize("rtsp://example.org/a.mp4")
     assert code == 1
     assert "rtsp://example.org/a.mp4: an address is not opened; save the video and name the file" in err
+    assert "or open it yourself and give its frames to recognize_stream" in err
 
 
 def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tmp_path):
@@ -593,15 +594,16 @@ def test_names_that_opencv_cannot_open_are_refused_and_do_not_end_the_program(ne
     for name in ("model.onnx", "yunet.onnx"):
         shutil.copy(network, strange / name)
     picture = photo(tmp_path / "a.png")
-    for arguments in (
-        [strange / "clip.mkv"],
-        [film, "--save", strange],
-        [picture, "--detector", "yunet", "--detector-model", strange / "yunet.onnx"],
+    yunet = ["--detector", "yunet", "--detector-model", strange / "yunet.onnx"]
+    for arguments, line in (
+        ([strange / "clip.mkv"], b"expected a name in UTF-8"),
+        ([film, "--save", strange], b"expected a name in UTF-8"),
+        ([picture, *yunet], b"expected the ONNX file of a YuNet detector, got another file"),  # it was opened
     ):
         command = [sys.executable, "-m", "ferkit", "recognize", *arguments, "--model", network]
         done = subprocess.run(command, capture_output=True, check=False)
         assert done.returncode == 1
-        assert b"expected a name in UTF-8" in done.stderr
+        assert line in done.stderr
     assert not list(strange.glob(".*"))
     command = [sys.executable, "-m", "ferkit", "recognize", picture, "--detector", "none", "--model"]
     assert subprocess.run([*command, strange / "model.onnx"], capture_output=True, check=False).returncode == 0

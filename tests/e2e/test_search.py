@@ -154,5 +154,5 @@ def test_without_optuna_it_says_what_to_install(ferkit, place, tmp_path, monkeyp
     code, _, errors = ferkit(*command(place, tmp_path / "out", 2))
     assert (code, errors) == (
         1,
-        "error: this command needs optuna, which is not installed; run: pip install 'ferkit[search]'\n",
+        'error: this command needs optuna, which is not installed; run: pip install "ferkit[search]"\n',
     )

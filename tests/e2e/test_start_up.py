@@ -34,7 +34,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "run: pip install 'ferkit[train]'" in done.stderr
+    assert 'run: pip install "ferkit[train]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -48,7 +48,7 @@ def test_an_unknown_name_gets_a_hint(name, known, message):
 
 def test_a_missing_extra_names_the_command_that_installs_it():
     message = str(MissingExtraError("torch", "train"))
-    assert message == "this command needs torch, which is not installed; run: pip install 'ferkit[train]'"
+    assert message == 'this command needs torch, which is not installed; run: pip install "ferkit[train]"'
 
 
 def test_a_data_error_survives_the_way_from_another_process():

@@ -16,7 +16,7 @@ from ferkit.cli.jobs import Job, names_a_file, plan
 from ferkit.cli.options import Network, Views
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, named_stdout, printer
-from ferkit.cli.terminal import shown
+from ferkit.cli.terminal import Progress, shown
 from ferkit.inference.find import is_video
 from ferkit.processors import MOST_THREADS, usable_processors
 
@@ -191,7 +191,7 @@ def _read(
     from ferkit.errors import ImageError
 
     out = printer(output, jobs, recognizer.card.classes)
-    progress = _Progress(len(jobs))
+    progress = Progress(len(jobs))
     try:
         with named_stdout():
             out.begin()
@@ -246,23 +246,3 @@ def _say(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str)
             typer.echo(f"error: {shown(lines[0])}", err=True)
     if outcome.pictures < len(jobs) != 1:
         typer.echo(f"stopped after {outcome.pictures} of {len(jobs)} pictures", err=True)
-
-
-class _Progress:
-    """One line on a terminal, nothing elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._on = total > 1 and sys.stderr.isatty()
-
-    def show(self, done: int) -> None:
-        if self._on:
-            self._write(f"{done} of {self._total} pictures")
-
-    def clear(self) -> None:
-        if self._on:
-            self._write("")
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(f"\r\x1b[2K{text}")
-        sys.stderr.flush()

@@ -36,3 +36,25 @@ def as_option(value: object) -> str:
 def beside(label: str, text: str) -> str:
     """Return ``text`` to the right of ``label``, broken into lines of at most 80 characters."""
     return textwrap.fill(text, 80, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False)
+
+
+class Progress:
+    """How many pictures are done with: one line of stderr on a terminal, nothing elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._on = total > 1 and sys.stderr.isatty()
+
+    def show(self, done: int) -> None:
+        """Write the line anew."""
+        if self._on:
+            self._write(f"{done} of {self._total} pictures")
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        if self._on:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(f"\r\x1b[2K{text}")
+        sys.stderr.flush()

@@ -1,7 +1,8 @@
-"""Reads the folder form of FER2013: ``train/<class>/*.jpg|png`` and ``test/<class>/...``.
+"""Reads the folder form of FER2013: ``train/<class>/*.jpg|png``, ``validation/<class>/...``, ``test/<class>/...``.
 
 Source: https://www.kaggle.com/datasets/msambare/fer2013. Its pictures are JPEG, so pixels differ a little from the CSV.
-Where the names of the files in ``test`` say ``PublicTest_`` or ``PrivateTest_``, the two tests are told apart.
+Where the names of the files in ``test`` say ``PublicTest_`` or ``PrivateTest_``, the two tests are told apart. Pictures
+in ``validation`` or ``val``, which other copies and users' own faces have, are PublicTest.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from ferkit.data.picture import read_picture
 from ferkit.data.splits import Split
 from ferkit.errors import DataError
 from ferkit.labels import EXPRESSIONS, Expression
+
+VALIDATION = frozenset({"validation", "val"})
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -42,7 +45,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _halves(folder: Path) -> list[Path]:
-    return [half for half in _folders(folder) if half.name.lower() in {"train", "test"}]
+    return [half for half in _folders(folder) if half.name.lower() in {"train", "test"} | VALIDATION]
 
 
 def _is_picture(path: Path) -> bool:
@@ -80,7 +83,10 @@ def folder_notes(folder: Path) -> tuple[str, ...]:
 def _read_face(picture: Path) -> NDArray[np.uint8]:
     image = read_picture(picture)
     if image.shape != (SIDE, SIDE):
-        raise DataError(f"{picture}: expected {SIDE} x {SIDE} pixels, got {image.shape[1]} x {image.shape[0]}")
+        got = f"{image.shape[1]} x {image.shape[0]}"
+        raise DataError(
+            f"{picture}: expected {SIDE} x {SIDE} pixels, got {got}; `ferkit data cut` makes such of photos"
+        )
     return image
 
 
@@ -94,6 +100,8 @@ def _label(picture: Path) -> int:
 def _split(picture: Path) -> Split:
     if picture.parent.parent.name.lower() == "train":
         return Split.TRAINING
+    if picture.parent.parent.name.lower() in VALIDATION:
+        return Split.PUBLIC_TEST
     return Split.PUBLIC_TEST if picture.name.startswith("PublicTest") else Split.PRIVATE_TEST
 
 
@@ -101,7 +109,7 @@ def _passed_over(folder: Path) -> Iterator[str]:
     halves = _halves(folder)
     beside = sorted(child.name for child in _folders(folder) if child not in halves)
     if beside:
-        yield f"Only train and test are read; passed over: {', '.join(beside)}."
+        yield f"Only train, validation and test are read; passed over: {', '.join(beside)}."
     files = (child for half in halves for child in half.iterdir() if child.is_file() and not child.name.startswith("."))
     loose = sorted(child for child in files if child.suffix.lower() in SUFFIXES)
     if loose:
@@ -117,7 +125,11 @@ def _tests(folder: Path) -> Iterator[str]:
     told = [p for p in test if p.name.startswith(("PublicTest", "PrivateTest"))]
     if not test:
         there = any(half.name.lower() == "test" for half in _halves(folder))
-        yield f"There is no {'picture in a class folder of test' if there else 'test folder'}: both tests are empty."
+        validates = any(half.name.lower() in VALIDATION for half in _halves(folder))
+        yield (
+            f"There is no {'picture in a class folder of test' if there else 'test folder'}: "
+            f"{'PrivateTest is' if validates else 'both tests are'} empty."
+        )
     elif len(told) < len(test):
         yield (
             f"{len(test) - len(told)} of {len(test)} files in test do not say PublicTest or PrivateTest "

@@ -20,7 +20,7 @@ from ferkit.errors import ImageError, OptionError, UnknownNameError
 from ferkit.files import is_file, is_folder
 from ferkit.inference.boxes import Box, Grey, apart, scaled, square
 from ferkit.inference.haar import Haar
-from ferkit.inference.images import RGB, for_opencv
+from ferkit.inference.images import RGB, read_file
 from ferkit.inference.quiet import quiet_opencv
 
 Detector = Callable[[RGB], list[Box]]
@@ -61,7 +61,11 @@ class YuNet:
         """
         self._name = file
         self._smallest = smallest
-        self._file = file.absolute()  # each thread opens it, wherever the program works by then
+        if not is_file(file):
+            found = "a folder" if is_folder(file) else "nothing"
+            raise ImageError(f"{file}: expected the file of a YuNet detector, got {found}")
+        # read here, as OpenCV itself opens no file below a folder with umlauts on Windows
+        self._content = np.frombuffer(read_file(file), np.uint8)
         self._own = threading.local()
         self._load()  # so that a wrong file is told at once
 
@@ -95,12 +99,10 @@ class YuNet:
         import cv2
 
         if not hasattr(self._own, "network"):
-            if not is_file(self._file):
-                found = "a folder" if is_folder(self._file) else "nothing"
-                raise ImageError(f"{self._name}: expected the file of a YuNet detector, got {found}")
+            nothing = np.empty(0, np.uint8)
             try:
                 with quiet_opencv():
-                    network = cv2.FaceDetectorYN.create(for_opencv(self._file), "", (64, 64), self.SCORE)
+                    network = cv2.FaceDetectorYN.create("onnx", self._content, nothing, (64, 64), self.SCORE)
                     network.detect(np.zeros((64, 64, 3), np.uint8))  # other networks fail here at last
             except cv2.error:
                 raise ImageError(

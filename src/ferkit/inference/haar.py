@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, ModelError
 from ferkit.inference.boxes import SMALLEST, Box, Grey, apart, levels, scaled, square
-from ferkit.inference.images import RGB, for_opencv
+from ferkit.inference.images import RGB
 from ferkit.inference.places import Places, build_pyramid, non_maximum_suppression, window
 from ferkit.inference.session import load_runtime
 from ferkit.inference.weights import FOLDER
@@ -99,8 +99,7 @@ class Haar:
             ) from None
         self._smallest = smallest
         self._own = threading.local()  # a cascade serves one thread at a time
-        if not _cascade_file().is_file():
-            raise ImageError(f"{_cascade_file()}: OpenCV lacks its cascade; install opencv-python-headless 4 again")
+        self._trees = _read_cascade()
 
     def __call__(self, picture: RGB) -> list[Box]:
         """Return the faces of ``picture``."""
@@ -204,14 +203,30 @@ class Haar:
         import cv2
 
         if not hasattr(self._own, "cascade"):
-            self._own.cascade = cv2.CascadeClassifier(for_opencv(_cascade_file()))
+            text = cv2.FileStorage(self._trees, cv2.FileStorage_READ | cv2.FileStorage_MEMORY)
+            cascade = cv2.CascadeClassifier()
+            cascade.read(text.getFirstTopLevelNode())
+            self._own.cascade = cascade
         return self._own.cascade
 
 
-def _cascade_file() -> Path:
+def _read_cascade() -> str:
+    """Return OpenCV's cascade. Read here, as OpenCV itself opens no file below a folder with umlauts on Windows.
+
+    Raises:
+        ImageError: OpenCV lacks it, or is not OpenCV.
+    """
     import cv2
 
-    return Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_alt.xml"
+    if getattr(cv2, "__file__", None) is None:  # what is left of a package after another one like it was uninstalled
+        raise ImageError(
+            "OpenCV is damaged: its module is empty; run: pip install --force-reinstall opencv-python-headless"
+        )
+    file = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_alt.xml"
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        raise ImageError(f"{file}: OpenCV lacks its cascade; install opencv-python-headless 4 again") from None
 
 
 def _load(file: Path, expected: str) -> Any:

@@ -32,7 +32,7 @@ class Heic:
             ImageError: It is damaged, or pillow-heif is not installed.
         """
         if find_spec("pillow_heif") is None:
-            raise ImageError(f"{name}: HEIC needs pillow-heif; run: pip install 'ferkit[heic]', or convert it to JPEG")
+            raise ImageError(f'{name}: HEIC needs pillow-heif; run: pip install "ferkit[heic]", or convert it to JPEG')
         import pillow_heif
 
         self._name = name

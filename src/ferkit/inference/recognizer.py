@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
+from ferkit.inference.crops import cut, grey_of, resized
 from ferkit.inference.detect import Detector, build_detector, middle_square
 from ferkit.inference.images import MAX_PIXELS, RGB, read_image
-from ferkit.inference.session import SIDE, Session
+from ferkit.inference.session import Session
 from ferkit.inference.views import check_views, views_of
 from ferkit.inference.weights import SHIPPED, ModelCard
 
@@ -168,7 +169,7 @@ class Recognizer:
 
         Args:
             image: A path, the bytes of a file, a PIL image, or an RGB array; see
-                :func:`ferkit.inference.images.read_image`.
+                :func:`ferkit.inference.images.read_image`. OpenCV's arrays are BGR: give ``array[..., ::-1]``.
 
         Raises:
             ImageError: It is no picture, damaged or too large; or a box of a detector of one's own lies elsewhere.
@@ -213,10 +214,10 @@ class Recognizer:
             raise ImageError(f"expected crops (N, H, W) or (N, H, W, 3), got {crops.shape}; put one face into a list")
         if not _are_several(crops):
             raise ImageError(f"expected crops (N, H, W) or a list of them, got {type(crops).__name__}")
-        greys = [_grey_of(crop, self._max_pixels) for crop in crops]
+        greys = [grey_of(crop, self._max_pixels) for crop in crops]
         boxes = [middle_square(grey) for grey in greys]
         squares = [grey[b.y : b.y + b.size, b.x : b.x + b.size] for grey, b in zip(greys, boxes, strict=True)]
-        return self._faces([_resized(square) for square in squares], boxes)
+        return self._faces([resized(square) for square in squares], boxes)
 
     def _boxes(self, picture: RGB) -> Iterable[Any]:
         """Return what the detector finds; it may be anybody's, and the picture the caller's own array."""
@@ -290,63 +291,3 @@ def _whole(box: Any, picture: RGB) -> Box:
         return Box(round(x), round(y), round(size), angle)
     height, width = picture.shape[:2]
     raise ImageError(f"expected of the detector boxes that meet the picture of {width} x {height}, got {box!r}")
-
-
-def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:
-    """Return the face in ``box`` as the network takes it, ``(48, 48)`` grey, upright.
-
-    Beyond the picture its edge goes on.
-
-    Raises:
-        ImageError: The box lies outside the picture.
-    """
-    import cv2
-
-    height, width = picture.shape[:2]
-    if not (box.x + box.size > 0 and box.y + box.size > 0 and box.x < width and box.y < height):
-        raise ImageError(f"expected a box that meets the picture of {width} x {height}, got {box}")
-    left, top = max(0, -box.x), max(0, -box.y)
-    right, bottom = max(0, box.x + box.size - width), max(0, box.y + box.size - height)
-    part = picture[box.y + top : box.y + box.size - bottom, box.x + left : box.x + box.size - right]
-    if box.angle:
-        return _resized(_grey(_turned_back(picture, box)))
-    grey = _grey(part)
-    if left or top or right or bottom:
-        grey = np.asarray(cv2.copyMakeBorder(grey, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
-    return _resized(grey)
-
-
-def _turned_back(picture: RGB, box: Box) -> RGB:
-    """Return the square of ``box`` turned about its middle until the face in it is upright."""
-    import cv2
-
-    reach = box.size // 4 + 2  # of a turned square beyond an upright one; OpenCV turns nothing of 32768 pixels a side
-    left, top = max(0, box.x - reach), max(0, box.y - reach)
-    near = picture[top : box.y + box.size + reach, left : box.x + box.size + reach]
-    middle = (box.x - left + box.size / 2, box.y - top + box.size / 2)
-    there = cv2.getRotationMatrix2D(middle, box.angle, 1)
-    there[:, 2] -= box.x - left, box.y - top
-    square = cv2.warpAffine(near, there, (box.size, box.size), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(square, np.uint8)
-
-
-def _grey(picture: RGB) -> NDArray[np.uint8]:
-    import cv2
-
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _grey_of(crop: Any, max_pixels: int) -> NDArray[np.uint8]:
-    """Return a crop as grey levels; one that is grey already is not turned into colours and back."""
-    if isinstance(crop, np.ndarray) and crop.ndim == 2 and crop.dtype == np.uint8 and 0 < crop.size <= max_pixels:
-        return crop
-    return _grey(read_image(crop, max_pixels))
-
-
-def _resized(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
-
-    if grey.shape == (SIDE, SIDE):
-        return grey
-    way = cv2.INTER_AREA if min(grey.shape) > SIDE else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=way), np.uint8)

@@ -154,7 +154,8 @@ def recognize_stream(
 
     Args:
         frames: Pairs of seconds and picture; or pictures alone, if ``fps`` is given. Pictures are what
-            :meth:`ferkit.Recognizer.recognize` takes: RGB arrays ``(H, W, 3)`` uint8, bytes of a file and others.
+            :meth:`ferkit.Recognizer.recognize` takes: RGB arrays ``(H, W, 3)`` uint8 (OpenCV's are BGR: give
+            ``frame[..., ::-1]``), bytes of a file and others.
             A video's file is no stream: :func:`read_video` reads it.
         recognizer: Finds and reads faces.
         every: Look at each so many-th picture only.
@@ -212,7 +213,10 @@ def open_source(source: str | os.PathLike[str] | int) -> Source:
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise OptionError(f"expected the file of a video, or the number of a camera, got {source!r}")
     if isinstance(source, str) and is_address(source):
-        raise ImageError(f"{source}: an address is not opened; save the video and name the file")
+        raise ImageError(
+            f"{source}: an address is not opened; save the video and name the file, or open it yourself and give its "
+            "frames to recognize_stream"
+        )
     return VideoFile(Path(source))
 
 

@@ -72,9 +72,9 @@ def picture_of_file(path: Path, detector: str = "haar") -> Picture:
         UnknownNameError: There is no such detector.
         OptionError: The detector needs a file.
     """
+    from ferkit.inference.crops import cut
     from ferkit.inference.detect import build_detector, middle_square
     from ferkit.inference.images import read_image
-    from ferkit.inference.recognizer import cut
 
     picture = read_image(path)
     middle, boxes = middle_square(picture), build_detector(detector)(picture)

@@ -33,6 +33,13 @@ people who labelled its training data, not what a person feels.
   ([measured](benchmarks/reports/robustness-2026-11-29.md)). In photos, ferkit does not look for faces below 30 pixels
   unless asked to. FER2013 has few faces that are covered or seen from the side. With `--min-confidence`, the answer is
   `uncertain` where the confidence is too low.
+
+## Licence
+
+The files of the networks are part of ferkit, under its licence (Apache-2.0). They contain no pictures. What they were
+trained on has terms of its own: FER2013's pictures were collected by web search and have no clear licence; the votes of
+[FER+](https://github.com/microsoft/FERPlus) have the MIT licence. Whether the terms of pictures apply to a network that
+was trained on them is not settled, and may differ between countries. Before you use it in a product, ask a lawyer.
 """
 
 

@@ -61,6 +61,21 @@ def test_names_that_do_not_tell_the_tests_apart_are_told(pictures):
     assert [len(data.split(s)) for s in Split] == [1, 1, 2]
 
 
+@pytest.mark.parametrize("name", ["validation", "Validation", "val"])
+def test_a_validation_folder_is_publictest(pictures, name):
+    data = read_fer2013(pictures("train/happy/a.png", f"{name}/sad/b.png", "test/fear/c.png", "test/neutral/d.png"))
+    assert [data.split(s).labels.tolist() for s in Split] == [[3], [4], [2, 6]]
+    assert data.notes == (
+        "2 of 2 files in test do not say PublicTest or PrivateTest in their names: they are counted as PrivateTest.",
+    )
+
+
+def test_a_validation_folder_without_a_test_folder_is_told(pictures):
+    data = read_fer2013(pictures("train/happy/a.png", "validation/sad/b.png"))
+    assert [len(data.split(s)) for s in Split] == [1, 1, 0]
+    assert data.notes == ("There is no test folder: PrivateTest is empty.",)
+
+
 def test_a_folder_without_tests_is_told(pictures):
     assert read_fer2013(pictures("train/happy/a.png")).notes == ("There is no test folder: both tests are empty.",)
 
@@ -72,7 +87,12 @@ def test_a_folder_without_tests_is_told(pictures):
         pytest.param("bad.jpg", b"", "expected a picture, got a file that cannot be read", id="empty"),
         pytest.param("bad.png", cv2.imencode(".png", GREY)[1].tobytes()[:-40], "cannot be read as one", id="cut PNG"),
         pytest.param("bad.jpg", cv2.imencode(".jpg", GREY)[1].tobytes()[:-40], "cannot be read as one", id="cut JPEG"),
-        pytest.param("bad.png", cv2.imencode(".png", GREY[:40])[1].tobytes(), "48 x 48 pixels, got 48 x 40", id="low"),
+        pytest.param(
+            "bad.png",
+            cv2.imencode(".png", GREY[:40])[1].tobytes(),
+            "got 48 x 40; `ferkit data cut` makes such",
+            id="low",
+        ),
     ],
 )
 def test_a_bad_picture_is_named(pictures, kept, name, content, message):
@@ -179,10 +199,10 @@ def test_the_second_reading_comes_from_the_cache(pictures, monkeypatch):
 
 
 def test_what_is_passed_over_is_told(pictures):
-    folder = pictures("train/angry/a.png", "test/sad/PublicTest_1.png", "validation/sad/c.png")
+    folder = pictures("train/angry/a.png", "test/sad/PublicTest_1.png", "older/sad/c.png")
     (folder / "train" / "angry" / "b.bmp").write_bytes(b"BM")
     assert read_fer2013(folder).notes == (
-        "Only train and test are read; passed over: validation.",
+        "Only train, validation and test are read; passed over: older.",
         f"Passed over, being no jpg or png: 1, such as {folder / 'train' / 'angry' / 'b.bmp'}.",
     )
 

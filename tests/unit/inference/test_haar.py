@@ -61,6 +61,18 @@ def test_an_opencv_without_its_cascade_is_told(tmp_path, monkeypatch):
         Haar()
 
 
+def test_an_opencv_of_which_only_the_folder_is_left_is_told(monkeypatch):
+    monkeypatch.setattr(cv2, "__file__", None)
+    with pytest.raises(ImageError, match=r"OpenCV is damaged: .* pip install --force-reinstall"):
+        Haar()
+
+
+def test_opencv_opens_no_file_of_the_cascade_itself(haar, monkeypatch):
+    """On Windows it opens none below a folder with umlauts."""
+    monkeypatch.setattr(cv2, "__file__", None)
+    assert not haar._cascade().empty()
+
+
 def test_what_the_first_network_sees_lies_where_it_is_in_the_picture(haar):
     """A bright disk is the only thing it likes."""
 

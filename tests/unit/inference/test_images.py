@@ -319,7 +319,7 @@ def test_heic_that_is_too_large_or_damaged_is_refused_in_one_line():
 def test_without_its_extra_heic_is_told_with_what_brings_it(monkeypatch):
     content = heic(scene())
     monkeypatch.setattr("ferkit.inference.heic.find_spec", lambda _: None)
-    with pytest.raises(ImageError, match=r"HEIC needs pillow-heif; run: pip install 'ferkit\[heic\]', or convert it"):
+    with pytest.raises(ImageError, match=r"HEIC needs pillow-heif; run: pip install \"ferkit\[heic\]\", or convert it"):
         read_image(content)
 
 

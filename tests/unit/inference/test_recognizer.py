@@ -17,8 +17,8 @@ from PIL import Image
 from ferkit import Recognizer
 from ferkit.errors import ImageError, ModelError, OptionError, UnknownNameError
 from ferkit.inference.boxes import Box
+from ferkit.inference.crops import cut
 from ferkit.inference.detect import whole_picture
-from ferkit.inference.recognizer import cut
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of
 from ferkit.inference.weights import CARD_KEY, card_from_json

@@ -9,8 +9,8 @@ from ferkit import Recognizer
 from ferkit.data import Faces, Fer2013, Split
 from ferkit.errors import DataError, RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import predict
+from ferkit.inference.crops import cut
 from ferkit.inference.detect import whole_picture
-from ferkit.inference.recognizer import cut
 from ferkit.models import build_model, model_names
 from ferkit.report import explain
 from ferkit.training.folder import RunFolder

@@ -366,7 +366,9 @@ def test_lists_are_choices(tmp_path, data):
 
 def test_without_optuna_one_line_says_what_to_install(tmp_path, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtraError, match=r"needs optuna, which is not installed; run: pip install 'ferkit\[sea"):
+    with pytest.raises(
+        MissingExtraError, match=r"needs optuna, which is not installed; run: pip install \"ferkit\[sea"
+    ):
         run(SETUP, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
