@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ferkit.cli import signals
-from ferkit.cli.options import DATA, Data
+from ferkit.cli.options import DATA, Data, Detector, DetectorModel
 from ferkit.cli.terminal import Progress, notice, shown
 
 app = typer.Typer(
@@ -106,12 +106,8 @@ def cut(
     every_face: Annotated[
         bool, typer.Option("--every-face", help="All faces of a photo; otherwise the largest alone.")
     ] = False,
-    detector: Annotated[
-        str, typer.Option("--detector", help="haar, yunet, or none (each picture is one face).")
-    ] = "haar",
-    detector_model: Annotated[
-        Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
-    ] = None,
+    detector: Detector = "haar",
+    detector_model: DetectorModel = None,
 ) -> None:
     """Cut the faces out of your own photos: 48 x 48 grey pixels, as FER2013's are, in the same folders.
 

@@ -21,6 +21,14 @@ NETWORKS = (
 Network = Annotated[str | None, typer.Option("--model", metavar="NAME|FILE", help=NETWORKS)]
 """A network for recognition."""
 
+Detector = Annotated[str, typer.Option("--detector", help="haar, yunet, or none (each picture is one face).")]
+"""What finds faces."""
+
+DetectorModel = Annotated[
+    Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
+]
+"""The file of a detector that is not part of ferkit."""
+
 Views = Annotated[
     str,
     typer.Option(

@@ -13,7 +13,7 @@ import typer
 
 from ferkit.cli import signals
 from ferkit.cli.jobs import Job, names_a_file, plan
-from ferkit.cli.options import Network, Views
+from ferkit.cli.options import Detector, DetectorModel, Network, Views
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, named_stdout, printer
 from ferkit.cli.terminal import Progress, shown
@@ -46,12 +46,8 @@ def recognize(
         float,
         typer.Option("--min-confidence", min=0, max=1, help="Answer `uncertain` for faces with a lower confidence."),
     ] = 0.0,
-    detector: Annotated[
-        str, typer.Option("--detector", help="haar, yunet, or none (each picture is one face).")
-    ] = "haar",
-    detector_model: Annotated[
-        Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
-    ] = None,
+    detector: Detector = "haar",
+    detector_model: DetectorModel = None,
     smallest_face: Annotated[
         int | None,
         typer.Option(

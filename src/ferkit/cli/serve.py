@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ferkit.cli.options import Network, Views
+from ferkit.cli.options import Detector, DetectorModel, Network, Views
 from ferkit.processors import MOST_THREADS, usable_processors
 
 if TYPE_CHECKING:
@@ -34,12 +34,8 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     model: Network = None,
-    detector: Annotated[str, typer.Option("--detector", help="haar, yunet, or none: each picture is one face.")] = (
-        "haar"
-    ),
-    detector_model: Annotated[
-        Path | None, typer.Option("--detector-model", help="The ONNX file that yunet needs.", show_default=False)
-    ] = None,
+    detector: Detector = "haar",
+    detector_model: DetectorModel = None,
     views: Views = "",
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0, max=1, help="Below it an expression is `uncertain`.")
