@@ -64,7 +64,7 @@ class YuNet:
         if not is_file(file):
             found = "a folder" if is_folder(file) else "nothing"
             raise ImageError(f"{file}: expected the file of a YuNet detector, got {found}")
-        # read here, as OpenCV itself opens no file below a folder with umlauts on Windows
+        # read here: on Windows OpenCV itself is reported to open none below a folder with umlauts
         self._content = np.frombuffer(read_file(file), np.uint8)
         self._own = threading.local()
         self._load()  # so that a wrong file is told at once

@@ -211,7 +211,9 @@ class Haar:
 
 
 def _read_cascade() -> str:
-    """Return OpenCV's cascade. Read here, as OpenCV itself opens no file below a folder with umlauts on Windows.
+    """Return OpenCV's cascade, read here: on Windows OpenCV is reported to open none below a folder with umlauts.
+
+    Source: https://github.com/opencv/opencv/issues/18305.
 
     Raises:
         ImageError: OpenCV lacks it, or is not OpenCV.
@@ -220,7 +222,8 @@ def _read_cascade() -> str:
 
     if getattr(cv2, "__file__", None) is None:  # what is left of a package after another one like it was uninstalled
         raise ImageError(
-            "OpenCV is damaged: its module is empty; run: pip install --force-reinstall opencv-python-headless"
+            "OpenCV is damaged: its module is empty; run: pip install --force-reinstall --no-deps "
+            '"opencv-python-headless>=4.13,<5"'
         )
     file = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_alt.xml"
     try:
