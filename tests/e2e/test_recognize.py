@@ -381,7 +381,8 @@ def test_videos_in_folders_and_heic_are_not_passed_over_in_silence(recognize, tm
     assert code == 1
     assert "happy" in out
     assert err.count("left out") == 1
-    assert f"left out: 1 video, such as {tmp_path / 'in' / 'c.mp4'}; a video is read alone, by its name\n" in err
+    video = f"1 video, such as {tmp_path / 'in' / 'c.mp4'}"
+    assert f"left out: {video}; videos are read by their names, without photos beside them\n" in err
     assert f"{tmp_path / 'in' / 'b.HEIC'}: the picture is damaged (" in err
 
 

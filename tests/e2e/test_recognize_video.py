@@ -19,7 +19,7 @@ import pytest
 import typer
 
 from ferkit.cli import signals
-from ferkit.cli.recognize_video import run
+from ferkit.cli.recognize_video import run, run_several
 from ferkit.errors import ImageError
 from ferkit.inference.camera import Camera
 from ferkit.inference.sources import VideoFile
@@ -390,3 +390,44 @@ def test_progress_with_the_time_left_is_shown_on_a_terminal(tmp_path):
     assert "/00:06" in shown
     assert "1 face" in shown
     assert "happy      100%" in shown
+
+
+def test_several_videos_are_read_one_after_another_and_one_that_cannot_be_does_not_stop_them(tmp_path, capsys):
+    films = [tmp_path / name / "clip.mp4" for name in ("a", "b", "c")]
+    for film in films:
+        film.parent.mkdir()
+    write_film(films[0], one_face(10, "happy"))
+    films[1].write_bytes(b"no video")
+    write_film(films[2], one_face(10, "sad"))
+    with pytest.raises(typer.Exit) as end:
+        run_several([str(film) for film in films], recognizer(tmp_path), save=tmp_path / "out")
+    assert end.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{films[0]}: 1 track in 0.4 s\n")
+    assert f"-annotated.mp4\n\n{films[2]}: 1 track in 0.4 s\n" in out
+    lines = err.splitlines()
+    assert lines[-2] == "error: 1 could not be read:"
+    assert lines[-1].startswith(f"  {films[1]}: expected a video")
+    saved = {path.name for path in (tmp_path / "out").iterdir()}
+    ends = (".csv", "-timeline.png", "-annotated.mp4")
+    assert saved == {f"{name}{end}" for name in ("clip", "clip-3") for end in ends}
+    for name, expression in (("clip", "happy"), ("clip-3", "sad")):
+        with (tmp_path / "out" / f"{name}.csv").open() as file:
+            assert {line["expression"] for line in csv.DictReader(file)} == {expression}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["two.mp4", "--json"], "--json and --csv print what one video shows"),
+        (["two.mp4", "--csv"], "--json and --csv print what one video shows"),
+        (["photo.png"], "a camera is read alone, and videos without photos"),
+        (["--camera", "0"], "a camera is read alone, and videos without photos"),
+        (["two.mp4", "--save", "out.mp4"], "expected a folder, for the annotated video"),
+    ],
+)
+def test_what_cannot_be_read_beside_a_video_is_said(tmp_path, more, message):
+    command = [sys.executable, "-m", "ferkit", "recognize", "one.mp4", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in " ".join(done.stderr.replace("│", " ").split())

@@ -73,7 +73,7 @@ def plan(sources: Iterable[str], save: Path | None) -> tuple[list[Job], list[str
         else:
             jobs.append(Job(source, path, Path(path.name)))
     for what, how, left in (
-        ("video", "a video is read alone, by its name", videos),
+        ("video", "videos are read by their names, without photos beside them", videos),
         ("linked folder", "a link is followed only when it is named", links),
         ("annotated file", "a copy is read only when it is named", drawn),
     ):
@@ -99,7 +99,7 @@ def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
             f"--save {save}: expected a folder or the name of a picture, got an existing file of another kind"
         )
     else:
-        copies = list(_names(jobs, save))
+        copies = [save / name for name in names_apart(map(_named, jobs))]
     paths = [job.path for job in jobs if job.path is not None]
     read = {*map(_place, paths), *map(os.path.realpath, paths)}  # a link, and what it leads to
     for copy in copies:
@@ -115,17 +115,20 @@ def _with_copies(jobs: list[Job], save: Path) -> list[Job]:
     return [Job(job.name, job.path, job.inside, copy) for job, copy in zip(jobs, copies, strict=True)]
 
 
-def _names(jobs: Iterable[Job], folder: Path) -> Iterator[Path]:
-    """Yield a name for each copy that no other has, on file systems that ignore case, too."""
+def names_apart(names: Iterable[Path]) -> Iterator[Path]:
+    """Yield the names, with a number where one was there before, on file systems that ignore case, too."""
     taken: set[str] = set()
-    for job in jobs:
-        ending = job.inside.suffix if job.inside.suffix.lower() in _JPEG else ".png"
-        stem, name, number = job.inside.with_suffix(""), job.inside.with_suffix(ending), 1
-        while (key := unicodedata.normalize("NFC", str(name)).casefold()) in taken:
+    for name in names:
+        each, number = name, 1
+        while (key := unicodedata.normalize("NFC", str(each)).casefold()) in taken:
             number += 1
-            name = stem.with_name(f"{stem.name}-{number}{ending}")
+            each = name.with_name(f"{name.stem}-{number}{name.suffix}")
         taken.add(key)
-        yield folder / name
+        yield each
+
+
+def _named(job: Job) -> Path:
+    return job.inside.with_suffix(job.inside.suffix if job.inside.suffix.lower() in _JPEG else ".png")
 
 
 def _place(path: Path) -> str:

@@ -16,7 +16,7 @@ from ferkit.cli.jobs import Job, names_a_file, plan
 from ferkit.cli.options import Detector, DetectorModel, Network, Views
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, named_stdout, printer
-from ferkit.cli.terminal import Progress, shown
+from ferkit.cli.terminal import Progress, list_errors, shown
 from ferkit.inference.find import is_video
 from ferkit.processors import MOST_THREADS, usable_processors
 
@@ -31,8 +31,8 @@ def recognize(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PHOTO...|DIR|VIDEO|-",
-            help="Photos and folders of photos, one video, or - for a picture on standard input.",
+            metavar="PHOTO...|DIR|VIDEO...|-",
+            help="Photos and folders of photos, videos, or - for a picture on standard input.",
             show_default=False,
         ),
     ] = None,
@@ -88,16 +88,18 @@ def recognize(
 ) -> None:
     """Find the faces in pictures and read their expressions.
 
-    Folders are searched with their subfolders. A picture that cannot be read does not stop the others: it is listed at
-    the end, and the exit code is 1. A picture without a face is no error.
+    Folders are searched with their subfolders. A picture or a video that cannot be read does not stop the others: it is
+    listed at the end, and the exit code is 1. A picture without a face is no error.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     if not sources and camera is None:
         raise typer.BadParameter("expected photos, a folder, a video, - or --camera")
     videos = [source for source in sources or [] if is_video(source)]
-    if (videos or camera is not None) and len(sources or []) + (camera is not None) != 1:
-        raise typer.BadParameter("a video or a camera is read alone, without other sources")
+    if (camera is not None and sources) or (videos and len(videos) < len(sources or [])):
+        raise typer.BadParameter("a camera is read alone, and videos without photos beside them")
+    if len(videos) > 1 and (as_json or as_csv):
+        raise typer.BadParameter("--json and --csv print what one video shows; --save writes a CSV of each")
     if (every is not None or smoothing is not None) and not videos and camera is None:
         raise typer.BadParameter("--every and --smoothing are for a video or a camera")
     if (videos or camera is not None) and save is not None and names_a_file(save):
@@ -116,8 +118,11 @@ def recognize(
         if videos or camera is not None:
             from ferkit.cli import recognize_video
 
+            if len(videos) > 1:
+                recognize_video.run_several(videos, recognizer, every=every, smoothing=smoothing, save=save)
+                return
             source = camera if camera is not None else videos[0]
-            recognize_video.run(source, recognizer, output=output, save=save, every=every, smoothing=smoothing)
+            recognize_video.run(source, recognizer, every=every, smoothing=smoothing, save=save, output=output)
             return
         outcome = _Outcome(unread=failed)
         threads = threads or min(usable_processors(), AT_ONCE)
@@ -236,9 +241,6 @@ def _say(jobs: Sequence[Job], outcome: _Outcome, save: Path | None, output: str)
     if outcome.copies:
         typer.echo(f"annotated: {shown(str(save if len(jobs) != 1 else jobs[0].copy))}", err=output != "table")
     for what, lines in (("could not be read", outcome.unread), ("could not be copied", outcome.uncopied)):
-        if len(lines) > 1 or (lines and len(jobs) > 1):
-            typer.echo("\n  ".join([f"error: {len(lines)} {what}:", *map(shown, lines)]), err=True)
-        elif lines:
-            typer.echo(f"error: {shown(lines[0])}", err=True)
+        list_errors(lines, what, several=len(jobs) > 1)
     if outcome.pictures < len(jobs) != 1:
         typer.echo(f"stopped after {outcome.pictures} of {len(jobs)} pictures", err=True)

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from ferkit.cli import signals
+from ferkit.cli.jobs import names_apart
 from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded
 from ferkit.cli.screen import Screen
-from ferkit.cli.terminal import shown
+from ferkit.cli.terminal import list_errors, shown
 from ferkit.errors import ImageError
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def run(
     every: int | None = None,
     smoothing: float | None = None,
     save: Path | None = None,
+    name: str | None = None,
     output: str = "table",
 ) -> None:
     """Recognise the faces of a video or a camera and print what they express.
@@ -54,6 +57,7 @@ def run(
         every: Look at each so many-th frame; None: every frame, or ten a second of a large video.
         smoothing: Time constant in seconds; 0 for none; None: half a second.
         save: Folder for CSV, timeline and annotated video.
+        name: With which the names of those files begin; None: the video's, or one of the camera and the time.
         output: ``table`` for a summary, ``json`` for a line a frame, ``csv`` for a line a reading.
 
     Raises:
@@ -73,7 +77,7 @@ def run(
             SMOOTHING if smoothing is None else smoothing,
             output,
         )
-        recording = None if save is None else Recording(save, _name(opened, save), opened, history)
+        recording = None if save is None else Recording(save, name or _name(opened, save), opened, history)
         try:
             stopped = _watch(opened, recognizer, history, settings, recording)
         except BrokenPipeError:
@@ -89,6 +93,42 @@ def run(
     _tell(opened, history, recording, output)
     if stopped:
         raise typer.Exit(stopped)
+
+
+def run_several(
+    videos: Sequence[str],
+    recognizer: "Recognizer",
+    *,
+    every: int | None = None,
+    smoothing: float | None = None,
+    save: Path | None = None,
+) -> None:
+    """Recognise the faces of one video after another, as :func:`run` does, and print a summary of each.
+
+    A video that cannot be read does not stop the others.
+
+    Raises:
+        typer.Exit: With 1, when one could not be read; they are listed before.
+    """
+    failed: list[str] = []
+    summed_up = False
+    names = names_apart(Path(f"{Path(video).stem}.csv") for video in videos)
+    for number, (video, name) in enumerate(zip(videos, names, strict=True)):
+        if summed_up:
+            typer.echo()
+        summed_up = False
+        try:
+            run(video, recognizer, every=every, smoothing=smoothing, save=save, name=name.stem)
+            summed_up = True
+        except ImageError as error:
+            failed.append(str(error))
+        except (KeyboardInterrupt, SystemExit):
+            list_errors(failed, "could not be read", several=True)
+            typer.echo(f"stopped after {number} of {len(videos)} videos", err=True)
+            raise
+    list_errors(failed, "could not be read", several=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _tell(source: "Source", history: "History", recording: "Recording | None", output: str) -> None:

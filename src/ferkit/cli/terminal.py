@@ -4,6 +4,7 @@ import math
 import os
 import sys
 import textwrap
+from collections.abc import Sequence
 
 import typer
 
@@ -19,6 +20,20 @@ def notice(line: str) -> None:
 def shown(text: str) -> str:
     """Return ``text`` on one line, without what a terminal would obey or cannot print."""
     return on_one_line(text)
+
+
+def list_errors(lines: Sequence[str], what: str, *, several: bool) -> None:
+    """Say on stderr what went wrong.
+
+    Args:
+        lines: Why, one for each thing.
+        what: ``could not be read``, say.
+        several: Whether there could have been more lines than there are: a single one is counted, too.
+    """
+    if len(lines) > 1 or (lines and several):
+        typer.echo("\n  ".join([f"error: {len(lines)} {what}:", *map(shown, lines)]), err=True)
+    elif lines:
+        typer.echo(f"error: {shown(lines[0])}", err=True)
 
 
 def no_nan(value: float | None) -> float | None:
