@@ -15,15 +15,19 @@ def recipes(
 ) -> None:
     """List the shipped recipes, or print all settings of one, with what they mean."""
     from ferkit.training.recipe import field_help
-    from ferkit.training.recipes import RECIPES, get_recipe
+    from ferkit.training.recipes import GROUPS, RECIPES, get_recipe
 
     if name is None:
         if as_json:
             typer.echo(json.dumps({n: {"summary": s, **r.to_dict()} for n, (s, r) in RECIPES.items()}, indent=1))
             return
         longest = max(map(len, RECIPES))
-        for each, (summary, _) in RECIPES.items():
-            typer.echo(beside(f"{each:{longest}} ", summary))
+        for number, (purpose, names) in enumerate(GROUPS.items()):
+            if number:
+                typer.echo()
+            typer.echo(f"{purpose}:")
+            for each in names:
+                typer.echo(beside(f"  {each:{longest}} ", RECIPES[each][0]))
         return
     recipe = get_recipe(name)
     if as_json:

@@ -198,6 +198,18 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 }
 """Name to what it is and the recipe."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "The report's networks": ("model1", "model2", "model3", "layers", "final"),
+    "Networks of our own, on a CPU": ("teacher", "compact", "short-narrow", "short-wide", "short"),
+    "Networks of our own, on a GPU": ("champion", "ensemble", "speedrun"),
+    "The way to the shipped networks, and what else was tried on it": (
+        *(f"compact-{n}" for n in range(2, 15)),
+        "compact-votes",
+        *(f"teacher-{n}" for n in range(2, 5)),
+    ),
+}
+"""What they are for, to the names of recipes."""
+
 
 MADE_FOR: dict[str, tuple[str, ...]] = {
     **{f"compact-{n}": ("--init RUN", "--teacher RUN") for n in range(2, 15)},

@@ -13,7 +13,7 @@ from ferkit.errors import RecipeError, UnknownNameError
 from ferkit.models import build_model, model_names, model_options
 from ferkit.training.recipe import Recipe, field_help, make_recipe
 from ferkit.training.recipe_text import recipe_from_toml, with_settings
-from ferkit.training.recipes import MADE_FOR, RECIPES, get_recipe
+from ferkit.training.recipes import GROUPS, MADE_FOR, RECIPES, get_recipe
 
 MODEL1 = Recipe(model="model1")
 
@@ -94,6 +94,10 @@ def test_a_shipped_recipe_builds_its_network(name, parameters):
 
 def test_every_shipped_recipe_is_known_to_these_tests():
     assert set(RECIPES) == {"model1", "model2", "model3", "layers", "final"} | set(OURS)
+
+
+def test_every_recipe_is_listed_once_with_those_of_its_purpose():
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(RECIPES)
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, (text, _) in RECIPES.items()])
