@@ -44,7 +44,7 @@ from report_files import day_of, write_report
 
 SCHEMA = 2
 COVERED = 0.4
-HEIGHT, WIDTH, FACES, MARGIN = 480, 640, 3, 10
+HEIGHT, WIDTH, FACES, MARGIN, WINDOW = 480, 640, 3, 10, 245
 PHOTOS = 500
 PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "scikit-image")
 TEXTURES = ("brick.png", "chelsea.png", "coffee.png", "grass.png", "gravel.png", "motorcycle_left.png", "rocket.jpg")
@@ -63,6 +63,8 @@ class Group:
     """Largest rotation, in degrees."""
     light: float = 1.0
     """What grey levels are multiplied with."""
+    shadow: float = 1.0
+    """The same, of the faces alone; below 1 what is behind them is as bright as a window."""
 
 
 GROUPS = {
@@ -72,6 +74,7 @@ GROUPS = {
     "tilted up to 15 degrees": Group(tilt=15),
     "tilted up to 30 degrees": Group(tilt=30),
     "dark, 0.15 of the light": Group(light=0.15),
+    "before a window, 0.15 of the light": Group(shadow=0.15),
 }
 
 
@@ -205,6 +208,8 @@ def _sample(name: str) -> Path:
 
 
 def _background(group: Group, rng: np.random.Generator) -> Grey:
+    if group.shadow < 1:
+        return np.full((HEIGHT, WIDTH), WINDOW, np.float32)
     if not group.textured:
         corners = rng.uniform(40, 215, (3, 3)).astype(np.float32)
         return np.asarray(cv2.resize(corners, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.float32)
@@ -226,7 +231,7 @@ def _lay(image_HW: NDArray[np.uint8], box: Box, group: Group, rng: np.random.Gen
     """Draw a face into ``canvas``; its outer eighth fades."""
     size = (box.size, box.size)
     face = cv2.resize(image_HW, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    face = np.asarray(face * rng.uniform(0.7, 1.2) + rng.uniform(-15, 15), np.float32)
+    face = np.asarray(group.shadow * (face * rng.uniform(0.7, 1.2) + rng.uniform(-15, 15)), np.float32)
     turn = cv2.getRotationMatrix2D((box.size / 2, box.size / 2), rng.uniform(-group.tilt, group.tilt), 1)
     face = np.asarray(cv2.warpAffine(face, turn, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
     away = np.abs(np.linspace(-1, 1, box.size, dtype=np.float32))

@@ -61,6 +61,12 @@ def packed(face: Grey, _: np.random.Generator, *, quality: int) -> NDArray[Any]:
     return np.asarray(cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0))
 
 
+def before_a_window(face: Grey, _: np.random.Generator, *, light: float) -> NDArray[Any]:
+    """Return a darker face, with what is around its oval as bright as a window."""
+    rows, columns = np.mgrid[: len(face), : len(face)] / (len(face) / 2) - 1
+    return np.where(rows**2 + (columns / 0.8) ** 2 < 1, light * face, 245)
+
+
 def small(face: Grey, _: np.random.Generator, *, side: int) -> NDArray[Any]:
     """Return a face that had fewer pixels."""
     less = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
@@ -75,6 +81,8 @@ CHANGES: dict[str, Change] = {
     "a quarter of the light, noise of 5": partial(noisy, deviation=5, light=0.25),
     "a quarter of the light": partial(faint, contrast=0.25, middle=0),
     "a tenth of the light": partial(faint, contrast=0.1, middle=0),
+    "before a window, a fifth of the light": partial(before_a_window, light=0.2),
+    "before a window, all of the light": partial(before_a_window, light=1.0),
     "half of the contrast": partial(faint, contrast=0.5),
     "a quarter of the contrast": partial(faint, contrast=0.25),
     "gamma 0.4": partial(gamma, power=0.4),

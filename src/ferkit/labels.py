@@ -1,4 +1,4 @@
-"""The seven expressions of FER2013: their numbers, names and order.
+"""The seven expressions of FER2013: their numbers, names and order; and the answer that is none of them.
 
 Source: Goodfellow et al., 2013, https://arxiv.org/abs/1307.0414, section 4; the numbering is the data set's own.
 """
@@ -30,6 +30,9 @@ class Expression(IntEnum):
 
 EXPRESSIONS: tuple[str, ...] = tuple(e.label for e in Expression)
 """Names in class order, ``angry`` to ``neutral``."""
+
+UNCERTAIN = "uncertain"
+"""The answer where the confidence is below what was asked for."""
 
 NUM_CLASSES = len(EXPRESSIONS)
 """K, the number of classes: 7."""

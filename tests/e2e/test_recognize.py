@@ -22,10 +22,12 @@ from PIL import Image
 from rich.cells import cell_len
 
 from conftest import exit_code
+from ferkit import Recognizer
 from ferkit.cli import signals
 from ferkit.cli.jobs import Job
 from ferkit.cli.main import main
 from ferkit.cli.pool import Room, read_pictures
+from ferkit.errors import ImageError
 from ferkit.inference.images import read_image
 from ferkit.labels import EXPRESSIONS
 from films import one_face, write_film
@@ -154,6 +156,32 @@ class Counting:
     def recognize(self, _):
         self.asked += 1
         return []
+
+
+def test_a_picture_for_which_there_is_no_memory_does_not_stop_the_others(tmp_path, monkeypatch, recognize):
+    for name in ("a.png", "b.png", "c.png"):
+        photo(tmp_path / name)
+    found, asked = Recognizer.recognize, []
+
+    def short_of_memory(self, picture):
+        asked.append(picture)
+        if len(asked) == 2:
+            raise ImageError("there is not enough memory for 8000 x 8000 pixels")
+        return found(self, picture)
+
+    monkeypatch.setattr(Recognizer, "recognize", short_of_memory)
+    code, out, err = recognize(tmp_path, "--json", "--detector", "none", "--threads", 1)
+    read = [line["picture"] for line in map(json.loads, out.splitlines()) if "faces" in line]
+    assert (code, read) == (1, [str(tmp_path / "a.png"), str(tmp_path / "c.png")])
+    assert f"{tmp_path / 'b.png'}: there is not enough memory for 8000 x 8000 pixels" in err
+
+
+@pytest.mark.parametrize("ending", [".jpe", ".jfif", ".JPG"])
+def test_the_copy_of_a_jpeg_is_one_under_its_name(tmp_path, recognize, ending):
+    (tmp_path / "in").mkdir()
+    photo(tmp_path / "in" / "a.jpg").rename(tmp_path / "in" / f"a{ending}")
+    assert recognize(tmp_path / "in", "--save", tmp_path / "out", "--detector", "none")[0] == 0
+    assert (tmp_path / "out" / f"a{ending}").read_bytes()[:3] == b"\xff\xd8\xff"
 
 
 @pytest.mark.parametrize("threads", [1, 3])

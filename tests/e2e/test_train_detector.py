@@ -11,9 +11,10 @@ import pytest
 import skimage
 import torch
 
-from ferkit.inference.boxes import Box, levels
+from ferkit.inference.boxes import Box
 from ferkit.inference.haar import CARD, CLOSE, NETWORKS, Haar
 from ferkit.inference.images import read_image
+from ferkit.inference.levels import grey_levels, stretched
 
 TOOL = Path(__file__).parents[2] / "tools" / "detector"
 
@@ -96,7 +97,7 @@ def test_trained_networks_take_the_place_of_the_shipped_ones(fer2013_csv, tmp_pa
     assert (card["steps"], card["photographs"]) == (4, {})
     detector = Haar(tmp_path)
     astronaut = read_image(Path(skimage.__file__).parent / "data" / "astronaut.png")
-    assert detector.propose(levels(astronaut), 30).shape[1] == 5
+    assert detector.propose(stretched(grey_levels(astronaut)), 30).shape[1] == 5
 
 
 @pytest.mark.parametrize(

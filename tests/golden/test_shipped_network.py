@@ -15,6 +15,7 @@ from ferkit.errors import UnknownNameError
 from ferkit.evaluation.calibration import accuracy_at, calibration_error
 from ferkit.experiments.champion import FER_PLUS
 from ferkit.files import file_sha256
+from ferkit.inference.images import read_image
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of
 from ferkit.inference.weights import DEFAULT, SHIPPED, card_from_json, network_file
@@ -38,6 +39,13 @@ def test_a_portrait_has_one_face_that_probably_has_its_expression(package, insid
     (face,) = Recognizer(model).recognize(portrait(package, inside))
     assert face.probabilities[expression] > least
     assert face.expression == expression or least < 0.5
+
+
+@pytest.mark.parametrize("light", [0.5, 0.1, 0.05])
+def test_the_astronaut_is_happy_in_little_light_too(light):
+    picture = read_image(portrait("skimage", "data/astronaut.png"))
+    (face,) = Recognizer().recognize((light * picture).astype(np.uint8))
+    assert face.probabilities["happy"] > 0.8
 
 
 @pytest.mark.parametrize("model", SHIPPED)

@@ -17,10 +17,11 @@ import skimage
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError
-from ferkit.inference.boxes import Box, Grey, levels, scaled
+from ferkit.inference.boxes import Box, scaled
 from ferkit.inference.detect import YuNet
 from ferkit.inference.find import find_images
-from ferkit.inference.images import read_image
+from ferkit.inference.images import RGB, read_image
+from ferkit.inference.levels import Grey, grey_levels, stretched
 
 FACELESS = (
     *("cell.png", "clock_motion.png", "coins.png", "color.png", "horse.png", "hubble_deep_field.jpg", "ihc.png"),
@@ -66,7 +67,7 @@ def backgrounds(folders: Sequence[Path], every: int, yunet: Path | None) -> list
         raise ImageError("--photos needs --yunet FILE, which says where their faces are")
     shy = None if yunet is None else _Shy(yunet)
     found = [
-        Background(levels(read_image(Path(skimage.__file__).parent / "data" / name)), (), WEIGHT) for name in FACELESS
+        Background(_seen(read_image(Path(skimage.__file__).parent / "data" / name)), (), WEIGHT) for name in FACELESS
     ]
     for folder in folders:
         files = find_images(folder)
@@ -78,8 +79,13 @@ def backgrounds(folders: Sequence[Path], every: int, yunet: Path | None) -> list
             except ImageError as error:
                 print(error)
                 continue
-            found.append(Background(levels(picture), () if shy is None else tuple(shy(picture)), 1))
+            found.append(Background(_seen(picture), () if shy is None else tuple(shy(picture)), 1))
     return found
+
+
+def _seen(picture: RGB) -> Grey:
+    """Return ``picture`` as the detector sees it."""
+    return stretched(grey_levels(picture))
 
 
 def windows(found: Sequence[Background], count: int, side: int, seed: int) -> NDArray[np.uint8]:

@@ -14,8 +14,6 @@ from ferkit.inference.find import ENDINGS, VIDEO_ENDINGS, find_images, find_link
 
 STDIN = "-"
 
-_JPEG = frozenset({".jpe", ".jpeg", ".jpg"})
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -128,7 +126,9 @@ def names_apart(names: Iterable[Path]) -> Iterator[Path]:
 
 
 def _named(job: Job) -> Path:
-    return job.inside.with_suffix(job.inside.suffix if job.inside.suffix.lower() in _JPEG else ".png")
+    from ferkit.inference.annotate import JPEG
+
+    return job.inside if job.inside.suffix.lower() in JPEG else job.inside.with_suffix(".png")
 
 
 def _place(path: Path) -> str:

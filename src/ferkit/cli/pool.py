@@ -14,7 +14,8 @@ from ferkit.cli.jobs import Job
 from ferkit.cli.readings import Done
 
 if TYPE_CHECKING:
-    from ferkit.inference.recognizer import Recognizer
+    from ferkit.inference.images import RGB
+    from ferkit.inference.recognizer import Face, Recognizer
 
 ROOM = 50_000_000
 """Pixels that are unpacked at the same time: four photos of a phone; a larger picture is unpacked alone."""
@@ -92,7 +93,7 @@ def _read_one(job: Job, recognizer: "Recognizer", max_pixels: int | None, room: 
         content = _standard_input(job.name) if job.path is None else read_file(job.path)
         with room.taken(pixels_of(content)):
             picture = decode(content, job.name, max_pixels or MAX_PIXELS)
-            faces = recognizer.recognize(picture)
+            faces = _faces(recognizer, picture, job.name)
             done = Done(job, (picture.shape[1], picture.shape[0]), faces)
             if job.copy is not None:
                 try:
@@ -102,6 +103,15 @@ def _read_one(job: Job, recognizer: "Recognizer", max_pixels: int | None, room: 
             return done
     except ImageError as error:
         return Done(job, error=error)
+
+
+def _faces(recognizer: "Recognizer", picture: "RGB", name: str) -> "list[Face]":
+    from ferkit.errors import ImageError
+
+    try:
+        return recognizer.recognize(picture)
+    except ImageError as error:  # there is not enough memory to look for faces
+        raise ImageError(f"{name}: {error}") from None
 
 
 def _standard_input(name: str) -> bytes:

@@ -36,11 +36,20 @@ def recognize(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, one for each picture.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print a JSON object a line: for each picture, or each frame of a video that is looked at."
+        ),
+    ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for each face.")] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Folder for annotated copies; for one picture also the name of the copy."),
+        typer.Option(
+            "--save",
+            help="Folder for annotated copies, and of a video for CSV and timeline, too; for one picture also the "
+            "name of the copy.",
+        ),
     ] = None,
     min_confidence: Annotated[
         float,

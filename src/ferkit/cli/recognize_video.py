@@ -251,7 +251,8 @@ class _Progress(_View):
         self._screen = Screen("{task.fields[faces]}")
         self._began = self._said = time.monotonic()
         looks = "every frame" if step == 1 else f"1 frame in {step}"
-        size = f"{source.width} x {source.height}, {source.fps:.4g} frames/s, {self._length}"
+        rate = f"{source.fps:.4g} frame{'' if source.fps == 1 else 's'}/s"
+        size = f"{source.width} x {source.height}, {rate}, {self._length}"
         self._opening = f"{shown(source.name)}: {size}; looking at {looks}"
 
     def __enter__(self) -> Self:

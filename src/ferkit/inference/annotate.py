@@ -31,7 +31,10 @@ SMALLEST = 240
 LARGEST = 4 * SMALLEST
 """... as far as their longer side stays within so many."""
 
-WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+JPEG = (".jfif", ".jpe", ".jpeg", ".jpg")
+"""Endings of JPEG's files."""
+
+WRITABLE = (".bmp", *JPEG, ".png", ".tif", ".tiff", ".webp")
 """Endings of the files that can be written."""
 
 SIGNED = b"\nannotated by ferkit\n"
@@ -113,6 +116,7 @@ def _encoded(ending: str, drawn: RGB) -> memoryview | None:
     """Return the file of ``drawn``, BGR; None where it is too large for the format."""
     import cv2
 
+    ending = ".jpg" if ending in JPEG else ending  # OpenCV does not know all of them
     try:
         with quiet_opencv():
             done, content = cv2.imencode(ending, drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])

@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferkit.inference.images import RGB
 
@@ -16,10 +15,6 @@ SIDE = 1024
 
 SMALLEST = 30
 """Side of the smallest face that is looked for, in pixels of the scaled picture."""
-
-
-LEVELS = 16
-"""Of grey that are stretched over the whole range at the least; fewer are nearly none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +38,6 @@ class Box:
         return common / (self.size**2 + other.size**2 - common)
 
 
-Grey = NDArray[np.uint8]
-"""Grey levels ``(H, W)``."""
-
-
 def scaled(picture: RGB, smallest: int | None = None, *, side: int = SIDE) -> tuple[RGB, float]:
     """Return ``picture`` as it is looked at, never larger than it is, and the factor that brings places back.
 
@@ -64,28 +55,6 @@ def scaled(picture: RGB, smallest: int | None = None, *, side: int = SIDE) -> tu
         return picture, 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), factor
-
-
-def levels(picture: RGB) -> Grey:
-    """Return the grey levels of ``picture``, stretched."""
-    import cv2
-
-    return _stretched(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
-
-
-def _stretched(grey: Grey) -> Grey:
-    """Return ``grey`` over the whole range, but for the darkest and the brightest hundredth; not more than 16 times.
-
-    Where nearly all of it is as dark as the rest, as a sheet of paper is beside the photo on it, those count too.
-    """
-    import cv2
-
-    counts = np.bincount(grey.ravel(), minlength=256).cumsum()
-    low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.01, 0.99))
-    if high - low < LEVELS:
-        low, high = int(np.searchsorted(counts, 1)), int(np.searchsorted(counts, counts[-1]))
-    table = (np.arange(256) - low) * (255 / max(high - low, LEVELS))
-    return np.asarray(cv2.LUT(grey, table.clip(0, 255).astype(np.uint8)), np.uint8)
 
 
 def square(middle_x: float, middle_y: float, side: float, factor: float, angle: float = 0.0) -> Box:

@@ -5,7 +5,7 @@ Source: Okabe and Ito, 2008, https://jfly.uni-koeln.de/color/; on which expressi
 
 from collections.abc import Sequence
 
-from ferkit.inference.recognizer import UNCERTAIN
+from ferkit.labels import UNCERTAIN
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""

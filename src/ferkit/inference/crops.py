@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ferkit.errors import ImageError
 from ferkit.inference.boxes import Box
 from ferkit.inference.images import RGB, read_image
+from ferkit.inference.levels import grey_levels
 from ferkit.inference.session import SIDE
 
 
@@ -31,8 +32,8 @@ def cut(picture: RGB, box: Box) -> NDArray[np.uint8]:
     right, bottom = max(0, box.x + box.size - width), max(0, box.y + box.size - height)
     part = picture[box.y + top : box.y + box.size - bottom, box.x + left : box.x + box.size - right]
     if box.angle:
-        return resized(_grey(_turned_back(picture, box)))
-    grey = _grey(part)
+        return resized(grey_levels(_turned_back(picture, box)))
+    grey = grey_levels(part)
     if left or top or right or bottom:
         grey = np.asarray(cv2.copyMakeBorder(grey, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
     return resized(grey)
@@ -42,7 +43,7 @@ def grey_of(crop: Any, max_pixels: int) -> NDArray[np.uint8]:
     """Return a crop as grey levels; one that is grey already is not turned into colours and back."""
     if isinstance(crop, np.ndarray) and crop.ndim == 2 and crop.dtype == np.uint8 and 0 < crop.size <= max_pixels:
         return crop
-    return _grey(read_image(crop, max_pixels))
+    return grey_levels(read_image(crop, max_pixels))
 
 
 def resized(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -67,9 +68,3 @@ def _turned_back(picture: RGB, box: Box) -> RGB:
     there[:, 2] -= box.x - left, box.y - top
     square = cv2.warpAffine(near, there, (box.size, box.size), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(square, np.uint8)
-
-
-def _grey(picture: RGB) -> NDArray[np.uint8]:
-    import cv2
-
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -9,7 +9,7 @@ from ferkit.files import is_folder, write_bytes
 from ferkit.inference.crops import cut
 from ferkit.inference.detect import Detector
 from ferkit.inference.find import find_images
-from ferkit.inference.images import MAX_PIXELS, read_image
+from ferkit.inference.images import MAX_PIXELS, enough_memory, read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,11 @@ def cut_faces(
     for photo in photos:
         try:
             picture = read_image(photo, MAX_PIXELS)
+            with enough_memory(str(photo), picture.shape[1], picture.shape[0]):
+                boxes = detector(picture) if every_face else detector(picture)[:1]
         except ImageError as error:
             yield Cut(photo, error=str(error))
             continue
-        boxes = detector(picture) if every_face else detector(picture)[:1]
         place = out / photo.relative_to(folder)
         faces = [place.with_name(f"{place.name}{f'-{n}' * (n > 1)}.png") for n in range(1, len(boxes) + 1)]
         for face, box in zip(faces, boxes, strict=True):

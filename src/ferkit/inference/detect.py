@@ -18,9 +18,10 @@ import numpy as np
 
 from ferkit.errors import ImageError, OptionError, UnknownNameError
 from ferkit.files import is_file, is_folder
-from ferkit.inference.boxes import Box, Grey, apart, scaled, square
+from ferkit.inference.boxes import Box, apart, scaled, square
 from ferkit.inference.haar import Haar
 from ferkit.inference.images import RGB, read_file
+from ferkit.inference.levels import Grey
 from ferkit.inference.quiet import quiet_opencv
 
 Detector = Callable[[RGB], list[Box]]

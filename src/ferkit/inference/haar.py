@@ -3,7 +3,8 @@
 The first network looks everywhere, at small pictures of the picture: wherever a face may be, one of each size. The
 second looks closely at what the first proposes, says whether it is a face, and how it has to be moved, sized and
 turned; then once more, at the place it said, and at its mirror image. OpenCV's Haar cascade looks at what they are not
-sure of: it has learned from other pictures than they, and takes other things for faces.
+sure of: it has learned from other pictures than they, and takes other things for faces. Where nobody is found, all look
+once more, at what is dark: a face before a window is hardly more than a shadow.
 
 Source: two of the three stages of Zhang, Zhang, Li and Qiao, 2016, https://arxiv.org/abs/1604.02878; Lienhart, Kuranov
 and Pisarevsky, 2003, whose cascade is OpenCV's ``haarcascade_frontalface_alt.xml``. Ours differs: the networks are
@@ -25,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ImageError, ModelError
-from ferkit.inference.boxes import SMALLEST, Box, Grey, apart, levels, scaled, square
+from ferkit.inference.boxes import SMALLEST, Box, apart, scaled, square
 from ferkit.inference.images import RGB
+from ferkit.inference.levels import Grey, grey_levels, lifted, stretched
 from ferkit.inference.places import Places, build_pyramid, non_maximum_suppression, window
 from ferkit.inference.session import load_runtime
 from ferkit.inference.weights import FOLDER
@@ -55,15 +57,21 @@ class Haar:
     the cascade thinks so, too, and from which it is one whatever that says."""
     HINT = -2.0
     """Logit of the second network from which it looks once more, where it moved the place to."""
-    MOST = 256
-    """Places that are looked at closely, the likeliest."""
+    MOST, PART = 4096, 256
+    """Places that are looked at closely, the likeliest; so many at a time, and no more once the last :attr:`LAST` of a
+    part hold no face."""
+    LAST = 64
+    SHADOW = 64
+    """Grey level, of the stretched picture, that a face which only the second look finds must not reach on average."""
     SMALLEST_PICTURE, FILLING = 16, 1.25
     """Pixels of the shorter side of a picture below which there is nothing to see; and the side of the largest face
     that is looked for, as a multiple of that shorter side. In small pictures the smallest face is no larger either."""
     LEAST, MOST_PIXELS = 15, 25_000_000
-    """Side of the smallest face that is looked for where smaller ones than usual are asked for; and the pixels of the
-    largest picture the first network then looks at, in which a face has :data:`FACE`. Of 12
-    million pixels of noise that took 1.2 GB (once, by a script that was not kept)."""
+    """Side of the smallest face that is looked for where smaller ones than usual are asked for; and the pixels, with
+    :data:`FACE` in such a face, above which the picture is too large for that: then those of usual size are the
+    smallest."""
+    STRIP = 2_000_000
+    """Pixels that the first network sees at a time, so that its memory does not grow with the picture."""
     SHRUNK = 0.8
     """Side of a face, as a share of the smallest that was looked for, below which it is none: it shrank to that."""
     SHARED = 0.5
@@ -105,7 +113,10 @@ class Haar:
         """Return the faces of ``picture``."""
         small, factor = scaled(picture, self._smallest)
         height, width = small.shape[:2]
-        places = self.find(levels(small), self._least(small.shape[0] * small.shape[1]))
+        least, grey = self._least(height * width), grey_levels(small)
+        places = self.find(stretched(grey), least)
+        if not len(places):
+            places = self.find_in_shadow(grey, least)
         boxes = [
             square(x, y, side, factor, self._turn(angle))
             for x, y, side, angle, _ in places.tolist()
@@ -122,12 +133,20 @@ class Haar:
         """Return the faces of about ``smallest`` pixels and more in ``grey``, the likeliest first."""
         smallest = min(smallest, int(self.FILLING * min(grey.shape)))
         pyramid = build_pyramid(grey, CLOSE)
-        places = self.refine(pyramid, self.propose(grey, smallest))
+        places = self.look(pyramid, self.propose(grey, smallest))
         places = non_maximum_suppression(places[places[:, 4] >= self.HINT], self.SHARED)
         places = self.refine(pyramid, places, mirror=True)
         likely = (places[:, 4] >= self.LIKELY) & (places[:, 2] >= self.SHRUNK * smallest)
         places = non_maximum_suppression(places[likely], self.SHARED)
         return places[[place[4] >= self.SURE or self.agree(pyramid, place) >= self.AGREE for place in places]]
+
+    def find_in_shadow(self, grey: Grey, smallest: int) -> Places:
+        """Return the faces among what is dark in ``grey``, which is not stretched; see :meth:`find`."""
+        seen = stretched(grey)
+        if np.count_nonzero(seen < self.SHADOW) < smallest**2 / 2:
+            return np.empty((0, 5))
+        places = self.find(stretched(lifted(grey)), smallest)
+        return places[[window([seen], place, CLOSE).mean() < self.SHADOW for place in places]]
 
     def propose(self, grey: Grey, smallest: int) -> Places:
         """Return where faces of ``smallest`` pixels and more may be, the likeliest :attr:`MOST` of them first."""
@@ -138,8 +157,7 @@ class Haar:
         while side <= self.FILLING * min(grey.shape) and min(grey.shape) >= self.SMALLEST_PICTURE:
             height, width = (max(WINDOW, round(length * FACE / side)) for length in grey.shape)
             way = cv2.INTER_AREA if side > FACE else cv2.INTER_LINEAR
-            small = cv2.resize(grey, (width, height), interpolation=way)
-            ((scores,),) = self._propose.run(None, {"grey": small[None]})
+            scores = self._scores(np.asarray(cv2.resize(grey, (width, height), interpolation=way), np.uint8))
             peaks = (scores >= cv2.dilate(scores, np.ones((3, 3), np.uint8))) & (scores >= self.MAYBE)
             rows, columns = np.nonzero(peaks)
             x = (STRIDE * columns + WINDOW / 2) * grey.shape[1] / width
@@ -149,6 +167,26 @@ class Haar:
         places = np.concatenate(found)
         likely = np.argsort(-places[:, 4], kind="stable")[: 4 * self.MOST]
         return non_maximum_suppression(places[likely], self.SHARED)[: self.MOST]
+
+    def _scores(self, small: Grey) -> NDArray[np.float32]:
+        """Return what the first network says of each of its windows, row by row."""
+        rows = (len(small) - WINDOW) // STRIDE + 1
+        at_once = max(1, self.STRIP // (STRIDE * small.shape[1]))
+        strips = []
+        for first in range(0, rows, at_once):
+            last = min(rows, first + at_once) - 1
+            ((scores,),) = self._propose.run(None, {"grey": small[None, first * STRIDE : last * STRIDE + WINDOW]})
+            strips.append(scores)
+        return np.concatenate(strips)
+
+    def look(self, pyramid: list[Grey], places: Places) -> Places:
+        """Return the likeliest places refined; the others, once there are no faces among them."""
+        parts = [np.empty((0, 5))]
+        for start in range(0, len(places), self.PART):
+            parts.append(self.refine(pyramid, places[start : start + self.PART]))
+            if (parts[-1][-self.LAST :, 4] < self.LIKELY).all():
+                break
+        return np.concatenate(parts)
 
     def refine(self, pyramid: list[Grey], places: Places, *, mirror: bool = False) -> Places:
         """Return the places moved, sized and turned as the second network says, with its scores.

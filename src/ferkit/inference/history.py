@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.inference.recognizer import UNCERTAIN
 from ferkit.inference.tracks import SURE
 from ferkit.inference.video import Frame
+from ferkit.labels import UNCERTAIN
 
 SLICES = 3200
 """At most; a timeline has fewer columns."""

@@ -278,10 +278,10 @@ def _decode(content: bytes) -> RGB | None:
 
 @contextmanager
 def enough_memory(name: str, width: int, height: int) -> Iterator[None]:
-    """Make one error of what OpenCV and NumPy raise where there is no memory for a picture.
+    """Make one error of what OpenCV, NumPy and ONNX Runtime raise where there is no memory for a picture.
 
     Args:
-        name: Of the picture or the file.
+        name: Of the picture or the file; empty where the caller names it.
         width: In pixels.
         height: In pixels.
 
@@ -292,7 +292,12 @@ def enough_memory(name: str, width: int, height: int) -> Iterator[None]:
 
     try:
         yield
-    except (MemoryError, cv2.error) as error:
-        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+    except Exception as error:
+        if not (
+            isinstance(error, MemoryError)
+            or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem)
+            or (type(error).__module__.startswith("onnxruntime.") and "allocat" in str(error))
+        ):
             raise
-        raise ImageError(f"{name}: there is not enough memory for {width} x {height} pixels") from None
+        named = f"{name}: " if name else ""
+        raise ImageError(f"{named}there is not enough memory for {width} x {height} pixels") from None

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.inference.boxes import Grey
+from ferkit.inference.levels import Grey
 
 Places = NDArray[np.float64]
 """``(N, 5)``: middle x and y and side in pixels, the clockwise turn in radians, and the logit of its being a face."""
+
+
+_LONGEST = 32_767  # pixels of a side from which on OpenCV turns nothing
 
 
 def build_pyramid(grey: Grey, side: int) -> list[Grey]:
@@ -36,6 +39,13 @@ def window(pyramid: list[Grey], place: NDArray[np.float64], side: int) -> Grey:
     x, y = place[0] * view.shape[1] / pyramid[0].shape[1], place[1] * view.shape[0] / pyramid[0].shape[0]
     step = place[2] * view.shape[0] / pyramid[0].shape[0] / side  # pixels of the view for one of the window
     across, along = step * math.cos(place[3]), step * math.sin(place[3])
+    if max(view.shape) >= _LONGEST:
+        reach = math.ceil(step * side) + 2  # more than the half diagonal
+        left, top = (
+            min(max(0, int(at) - reach), length - 1) for at, length in ((x, view.shape[1]), (y, view.shape[0]))
+        )
+        view = view[top : max(top + 1, int(y) + reach), left : max(left + 1, int(x) + reach)]
+        x, y = x - left, y - top
     middle = (side - 1) / 2
     there = np.array(
         [

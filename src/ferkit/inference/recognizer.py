@@ -18,15 +18,14 @@ from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
 from ferkit.inference.crops import cut, grey_of, resized
 from ferkit.inference.detect import Detector, build_detector, middle_square
-from ferkit.inference.images import MAX_PIXELS, RGB, read_image
+from ferkit.inference.images import MAX_PIXELS, RGB, enough_memory, read_image
+from ferkit.inference.levels import contrasted
 from ferkit.inference.session import Session
 from ferkit.inference.views import check_views, views_of
 from ferkit.inference.weights import SHIPPED, ModelCard
+from ferkit.labels import UNCERTAIN
 
 _MOST = 4  # times the longer side of a picture: how large a box may be, and how far from its corner
-
-UNCERTAIN = "uncertain"
-"""The answer where the confidence is below what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +191,11 @@ class Recognizer:
         crops: list[NDArray[np.uint8]] = []
         for image in images:  # a picture is let go as soon as its faces are cut out
             picture = read_image(image, self._max_pixels)
-            found = [_whole(box, picture) for box in self._boxes(picture)]
-            boxes.append(sorted(found, key=lambda box: -box.size))
-            crops += [cut(picture, box) for box in boxes[-1]]
+            name = str(image) if isinstance(image, str | os.PathLike) else ""
+            with enough_memory(name, picture.shape[1], picture.shape[0]):
+                found = [_whole(box, picture) for box in self._boxes(picture)]
+                boxes.append(sorted(found, key=lambda box: -box.size))
+                crops += [cut(picture, box) for box in boxes[-1]]
         faces = iter(self._faces(crops, [box for found in boxes for box in found]))
         return [[next(faces) for _ in found] for found in boxes]
 
@@ -231,7 +232,7 @@ class Recognizer:
     def _faces(self, crops: list[NDArray[np.uint8]], boxes: list[Box]) -> list[Face]:
         if not crops:
             return []
-        rows = self._probabilities(np.stack(crops)).tolist()
+        rows = self._probabilities(np.stack([contrasted(crop) for crop in crops])).tolist()
         named = (dict(zip(self.card.classes, row, strict=True)) for row in rows)
         return [
             Face.from_probabilities(box, probabilities, self._min_confidence)

@@ -47,13 +47,13 @@ class ReadingsCsv:
         self._lines.writerow((*HEAD, *classes))
 
     def add(self, frame: Frame) -> None:
-        """Write a line for each reading of ``frame``; none if there is no face."""
+        """Write a line for each reading of ``frame``, with six digits as in JSON; none if there is no face."""
         for reading in frame.readings:
             face = reading.face
             place = (face.box.x, face.box.y, face.box.size, f"{face.box.angle:g}")
-            values = (f"{face.probabilities[name]:.5f}" for name in self._classes)
-            start = (frame.number, f"{frame.seconds:.3f}", reading.track)
-            self._lines.writerow((*start, *place, face.expression, f"{face.confidence:.5f}", *values))
+            values = (f"{face.probabilities[name]:.6f}" for name in self._classes)
+            start = (frame.number, f"{frame.seconds:.6f}", reading.track)
+            self._lines.writerow((*start, *place, face.expression, f"{face.confidence:.6f}", *values))
 
 
 class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ferkit.inference.colours import Colour, colour_of, ink_on
 from ferkit.inference.history import History, Slice, TrackHistory, without_brief
 from ferkit.inference.images import RGB
-from ferkit.inference.recognizer import UNCERTAIN
+from ferkit.labels import UNCERTAIN
 
 WIDTH = 1600
 """Pixels of the picture."""

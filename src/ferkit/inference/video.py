@@ -67,8 +67,10 @@ class VideoRecognizer:
             min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
 
         Raises:
-            OptionError: One of them is out of range.
+            OptionError: One of them is out of range, or of another kind.
         """
+        if not hasattr(recognizer, "recognize"):
+            raise OptionError(f"expected a Recognizer, got {recognizer!r}")
         self._recognizer = recognizer
         self._tracker = Tracker(smoothing, recognizer.min_confidence if min_confidence is None else min_confidence)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ferkit.errors import ModelError, OptionError, UnknownNameError
 from ferkit.files import exists
+from ferkit.labels import UNCERTAIN
 
 SCHEMA = 1
 """Of a card."""
@@ -154,8 +155,9 @@ def card_from_json(text: str, where: str) -> ModelCard:
 
 def _names(texts: Any) -> tuple[str, ...]:
     names = tuple(texts)
-    if len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
-        raise ValueError("expected different names that can be printed")
+    taken = isinstance(texts, str) or UNCERTAIN in names
+    if taken or len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
+        raise ValueError("expected a list of different names that can be printed, none the answer of no class")
     return names
 
 

@@ -59,7 +59,7 @@ class Picture:
 
 
 def picture_of_file(path: Path, detector: str = "haar") -> Picture:
-    """Return the largest face of a picture file as recognition would cut it out.
+    """Return the largest face of a picture file as recognition would read it.
 
     Its middle square where no face is found, or where one fills it: it is a cut-out face already, as FER2013's are.
 
@@ -75,6 +75,7 @@ def picture_of_file(path: Path, detector: str = "haar") -> Picture:
     from ferkit.inference.crops import cut
     from ferkit.inference.detect import build_detector, middle_square
     from ferkit.inference.images import read_image
+    from ferkit.inference.levels import contrasted
 
     picture = read_image(path)
     middle, boxes = middle_square(picture), build_detector(detector)(picture)
@@ -82,7 +83,7 @@ def picture_of_file(path: Path, detector: str = "haar") -> Picture:
         box, part = boxes[0], "the face found in it" if len(boxes) == 1 else f"the largest of {len(boxes)} faces"
     else:
         box, part = middle, "its middle square" if boxes else "its middle square, as no face was found"
-    return Picture(image=cut(picture, box), name=path.name, part=part)
+    return Picture(image=contrasted(cut(picture, box)), name=path.name, part=part)
 
 
 def picture_of_face(data: Fer2013, reference: str) -> Picture:

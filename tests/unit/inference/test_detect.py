@@ -11,9 +11,10 @@ import skimage
 
 from ferkit import Recognizer
 from ferkit.errors import ImageError, OptionError, UnknownNameError
-from ferkit.inference.boxes import Box, levels, scaled
+from ferkit.inference.boxes import Box, scaled
 from ferkit.inference.detect import YuNet, build_detector
 from ferkit.inference.images import read_image
+from ferkit.inference.levels import grey_levels, stretched
 from ferkit.inference.weights import DEFAULT
 
 SAMPLES = Path(skimage.__file__).parent / "data"
@@ -335,9 +336,9 @@ def test_a_picture_is_as_large_as_its_smallest_face_needs_it(smallest, shape):
 def test_red_is_brighter_than_blue_and_faint_contrast_is_not_made_strong():
     picture = np.zeros((10, 20, 3), np.uint8)
     picture[:, :10, 0] = picture[:, 10:, 2] = 255
-    grey = levels(picture)
+    grey = stretched(grey_levels(picture))
     assert grey[:, :10].min() == 255
     assert grey[:, 10:].max() == 0
     faint = blank(10, 20)
     faint[:, :10] += 4
-    assert np.ptp(levels(faint)) == pytest.approx(4 * 255 / 16, abs=1)
+    assert np.ptp(stretched(grey_levels(faint))) == pytest.approx(4 * 255 / 16, abs=1)

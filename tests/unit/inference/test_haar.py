@@ -4,15 +4,20 @@ import json
 import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import skimage
 
 from ferkit.errors import ImageError, ModelError
 from ferkit.files import file_sha256
+from ferkit.inference import places
 from ferkit.inference.boxes import Box
 from ferkit.inference.haar import CARD, NETWORKS, Haar
+from ferkit.inference.images import read_image
+from ferkit.inference.places import window
 from ferkit.inference.weights import FOLDER
 
 
@@ -265,3 +270,80 @@ def test_every_thread_has_a_cascade_of_its_own(haar):
     with ThreadPoolExecutor(1) as other:
         assert other.submit(haar._cascade).result() is not haar._cascade()
         assert haar._cascade() is haar._cascade()
+
+
+@pytest.fixture
+def portrait():
+    """A face of 100 pixels, and a little around it."""
+    return read_image(Path(skimage.__file__).parent / "data" / "astronaut.png")[30:200, 130:320]
+
+
+def test_pictures_longer_than_opencv_turns_are_searched_to_their_end(haar, portrait):
+    wide = np.full((200, 40_000, 3), 120, np.uint8)
+    for left in (300, 39_000):
+        wide[15:185, left : left + 190] = portrait
+    assert sorted(round(box.x / 1000) for box in Haar(smallest=30)(wide)) == [0, 39]
+    assert haar(np.random.default_rng(0).integers(0, 256, (30, 40_000, 3)).astype(np.uint8)) == []
+
+
+@pytest.mark.parametrize("place", [(80, 60, 40, 0.5), (5, 5, 60, 0.0), (118, 75, 40, 1.0), (300, 200, 30, 0.0)])
+def test_a_place_looks_the_same_where_only_its_neighbourhood_is_turned(monkeypatch, place):
+    grey = np.random.default_rng(0).integers(0, 256, (80, 120)).astype(np.uint8)
+    whole = window([grey], np.array([*place, 0.0]), 32)
+    monkeypatch.setattr(places, "_LONGEST", 100)
+    assert np.abs(window([grey], np.array([*place, 0.0]), 32).astype(int) - whole).max() <= 1
+
+
+def test_what_the_first_network_says_does_not_depend_on_the_strips_it_sees(haar, monkeypatch):
+    grey = np.random.default_rng(0).integers(0, 256, (301, 233)).astype(np.uint8)
+    whole = haar._scores(grey)
+    assert whole.shape == ((301 - 19) // 4 + 1, (233 - 19) // 4 + 1)
+    for strip in (1, 5_000, 20_000):
+        monkeypatch.setattr(Haar, "STRIP", strip)
+        assert (haar._scores(grey) == whole).all()
+
+
+def test_a_crowd_is_found_to_the_last_face(portrait):
+    face = cv2.resize(portrait, (64, 57), interpolation=cv2.INTER_AREA)
+    crowd = np.full((1280, 1600, 3), 90, np.uint8)
+    for top in range(5, 1260, 64):
+        for left in range(5, 1560, 80):
+            crowd[top : top + 57, left : left + 64] = face
+    assert len(Haar(smallest=30)(crowd)) == 20 * 20
+
+
+def test_places_are_looked_at_until_a_part_ends_without_a_face(haar, monkeypatch):
+    monkeypatch.setattr(Haar, "PART", 4)
+    monkeypatch.setattr(Haar, "LAST", 2)
+    grey = np.zeros((200, 200), np.uint8)
+    proposals = np.array([[100.0, 80.0, 40.0, 0.0, 20 - n] for n in range(20)])
+    faces = iter([[5, 5, 5, 5], [5, 5, 0, 5], [5, 5, 0, 0], [9, 9, 9, 9]])
+    haar._refine = Network(lambda windows: [[score, 0, 0, 0, 0] for score in next(faces)])
+    assert haar.look([grey], proposals)[:, 4].tolist() == [5] * 4 + [5, 5, 0, 5] + [5, 5, 0, 0]
+    assert haar.look([grey], proposals[:0]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("light", [0.2, 0.12, 0.08])
+def test_a_face_before_a_window_is_found(haar, portrait, light):
+    scene = np.full((400, 512, 3), 245, np.uint8)
+    scene[100:270, 150:340] = (light * portrait).astype(np.uint8)
+    (box,) = haar(scene)
+    (lit,) = haar(portrait)
+    assert box.overlap(Box(lit.x + 150, lit.y + 100, lit.size)) > 0.6
+
+
+def test_only_what_is_dark_is_taken_for_a_face_in_the_shadow(haar, monkeypatch):
+    place = np.array([[50.0, 50.0, 40.0, 0.0, 9.0]])
+    asked = []
+    monkeypatch.setattr(Haar, "find", lambda self, grey, smallest: asked.append(grey) or place)
+    grey = np.full((200, 200), 255, np.uint8)
+    grey[20:80, 20:80] = np.linspace(5, 30, 60)
+    assert haar.find_in_shadow(grey, 30).tolist() == place.tolist()
+    assert np.ptp(asked[-1][20:80, 20:80]) > 50  # where 25 levels were
+    grey[30:70, 30:70] = 160
+    assert haar.find_in_shadow(grey, 30).shape == (0, 5)
+    count = len(asked)
+    grey[:] = 200
+    grey[0, :100] = 0
+    assert haar.find_in_shadow(grey, 30).shape == (0, 5)  # without looking
+    assert len(asked) == count

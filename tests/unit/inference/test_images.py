@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from ferkit.errors import ImageError
 from ferkit.inference.heads import pixels_of
-from ferkit.inference.images import read_file, read_image
+from ferkit.inference.images import enough_memory, read_file, read_image
 from ferkit.inference.transparency import BACKDROP
 
 SCENE = np.zeros((40, 60, 3), np.uint8)
@@ -619,6 +619,26 @@ def test_no_memory_for_a_picture_is_told_and_not_taken_for_damage(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", none)
     with pytest.raises(ImageError, match="picture: there is not enough memory for 30 x 20 pixels"):
         read_image(buffer.getvalue())
+
+
+class RuntimeFail(Exception):  # noqa: N818, as ONNX Runtime calls it
+    """As ONNX Runtime's, by its module."""
+
+    __module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
+
+
+@pytest.mark.parametrize("error", [RuntimeFail("FAIL : Failed to allocate memory for requested buffer"), MemoryError()])
+def test_what_says_that_there_is_no_memory_becomes_one_error(error):
+    with pytest.raises(ImageError, match=r"^a\.png: there is not enough memory for 30 x 20 pixels"):  # noqa: SIM117
+        with enough_memory("a.png", 30, 20):
+            raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeFail("FAIL : of another kind"), ValueError("allocation")])
+def test_other_errors_stay_what_they_are(error):
+    with pytest.raises(type(error), match=r"kind|allocation"):  # noqa: SIM117
+        with enough_memory("a.png", 30, 20):
+            raise error
 
 
 def test_a_file_that_is_open_is_read(tmp_path):

@@ -19,6 +19,7 @@ from ferkit.errors import ImageError, ModelError, OptionError, UnknownNameError
 from ferkit.inference.boxes import Box
 from ferkit.inference.crops import cut
 from ferkit.inference.detect import whole_picture
+from ferkit.inference.levels import contrasted
 from ferkit.inference.session import Session
 from ferkit.inference.views import views_of
 from ferkit.inference.weights import CARD_KEY, card_from_json
@@ -103,7 +104,7 @@ def test_shifts_and_mirror_are_ten_views_of_each_face_of_a_batch():
     pictures = photos(70)
     recognizer = Recognizer(detector="none", views=("shifts", "mirror"))
     together = [face for faces in recognizer.recognize_batch(pictures) for face in faces]
-    crops = [cut(picture, whole_picture(picture)[0]) for picture in pictures]
+    crops = [contrasted(cut(picture, whole_picture(picture)[0])) for picture in pictures]
     session = Session()
     expected = np.mean([session(seen) for seen in views_of(np.stack(crops), ("shifts", "mirror"))], axis=0)
     np.testing.assert_allclose(shares(together), expected, atol=1e-5, rtol=0)
@@ -223,6 +224,8 @@ def test_a_network_has_a_name_or_a_file(given):
         {"temperature": "warm"},
         {"temperature": float("nan")},
         {"classes": ["happy"] * 7},
+        {"classes": "abcdefg"},
+        {"classes": ["uncertain", *EXPRESSIONS[1:]]},
         {"classes": ["", *EXPRESSIONS[1:]]},
         {"classes": ["a\nb", *EXPRESSIONS[1:]]},
         {"parameters": float("inf")},

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.boxes import Box
-from ferkit.inference.recognizer import UNCERTAIN, Face
+from ferkit.inference.recognizer import Face
 from ferkit.inference.tracks import MISSES, PATIENCE, SURE, Tracker
+from ferkit.labels import UNCERTAIN
 
 CLASSES = ("happy", "sad")
 

@@ -303,6 +303,8 @@ def test_what_is_no_time_is_told(reads, seconds):
 
 @pytest.mark.parametrize("source", [b"clip.mp4", None, io.BytesIO(), ""])
 def test_what_is_neither_file_nor_camera_is_told_before_anything_is_read(reads, source):
+    with pytest.raises(OptionError, match="expected a Recognizer, got 'compact'"):
+        VideoRecognizer("compact")
     with pytest.raises(OptionError, match="expected the file of a video, or the number of a camera, got "):
         read_video(source, reads)
 

@@ -11,6 +11,7 @@ from ferkit.errors import DataError, RecipeError, RunError, UnknownNameError
 from ferkit.evaluation import predict
 from ferkit.inference.crops import cut
 from ferkit.inference.detect import whole_picture
+from ferkit.inference.levels import contrasted
 from ferkit.models import build_model, model_names
 from ferkit.report import explain
 from ferkit.training.folder import RunFolder
@@ -251,4 +252,4 @@ def test_of_a_photo_the_largest_face_is_explained_and_of_a_face_all_of_it(tmp_pa
 
 def explain_crops(picture):
     """Return what the recognizer hands to its network, where the picture is the face."""
-    return [cut(picture, box) for box in whole_picture(picture)]
+    return [contrasted(cut(picture, box)) for box in whole_picture(picture)]
