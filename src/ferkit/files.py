@@ -4,6 +4,7 @@ A file is written under a temporary name in its own folder, flushed to the disk 
 never meets half of it, whatever happens to the writer.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""Numbers of the errors that hit every further file, too: the disk is full, or takes nothing."""
 
 _ABANDONED = 3600.0  # seconds after which a temporary file belongs to a writer that was killed
 

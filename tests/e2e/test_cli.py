@@ -440,6 +440,11 @@ BAD = [
         id="a recipe without the network it begins with",
     ),
     pytest.param(
+        ["train", "--resume", "--recipe", "compact-7", "--data", "CSV", "--out", "OUT"],
+        "the recipe compact-7 is made for --init RUN and --teacher RUN",
+        id="to go on with a run that is not there, of such a recipe",
+    ),
+    pytest.param(
         ["train", "--recipe", "compact-votes", "--data", "CSV", "--out", "OUT"],
         "the recipe compact-votes is made for --init RUN and --votes FILE, as `ferkit recipes` says",
         id="a recipe without its votes",

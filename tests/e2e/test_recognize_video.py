@@ -406,7 +406,7 @@ def test_several_videos_are_read_one_after_another_and_one_that_cannot_be_does_n
     assert out.startswith(f"{films[0]}: 1 track in 0.4 s\n")
     assert f"-annotated.mp4\n\n{films[2]}: 1 track in 0.4 s\n" in out
     lines = err.splitlines()
-    assert lines[-2] == "error: 1 could not be read:"
+    assert lines[-2] == "error: 1 could not be read or written:"
     assert lines[-1].startswith(f"  {films[1]}: expected a video")
     saved = {path.name for path in (tmp_path / "out").iterdir()}
     ends = (".csv", "-timeline.png", "-annotated.mp4")
@@ -414,6 +414,23 @@ def test_several_videos_are_read_one_after_another_and_one_that_cannot_be_does_n
     for name, expression in (("clip", "happy"), ("clip-3", "sad")):
         with (tmp_path / "out" / f"{name}.csv").open() as file:
             assert {line["expression"] for line in csv.DictReader(file)} == {expression}
+
+
+def test_a_full_disk_ends_several_videos_at_the_first(tmp_path, capsys, monkeypatch):
+    films = [str(write_film(tmp_path / f"{name}.mp4", one_face(3))) for name in "abc"]
+
+    def full(self, frame):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ferkit.inference.recording.ReadingsCsv.add", full)
+    with pytest.raises(typer.Exit):
+        run_several(films, recognizer(tmp_path), save=tmp_path / "out")
+    assert capsys.readouterr().err.splitlines() == [
+        f"{films[0]}: 320 x 240, 25 frames/s, 00:00; looking at every frame",
+        "error: 1 could not be read or written:",
+        f"  {tmp_path / 'out'}: cannot be written to (No space left on device)",
+        "stopped after 1 of 3 videos",
+    ]
 
 
 @pytest.mark.parametrize(

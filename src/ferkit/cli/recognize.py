@@ -1,6 +1,5 @@
 """``ferkit recognize``: photos, folders, a video or a camera to faces and what they express."""
 
-import errno
 import io
 import os
 import sys
@@ -226,13 +225,9 @@ def _read(
         progress.clear()
 
 
-_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""What hits every further copy, too: the disk is full, or takes nothing; a folder or a name concerns its own alone."""
-
-
 def _copy(done: Done, save: Path | None) -> tuple[str, bool]:
     """Write the annotated copy, below ``save``; return why that failed, and whether every other would too."""
-    from ferkit.files import write_bytes
+    from ferkit.files import HOPELESS, write_bytes
 
     copy = done.job.copy
     if copy is None or save is None or done.drawn is None:
@@ -240,7 +235,7 @@ def _copy(done: Done, save: Path | None) -> tuple[str, bool]:
     try:
         write_bytes(copy, done.drawn)
     except OSError as error:  # the disk is full, or the folder cannot be written to
-        hopeless = error.errno in _HOPELESS or not os.access(save, os.W_OK)
+        hopeless = error.errno in HOPELESS or not os.access(save, os.W_OK)
         return f"{copy}: cannot be written ({error.strerror or error})", hopeless
     return "", False
 

@@ -19,6 +19,7 @@ from ferkit.cli.readings import STDOUT, bar, named_stdout, rounded
 from ferkit.cli.screen import Screen
 from ferkit.cli.terminal import list_errors, shown
 from ferkit.errors import ImageError
+from ferkit.files import HOPELESS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,13 +84,14 @@ def run(
         except BrokenPipeError:
             raise
         except (OSError, ImageError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
             if isinstance(error, OSError):
                 if save is None or error.filename == STDOUT:
                     raise
                 error = ImageError(f"{save}: cannot be written to ({error.strerror or error})")
             if history.closed:  # all was read, and is not lost with a file
                 _tell(opened, history, recording, output)
-            raise error from None
+            raise error from cause
     _tell(opened, history, recording, output)
     if stopped:
         raise typer.Exit(stopped)
@@ -105,13 +107,14 @@ def run_several(
 ) -> None:
     """Recognise the faces of one video after another, as :func:`run` does, and print a summary of each.
 
-    A video that cannot be read does not stop the others.
+    A video that cannot be read does not stop the others; a full disk does.
 
     Raises:
-        typer.Exit: With 1, when one could not be read; they are listed before.
+        typer.Exit: With 1, when one could not be read or its files not written; they are listed before.
     """
+    what = "could not be read or written" if save is not None else "could not be read"
     failed: list[str] = []
-    summed_up = False
+    summed_up, stopped = False, len(videos)
     names = names_apart(Path(f"{Path(video).stem}.csv") for video in videos)
     for number, (video, name) in enumerate(zip(videos, names, strict=True)):
         if summed_up:
@@ -122,11 +125,16 @@ def run_several(
             summed_up = True
         except ImageError as error:
             failed.append(str(error))
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in HOPELESS:
+                stopped = number + 1
+                break
         except (KeyboardInterrupt, SystemExit):
-            list_errors(failed, "could not be read", several=True)
+            list_errors(failed, what, several=True)
             typer.echo(f"stopped after {number} of {len(videos)} videos", err=True)
             raise
-    list_errors(failed, "could not be read", several=True)
+    list_errors(failed, what, several=True)
+    if stopped < len(videos):
+        typer.echo(f"stopped after {stopped} of {len(videos)} videos", err=True)
     if failed:
         raise typer.Exit(1)
 

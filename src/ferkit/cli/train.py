@@ -97,7 +97,7 @@ def train(
 
     changes = [*(settings or []), *([f"augment_backend={augment_backend}"] if augment_backend else [])]
     chosen = _recipe(recipe, changes, out, resume=resume)
-    if not resume:
+    if not (resume and RunFolder(out).recipe.exists()):
         given = {"--init RUN": init, "--teacher RUN": teacher, "--votes FILE": votes}
         check_made_for(recipe or "", chosen, [option for option, value in given.items() if value])
     faces = read_fer2013(data)

@@ -70,11 +70,15 @@ def parse_row(row: bytes) -> list[int]:
         raise ValueError(f"expected {PIXELS} pixels, got {LONGEST} characters or more")
     words = row.split()
     for word in words:
-        if not _LEVEL.fullmatch(word) or int(word) > 255:
+        if not _LEVEL.fullmatch(word) or _level(word) > 255:
             raise ValueError(f"a pixel must be a whole number from 0 to 255, got {shown(word)}")
     if len(words) != PIXELS:
         raise ValueError(f"expected {PIXELS} pixels, got {len(words)}")
-    return [int(word) for word in words]
+    return [_level(word) for word in words]
+
+
+def _level(word: bytes) -> int:
+    return int(word.lstrip(b"0") or b"0")  # Python reads no number of more than 4,300 digits, zeros or not
 
 
 def shown(field: bytes) -> str:

@@ -243,7 +243,7 @@ class Recording(AbstractContextManager["Recording"]):
         if kind is not None:
             self._drop(kind, error, trace)
         if len(problems) > 1:
-            raise ImageError("; ".join(str(problem) for problem in problems))
+            raise ImageError("; ".join(str(problem) for problem in problems)) from problems[0]
         if problems:
             raise problems[0]
 

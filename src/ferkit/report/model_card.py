@@ -30,9 +30,9 @@ people who labelled its training data, not what a person feels.
 - Accuracy and confidence were measured on FER2013. On photographs from other sources the network is far less accurate
   ([measured on 1,648 of them](benchmarks/reports/photographs-2026-11-29.md)).
 - On blurred, noisy and small faces, and before a bright window, the network is less accurate, in the worst cases by ten
-  points or more ([measured](benchmarks/reports/robustness-2026-11-30.md)). In photos, ferkit does not look for faces below 30 pixels
-  unless asked to. FER2013 has few faces that are covered or seen from the side. With `--min-confidence`, the answer is
-  `uncertain` where the confidence is too low.
+  points or more ([measured](benchmarks/reports/robustness-2026-11-30.md)). In photos, ferkit does not look for faces
+  below 30 pixels unless asked to. FER2013 has few faces that are covered or seen from the side. With
+  `--min-confidence`, the answer is `uncertain` where the confidence is too low.
 
 ## Licence
 

@@ -43,7 +43,7 @@ def runs_table(rows: Iterable[tuple[str, Run]]) -> Iterator[str]:
                 c["precision"],
                 f"{c['seconds'] / 60:.1f}",
                 c["versions"]["torch"],
-                f"{c['commit']}{' (changed)' if c['dirty'] else ''}",
+                f"{c['commit'] or 'unknown'}{' (changed)' if c['dirty'] else ''}",
                 c["weights_sha256"][:12],
             ]
         )

@@ -164,6 +164,17 @@ class Child:
         """End it at once; the last checkpoint is intact."""
         self._process.kill()
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        """Close the pipes of an ended process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        self._reader.join(_LAST_WORDS_SECONDS)
+        if not self._reader.is_alive():  # its helpers may hold the pipe a while longer; closing it would wait for them
+            self._process.stdout.close()
 
     def _read(self, pipe: IO[bytes]) -> None:
         with suppress(ValueError):  # the last line of a killed process may be half a line
@@ -171,9 +182,7 @@ class Child:
                 self._said.put(json.loads(line))
 
     def _outcome(self) -> Outcome:
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
+        self._close()
         errors = self._errors.read_text(encoding="utf-8", errors="replace").strip()
         if not errors:
             self._errors.unlink(missing_ok=True)

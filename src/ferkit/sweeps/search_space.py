@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ferkit.errors import RecipeError, UnknownNameError
 from ferkit.models import model_options
 from ferkit.training.recipe import Recipe, make_recipe
+from ferkit.training.recipe_text import NOT_TOML
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -128,11 +129,13 @@ def read_space(path: Path, recipe: Recipe, *, pruned: bool) -> Space:
             names file and key.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from None
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        tables = tomllib.loads(text)
+    except NOT_TOML as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from None
     if not tables:
         raise RecipeError(f"{path}: expected a table for each setting to vary, such as [lr], got none")
     space: dict[str, Range | Choices] = {}

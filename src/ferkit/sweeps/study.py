@@ -78,12 +78,10 @@ class Study:
                 if frozen.state.is_finished():  # while we looked
                     lock.release()
                     continue
-                self._seed(number)
                 return Claim(self.optuna.trial.Trial(self.study, frozen._trial_id), lock)
             number = len(self.study.get_trials(deepcopy=False))
             if number >= most:
                 return None
-            self._seed(number)
             trial = self.study.ask()
             lock = self._locked(trial.number)
             assert lock is not None
@@ -224,14 +222,21 @@ class Study:
                 )
         return study
 
-    def _seed(self, number: int) -> None:
-        """Make what a trial is given a function of its number: a sampler that goes on anew would repeat itself."""
-        state = np.random.SeedSequence([self.setup.seed, number]).generate_state(1)
+    def _seed(self, number: int, setting: int) -> None:
+        """Make what a trial is given a function of its number: a sampler that goes on anew would repeat itself.
+
+        Each of its settings has a seed of its own, as some may have been drawn before a search was killed.
+        """
+        state = np.random.SeedSequence([self.setup.seed, number, setting]).generate_state(1)
         self.study.sampler = self.optuna.samplers.TPESampler(seed=int(state[0]))
 
     def _settings(self, trial: "optuna.Trial") -> dict[str, Any]:
         """Return what a trial has, or gets now."""
-        return {name: dimension.value(dimension.draw(trial, name)) for name, dimension in self.setup.space.items()}
+        settings = {}
+        for place, (name, dimension) in enumerate(self.setup.space.items()):
+            self._seed(trial.number, place)
+            settings[name] = dimension.value(dimension.draw(trial, name))
+        return settings
 
     def _locked(self, number: int) -> FileLock | None:
         """Return the lock of a trial's folder, held; ``None`` where another process holds it."""

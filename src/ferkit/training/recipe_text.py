@@ -7,6 +7,10 @@ from typing import Any
 from ferkit.errors import RecipeError, UnknownNameError
 from ferkit.training.recipe import Recipe, field_help, make_recipe
 
+NOT_TOML = (ValueError, RecursionError)
+"""What reading TOML raises: an error of its own, a ValueError; Python's for numbers of more than 4,300 digits, one,
+too; and of brackets nested too deeply."""
+
 
 def with_options(model: str, settings: Iterable[str]) -> dict[str, Any]:
     """Return the options of a network after ``option=value`` settings, which may be of nothing else.
@@ -73,9 +77,11 @@ def recipe_from_toml(text: str, where: str) -> Recipe:
         RecipeError: The text is not TOML or not a recipe.
     """
     try:
-        return make_recipe(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(text)
+    except NOT_TOML as error:
         raise RecipeError(f"{where}: not TOML: {error}") from None
+    try:
+        return make_recipe(values)
     except (RecipeError, UnknownNameError) as error:
         raise RecipeError(f"{where}: {error}") from None
 
@@ -86,6 +92,6 @@ def _value(text: str) -> Any:
             found = tomllib.loads(toml)
             if set(found) == {"value"}:
                 return found["value"]
-        except tomllib.TOMLDecodeError:
+        except NOT_TOML:
             continue
     return text

@@ -36,14 +36,14 @@ def _processor() -> str:
 
 def _commit() -> dict[str, Any]:
     """Return the commit of the checkout ferkit runs from, if it runs from one."""
-    root = Path(__file__).parents[3]
+    root = Path(__file__).resolve().parents[3]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != root:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
             return {"commit": None, "dirty": None}
         return {
             "commit": git("rev-parse", "--short=12", "HEAD"),

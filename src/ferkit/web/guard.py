@@ -50,6 +50,8 @@ _LOG = logging.getLogger("ferkit.web")
 GONE = 499
 """Status under which a client that went away before its request was whole is counted."""
 
+_DIGITS = 18  # of a length, without zeros before it; Python reads no number of any length
+
 _CLIENTS = 10_000  # whose requests are counted; beyond that the count begins anew
 
 
@@ -121,8 +123,8 @@ class Guard:
         if _route_path(scope).startswith(PROTECTED) and scope["method"] != "OPTIONS":
             self._check_rate(scope, headers)  # first, as it counts wrong keys, too
             self.keys.check(given_key(headers))
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self.settings.body_bytes:
+        length = headers.get("content-length", "").lstrip("0")
+        if length.isdecimal() and (len(length) > _DIGITS or int(length) > self.settings.body_bytes):
             raise self.too_large()
 
     def _check_stream(self, scope: Scope) -> None:

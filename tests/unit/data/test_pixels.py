@@ -48,3 +48,8 @@ def test_a_row_too_short_and_one_too_long_do_not_make_up_for_each_other():
 def test_a_row_that_is_too_long_is_not_counted():
     with pytest.raises(ValueError, match=f"expected 2304 pixels, got {LONGEST} characters or more"):
         parse_row(b"1 " * LONGEST)
+
+
+def test_a_level_may_have_zeros_before_it_however_many():
+    row = b" ".join([b"0" * 4500 + b"7", b"000", *[b"1"] * (PIXELS - 2)])  # Python reads 4,300 digits at most
+    assert parse_row(row)[:3] == [7, 0, 1]

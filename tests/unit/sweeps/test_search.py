@@ -170,6 +170,24 @@ def search_killed_before_it_told(place, data, out, monkeypatch, *, after=False):
             run(SETUP, data, out, trials=6)
 
 
+def test_a_trial_killed_between_two_of_its_settings_is_given_the_same(tmp_path, data, unbroken, monkeypatch):
+    draw, drawn = Choices.draw, []
+
+    def killed(dimension, trial, name):
+        if trial.number == 2:
+            drawn.append(dict(trial.params))
+            raise Killed
+        return draw(dimension, trial, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Choices, "draw", killed)
+        with pytest.raises(Killed):
+            run(SETUP, data, tmp_path / "out", trials=6)
+    assert [list(settings) for settings in drawn] == [["lr"]]
+    again, _ = run(SETUP, data, tmp_path / "out", trials=6)
+    assert told(again) == told(unbroken[1])
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["killed before it was told", "killed before what it means"])
 def test_an_epoch_that_was_saved_is_told_and_judged_when_the_search_goes_on(
     tmp_path, data, unbroken, monkeypatch, after

@@ -63,6 +63,7 @@ def test_settings_go_to_the_recipe_or_to_its_network():
     [
         ("", "expected a table for each setting to vary, such as [lr], got none"),
         ("[lr\n", "not TOML: "),
+        pytest.param("[lr]\nlow = " + "9" * 5000, "not TOML: ", id="more digits than Python reads"),
         ("[lrr]\nlow = 1\nhigh = 2", "unknown recipe field or option of model1 'lrr'; did you mean 'lr'?"),
         ("[kernle]\nchoices = [3, 5]", "unknown recipe field or option of model1 'kernle'; did you mean 'kernel'?"),
         ("[lr]\nlo = 1\nhigh = 2", "unknown key of [lr] 'lo'; did you mean 'low'?"),

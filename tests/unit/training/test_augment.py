@@ -90,7 +90,7 @@ def test_a_flip_mirrors_the_face(index, expected):
     np.testing.assert_array_equal(always(index)(image, epoch=0, sample=0), expected(image))
 
 
-def test_a_rotation_mirrors_the_borders_and_leaves_no_black():
+def test_a_rotation_leaves_no_black():
     white = np.full((48, 48), WHITE_AT, np.uint8)
     for sample in range(20):
         assert (always(2)(white, epoch=0, sample=sample) == WHITE_AT).all()

@@ -178,6 +178,8 @@ def test_a_byte_order_mark_before_the_toml_is_read(tmp_path):
         pytest.param(None, r"mine\.toml: cannot be read \(No such file or directory\)", id="missing"),
         pytest.param(b"\xff\xfe", r"mine\.toml: cannot be read \(.*utf-8", id="not text"),
         pytest.param(b"model = ", r"mine\.toml: not TOML: ", id="not TOML"),
+        pytest.param(b"lr = " + b"9" * 5000, r"mine\.toml: not TOML: ", id="more digits than Python reads"),
+        pytest.param(b"lr = " + b"[" * 5000, r"mine\.toml: not TOML: ", id="brackets beyond Python's depth"),
         pytest.param(b'model = "model1"\nlr = 0', r"mine\.toml: lr: .* greater than 0, got 0$", id="value"),
         pytest.param(b'model = "model1"\noptions.kernel = 4', r"mine\.toml: model1: kernel: .* got 4$", id="option"),
         pytest.param(b'model = "model1"\noptions = 3', r"mine\.toml: options: .*, got 3$", id="options not a table"),

@@ -17,7 +17,7 @@ from ferkit.data.audit import faces_digest
 from ferkit.errors import DataError, RecipeError, RunError, TrainingError, UntrainableError
 from ferkit.evaluation import predict
 from ferkit.report.page import write_page
-from ferkit.training import checkpoint, evaluate, run
+from ferkit.training import checkpoint, evaluate, run, surroundings
 from ferkit.training.events import Finished, Started, Stopped
 from ferkit.training.folder import RunFolder, load_run
 from ferkit.training.needs import Others
@@ -282,6 +282,16 @@ def test_a_result_names_the_commit_that_its_run_began_with(tmp_path, data, monke
     assert next(commits) == "b", "asked once, by now"
     *_, end = events
     assert end.result["commit"] == "a"
+
+
+def test_a_checkout_behind_a_link_has_its_commit(tmp_path, monkeypatch):
+    here = describe("cpu")
+    if here["commit"] is None:
+        pytest.skip("ferkit does not run from a checkout")
+    root = Path(surroundings.__file__).resolve().parents[3]
+    (tmp_path / "link").symlink_to(root, target_is_directory=True)
+    monkeypatch.setattr(surroundings, "__file__", str(tmp_path / "link/src/ferkit/training/surroundings.py"))
+    assert describe("cpu")["commit"] == here["commit"]
 
 
 BATCHED = replace(RECIPE, augment_backend="batched")

@@ -81,7 +81,16 @@ def test_a_body_as_large_as_is_allowed_is_held_however_large_that_is():
     assert ask(make(body_bytes=300_000_000), bytes(300_000_000)).status == 200
 
 
-@pytest.mark.parametrize(("length", "status"), [("100", 200), ("101", 413)])
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [
+        ("100", 200),
+        ("101", 413),
+        pytest.param("0" * 5000 + "100", 200, id="zeros before it"),
+        pytest.param("0" * 5000 + "101", 413, id="zeros before too much"),
+        pytest.param("9" * 5000, 413, id="more digits than Python reads"),
+    ],
+)
 def test_a_body_that_says_it_is_too_large_is_not_fetched(length, status):
     asked = ask(make(body_bytes=100), b"x", content_length=length)
     assert (asked.status, asked.fetched > 0) == (status, status == 200)
@@ -95,6 +104,29 @@ def test_what_requests_held_is_given_back_however_they_end():
     guard.app = whole
     refused = ask(guard, bytes(80), bytes(30))
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert ask(guard, bytes(100)).status == 200
+
+
+def test_what_a_client_sent_that_went_away_is_given_back():
+    guard = make(held_bytes=100)
+    for _ in range(3):
+        parts = iter([{"type": "http.request", "body": bytes(80), "more_body": True}, {"type": "http.disconnect"}])
+
+        async def receive(parts=parts):
+            return next(parts)
+
+        async def send(message):
+            pass
+
+        headers = [(b"host", b"localhost:8000")]
+        scope = {
+            "type": "http",
+            "path": "/v1/recognize",
+            "method": "POST",
+            "client": ("1.2.3.4", 1),
+            "headers": headers,
+        }
+        asyncio.run(guard(scope, receive, send))
     assert ask(guard, bytes(100)).status == 200
 
 

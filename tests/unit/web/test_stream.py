@@ -83,6 +83,16 @@ def test_a_stream_without_frames_is_closed(serve, monkeypatch):
     assert (closed.value.code, closed.value.reason) == (1000, "no frames")
 
 
+def test_nor_does_one_that_had_a_frame_stay_open_without_others(serve, monkeypatch):
+    monkeypatch.setattr("ferkit.web.stream.IDLE_SECONDS", 0.3)
+    with serve().websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(picture("happy"))
+        assert socket.receive_json()["faces"]
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+    assert (closed.value.code, closed.value.reason) == (1000, "no frames")
+
+
 def test_nor_do_texts_keep_it_open(serve, monkeypatch):
     monkeypatch.setattr("ferkit.web.stream.IDLE_SECONDS", 0.3)
     with serve().websocket_connect("/v1/stream") as socket:
