@@ -53,6 +53,18 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
         raise
 
 
+def check_writable(folder: Path) -> None:
+    """Make ``folder``, if it is not there, and find out whether files can be written into it.
+
+    Raises:
+        OSError: They cannot.
+    """
+    from tempfile import TemporaryFile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=folder).close()
+
+
 def expanded(path: str | Path) -> Path:
     """Return ``path`` with the home folder in place of ``~``, as it is where there is no such user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there

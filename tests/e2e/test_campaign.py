@@ -48,7 +48,8 @@ def work(tmp_path_factory):
     list(train(replace(teacher, epochs=1, precision="float32"), make_data(), folder, workers=0))
     (folder / "recipe.toml").write_text(teacher.to_toml())
     result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, "recipe": teacher.to_dict(), "key": teacher.key()}))
+    said = {"recipe": teacher.to_dict(), "key": teacher.key(), "epochs": teacher.epochs * result["epochs"]}
+    (folder / "result.json").write_text(json.dumps({**result, **said}))
     add_run(folder, work / "results", TABLES.values())
     return work
 

@@ -203,6 +203,14 @@ def test_votes_that_are_not_there_are_told_before_anything_begins(ferkit, csv, t
     assert str(missing) in err
 
 
+def test_results_that_cannot_be_written_are_told_before_anything_begins(ferkit, csv, tmp_path):
+    (tmp_path / "results").write_text("a file")
+    places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs")
+    code, _, err = ferkit("reproduce", "table-7", *places)
+    assert (code, (tmp_path / "runs").exists()) == (1, False)
+    assert err.endswith(f"error: {tmp_path / 'results'}: cannot be written to (File exists)\n")
+
+
 def test_rows_are_chosen_by_name_variations_among_them(ferkit, csv, tmp_path):
     places = ("--data", csv, "--results", tmp_path / "results", "--runs", tmp_path / "runs", "--dry-run")
     _, out, _ = ferkit("reproduce", "table-1", "table-7", "--row", "layers-6-*", "--row", "filters-2-kernel-5", *places)

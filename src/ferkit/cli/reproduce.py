@@ -136,6 +136,7 @@ def reproduce(
         print_plan(planned, jobs, beside=executor is Spread.LOCAL and where == "cpu")
         if dry_run:
             return
+        _check_writable(results)  # better told before hours of training
         view = View()
         shared = jobs > 1 and where == "cuda" and executor is Spread.LOCAL
         peaks = quiet_peaks(planned) if shared else {}
@@ -170,6 +171,16 @@ def reproduce(
     if draw and not dry_run:
         keys = [each.recipe.key() for each in TABLES[FINAL].rows] if FINAL in TABLES else []
         typer.echo(_draw_figures(data, runs, figures, keys, needed=FIGURES in targets))
+
+
+def _check_writable(results: Path) -> None:
+    from ferkit.errors import RunError
+    from ferkit.files import check_writable
+
+    try:
+        check_writable(results)
+    except OSError as error:
+        raise RunError(f"{results}: cannot be written to ({error.strerror or error})") from None
 
 
 def _chosen(targets: Sequence[str], tables: "Mapping[str, Table]") -> tuple[list[str], bool]:

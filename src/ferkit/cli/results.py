@@ -48,7 +48,7 @@ def results(
     from ferkit.report.beside import BESIDE_MARKS, beside_table
     from ferkit.report.ensembles import read_ensembles
     from ferkit.report.model_card import model_card_page
-    from ferkit.report.pages import render, stale, write
+    from ferkit.report.pages import left_over, render, stale, write
     from ferkit.report.pages_parts import filled
     from ferkit.report.pictures import pictures
     from ferkit.report.results import add_run, read_results
@@ -79,6 +79,8 @@ def results(
         if changed := [*stale(pages), *(each.path for each in old)]:
             again = "ferkit results" if own else shlex.join(["ferkit", "results", "--results", str(folder)])
             raise RunError(f"stale: {', '.join(map(str, changed))}; run `{again}`")
+        if lone := left_over(pages, docs):
+            raise RunError(f"left over, of no table any more: {', '.join(map(str, lone))}; delete them")
         typer.echo(f"{what} are what {folder}/ says")
         return
     changed = write(pages)

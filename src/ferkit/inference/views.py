@@ -30,12 +30,12 @@ def check_views(views: Sequence[str]) -> None:
 
 
 def parse_views(names: str) -> tuple[str, ...]:
-    """Return the views that ``names`` lists between commas.
+    """Return the views that ``names`` lists between commas, each once.
 
     Raises:
         UnknownNameError: There is no such view.
     """
-    views = tuple(name.strip() for name in names.split(",") if name.strip())
+    views = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     check_views(views)
     return views
 

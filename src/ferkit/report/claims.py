@@ -137,8 +137,11 @@ def _test(claim: Claim, pairs: list[list[float]]) -> Decision:
         found = f"{extreme} difference {means[heaviest]:+.1f} {over}"
         return Decision(claim, "not decidable with these runs", f"{found}, one seed shows no spread")
     intervals = [_interval(differences) for differences in tested]
-    against = [_speaks_against(claim, _interval(each, LEVEL / len(tested))) for each in tested]
     holds = [low > -MARGIN and high < MARGIN if claim.kind == "none" else low > 0 for low, high in intervals]
+    against = [  # what lies within the margin counts as no difference, however clear it is
+        not held and _speaks_against(claim, _interval(each, LEVEL / len(tested)))
+        for held, each in zip(holds, tested, strict=True)
+    ]
     deciding = [n for n in range(len(tested)) if (against[n] if any(against) else not holds[n])]
     told = max(deciding, key=weight.__getitem__) if deciding else heaviest
     found = f"{extreme if told == heaviest else 'one'} difference {means[told]:+.1f} {over}"

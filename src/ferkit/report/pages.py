@@ -194,6 +194,11 @@ def stale(pages: Mapping[Path, str]) -> list[Path]:
     return [page for page, text in pages.items() if not page.exists() or _text(page) != text]
 
 
+def left_over(pages: Mapping[Path, str], docs: Path) -> list[Path]:
+    """Return the pages in ``docs`` that were generated and are no longer, as of a table that has another name now."""
+    return [page for page in sorted(docs.glob("*.md")) if page not in pages and GENERATED in _text(page)]
+
+
 def _text(page: Path) -> str:
     try:
         return page.read_text(encoding="utf-8")

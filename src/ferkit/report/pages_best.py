@@ -1,6 +1,6 @@
 """Pages of the tables that are ours: what was reached beside what others published, and what each way brings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from statistics import mean
 from typing import Any
 
@@ -20,7 +20,12 @@ def contest_page(table: Table, runs: Sequence[Run], ensembles: Mapping[tuple[str
     """
     owned = {row.slug: runs_of(row, table, runs) for row in table.every}
     rows = [_single(row, owned[row.slug]) for row in table.every]
-    rows += [_together(ensemble, ensembles.get((table.name, ensemble.slug))) for ensemble in table.ensembles]
+    networks = {slug: {run.network for run in mine} for slug, mine in owned.items()}
+    measured = {each.slug: ensembles.get((table.name, each.slug)) for each in table.ensembles}
+    rows += [
+        _together(each, found if (found := measured[each.slug]) and _is_of(found, each, networks) else None)
+        for each in table.ensembles
+    ]
     ours = ("row", "settings", "networks", "test", "95 % interval", "test without copies", "validation", "runs")
     lines = [
         f"# {table.title}",
@@ -159,6 +164,14 @@ def _teachers(runs: Sequence[Run]) -> str:
     if not numbers:
         return "all"
     return f"{' or '.join(map(str, numbers))} run{'s' * (numbers[-1] > 1)} of"
+
+
+def _is_of(content: Mapping[str, Any], ensemble: Ensemble, networks: Mapping[str, Set[str]]) -> bool:
+    """Return whether it was measured of networks that the runs of its rows still are, and with its views."""
+    members = set(content["members"])
+    known = set[str]().union(*(networks[slug] for slug in ensemble.members))
+    each = all(members & networks[slug] for slug in ensemble.members)
+    return each and members <= known and content["views"] == list(ensemble.views)
 
 
 def _together(ensemble: Ensemble, content: Mapping[str, Any] | None) -> list[str]:

@@ -15,6 +15,8 @@ from ferkit.report.results import Run, runs_of
 from ferkit.report.table import Row, Table
 from ferkit.training.result import shown_part
 
+_ENDS = {".png": b"\0\0\0\0IEND\xaeB`\x82", ".svg": b"</svg>"}
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -28,11 +30,12 @@ class Picture:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the file is missing or shows something else."""
+        """Whether the file is missing, cut off or shows something else."""
         try:
-            return self.shows.encode() not in self.path.read_bytes()
+            content = self.path.read_bytes()
         except OSError:
             return True
+        return self.shows.encode() not in content or not content.rstrip().endswith(_ENDS.get(self.path.suffix, b""))
 
     def write(self) -> None:
         """Write the file.

@@ -30,7 +30,8 @@ class Row:
     """Slugs of rows of the same table: all their runs are the teachers of each run of this one."""
 
     begun_by: str = ""
-    """Slug of a row of the same table: each run begins with the weights of its run with seed 0."""
+    """Slug of a row of the same table: each run begins with the weights of one of its runs, where `reproduce` trains it
+    of that with seed 0."""
 
     @property
     def before(self) -> tuple[str, ...]:

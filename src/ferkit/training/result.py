@@ -1,6 +1,7 @@
 """What ``result.json`` must hold for those who read it: checked where it enters, then trusted."""
 
 import json
+import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from ferkit.labels import EXPRESSIONS, NUM_CLASSES
 SCHEMA = 1
 
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+_Loss = Annotated[FiniteFloat, Field(ge=0)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 _EXACT = 1e-6  # to which what is derived from the confusion matrix agrees with it
 _PerClass = Field(min_length=NUM_CLASSES, max_length=NUM_CLASSES)
@@ -51,7 +53,7 @@ class Part(_Strict):
 
     split: Literal["Training", "PublicTest", "PrivateTest"]
     faces: int = Field(gt=0)
-    loss: FiniteFloat
+    loss: _Loss
     accuracy: _Share
     interval: Annotated[list[_Share], Field(min_length=2, max_length=2)]
     classes: Annotated[dict[str, _Scores], _with(*EXPRESSIONS, "macro avg")]
@@ -67,12 +69,17 @@ class Part(_Strict):
         for at, bound in enumerate(wilson_interval(right, faces)):
             if abs(bound - self.interval[at]) > _EXACT:
                 raise ValueError(f"the interval is {bound} at one end by the confusion matrix, not {self.interval[at]}")
-        f1 = [
-            2 * row[at] / max(1, sum(row) + sum(r[at] for r in self.confusion)) for at, row in enumerate(self.confusion)
-        ]
-        for name, value in {**dict(zip(EXPRESSIONS, f1, strict=True)), "macro avg": sum(f1) / len(f1)}.items():
-            if abs(value - self.classes[name].f1) > _EXACT:
-                raise ValueError(f"F1 of {name} is {value} by the confusion matrix, not {self.classes[name].f1}")
+        hits = [row[at] for at, row in enumerate(self.confusion)]
+        true, said = [sum(row) for row in self.confusion], [sum(column) for column in zip(*self.confusion, strict=True)]
+        for score, of in (
+            ("precision", [hit / max(1, n) for hit, n in zip(hits, said, strict=True)]),
+            ("recall", [hit / max(1, n) for hit, n in zip(hits, true, strict=True)]),
+            ("f1", [2 * hit / max(1, n + m) for hit, n, m in zip(hits, true, said, strict=True)]),
+        ):
+            for name, value in {**dict(zip(EXPRESSIONS, of, strict=True)), "macro avg": sum(of) / len(of)}.items():
+                if abs(value - (told := getattr(self.classes[name], score))) > _EXACT:
+                    called = "F1" if score == "f1" else score
+                    raise ValueError(f"{called} of {name} is {value} by the confusion matrix, not {told}")
         return self
 
 
@@ -81,7 +88,7 @@ Tested = Annotated[dict[str, Part], _with("validation", "test")]
 
 
 class _Metrics(_Strict):
-    loss: FiniteFloat
+    loss: _Loss
     accuracy: _Share
 
 
@@ -159,9 +166,23 @@ def _check_settings(path: Path, content: dict[str, Any]) -> None:
         return  # whoever reads the recipe says so
     protocol = Protocol(recipe["protocol"])
     for role, split in protocol.roles.items():
-        found = evaluation.get(role, {}).get("split", split)
-        if found != split:
-            raise RunError(f"{path}: not the result of a run (evaluation.{role}: of {found}, expected {split.value})")
+        whole, alone = evaluation.get(role, {}), evaluation.get(f"{role}_without_copies", {})
+        for name, part in ((role, whole), (f"{role}_without_copies", alone)):
+            found = part.get("split", split)
+            if found != split:
+                raise RunError(
+                    f"{path}: not the result of a run (evaluation.{name}: of {found}, expected {split.value})"
+                )
+        if alone.get("faces", 0) > whole.get("faces", math.inf):
+            raise RunError(
+                f"{path}: not the result of a run (evaluation.{role}_without_copies: {alone['faces']} faces, of "
+                f"{whole['faces']})"
+            )
+    if len(content.get("epochs", [])) not in (0, recipe.get("epochs")):
+        raise RunError(
+            f"{path}: not the result of a run (epochs: {len(content['epochs'])}, but {recipe.get('epochs')} in the "
+            "recipe)"
+        )
 
 
 def load_checked(path: Path, model: type[pydantic.BaseModel], what: str) -> dict[str, Any]:

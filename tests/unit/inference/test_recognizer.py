@@ -21,7 +21,7 @@ from ferkit.inference.crops import cut
 from ferkit.inference.detect import whole_picture
 from ferkit.inference.levels import contrasted
 from ferkit.inference.session import Session
-from ferkit.inference.views import views_of
+from ferkit.inference.views import parse_views, views_of
 from ferkit.inference.weights import CARD_KEY, card_from_json
 from ferkit.labels import EXPRESSIONS
 from networks import grey_of, make_card, write_network
@@ -109,6 +109,10 @@ def test_shifts_and_mirror_are_ten_views_of_each_face_of_a_batch():
     expected = np.mean([session(seen) for seen in views_of(np.stack(crops), ("shifts", "mirror"))], axis=0)
     np.testing.assert_allclose(shares(together), expected, atol=1e-5, rtol=0)
     assert recognizer.recognize_batch([]) == []
+
+
+def test_a_view_that_is_named_twice_is_read_once():
+    assert parse_views(" mirror,mirror, shifts") == ("mirror", "shifts")
 
 
 def test_an_unknown_view_and_a_string_for_a_list_are_refused(network):

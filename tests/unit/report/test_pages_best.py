@@ -73,13 +73,15 @@ def lines_of(table, runs, tmp_path, ensembles=None):
 def test_ours_stand_beside_what_others_published_each_with_its_protocol(tmp_path):
     teachers = [run(BASE, 0, 0.70), run(BASE, 1, 0.72)]
     taught = replace(OTHER, teachers=tuple(sorted(t.network for t in teachers)))
+    student = run(taught, 0, 0.71, name="b")
     together = {
-        "members": ["x", "y", "z"],
+        "members": sorted(run.network for run in (*teachers, student)),
+        "views": ["mirror"],
         "parameters": 4_500_000,
         "seconds": 270.0,
         "evaluation": {"test": {"accuracy": 0.745, "interval": [0.717, 0.771]}, "validation": {"accuracy": 0.73}},
     }
-    runs = [*teachers, run(taught, 0, 0.71, name="b")]
+    runs = [*teachers, student]
     lines, other = lines_of(CONTEST, runs, tmp_path, {("contest", "all"): together})
     assert "| One | layers, 10 epochs | 1 | 71.0 ± 1.4 | 68.1 to 73.7 | - | 71.0 ± 1.4 | 2 | 1.5 | 1.5 |" in lines
     assert (
@@ -90,6 +92,15 @@ def test_ours_stand_beside_what_others_published_each_with_its_protocol(tmp_path
     assert ensemble in lines
     assert "| Theirs | none | Them, 2020 | PrivateTest | 3 | 70.0 |" in lines
     assert "layers" not in other
+    dashes = f"| All | all one and two, each face with mirror |{' - |' * 8}"
+    for changed in (
+        {"members": [*together["members"], "f" * 16]},  # of a run that is no row's any more
+        {"members": sorted(teacher.network for teacher in teachers)},  # nobody of one row
+        {"views": []},
+    ):
+        found = {("contest", "all"): {**together, **changed}}
+        lines, _ = lines_of(CONTEST, runs, tmp_path, found)
+        assert dashes in lines
 
 
 def test_rows_without_runs_show_dashes(tmp_path):

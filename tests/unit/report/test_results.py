@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from conftest import make_part
 from ferkit.errors import RunError
 from ferkit.experiments import TABLES
 from ferkit.labels import EXPRESSIONS
-from ferkit.report.pages import README_MARKS, other_page, render, table_page
+from ferkit.report.beside import BESIDE_MARKS, beside_table
+from ferkit.report.pages import README_MARKS, left_over, other_page, render, table_page, write
+from ferkit.report.pages_parts import GENERATED
 from ferkit.report.pictures import pictures
 from ferkit.report.results import Run, read_results
 from ferkit.report.table import Claim, Row, Table
@@ -38,7 +41,7 @@ def run(seed, accuracy, recipe=RECIPE):
         "seed": seed,
         "recipe": replace(recipe, seed=seed).to_dict(),
         "evaluation": {"validation": scores, "test": tested, "test_without_copies": tested},
-        "epochs": [{"number": 1, "train": side, "valid": side}],
+        "epochs": [{"number": number, "train": side, "valid": side} for number in range(1, recipe.epochs + 1)],
         "parameters": 6_312,
         "device": "a machine",
         "precision": "bf16",
@@ -49,6 +52,12 @@ def run(seed, accuracy, recipe=RECIPE):
         "weights_sha256": hashlib.sha256(f"{recipe.key()} {seed}".encode()).hexdigest(),
     }
     return Run(None, recipe.key(), content)
+
+
+def with_score(name, **scores):
+    """Return the scores of each class of a run, with others for one of them."""
+    classes = make_part(0.58)["classes"]
+    return {**classes, name: {**classes[name], **scores}}
 
 
 def row_of(page, label):
@@ -140,8 +149,12 @@ def test_a_result_that_the_pages_cannot_show_is_refused_by_file_and_field(tmp_pa
         ({"split": "Training"}, "evaluation.validation: of Training, expected PublicTest"),
         (
             {"classes": {**make_part(0.58)["classes"], "happy": make_part(0.5)["classes"]["angry"]}},
-            "F1 of happy is 0.0",
+            "(precision|recall|F1) of happy is 0.0",
         ),
+        ({"classes": with_score("happy", precision=0.99)}, "precision of happy is 0.0"),
+        ({"classes": with_score("fear", recall=0.99)}, "recall of fear is 0.0"),
+        ({"classes": with_score("macro avg", recall=0.99)}, "recall of macro avg is 0.0"),
+        ({"loss": -0.1}, "greater than or equal to 0"),
         ({"faces": 3588}, "the confusion matrix has 3589 faces, not 3588"),
         ({"confusion": [[-1, 1, *[0] * 5], *[[0] * 7] * 6]}, "greater than or equal to 0"),
     ],
@@ -152,6 +165,27 @@ def test_a_result_that_contradicts_itself_is_none(tmp_path, changed, message):
     (tmp_path / "seed-0.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=f"not the result of a run .*{message}"):
         read_results(tmp_path)
+
+
+def test_so_does_one_of_other_faces_without_copies_or_of_other_epochs(tmp_path):
+    def refused(change):
+        content = json.loads(json.dumps(run(0, 0.58).content))
+        change(content)
+        (tmp_path / "seed-0.json").write_text(json.dumps(content))
+        with pytest.raises(RunError) as caught:
+            read_results(tmp_path)
+        return str(caught.value)
+
+    def alone(content, **changed):
+        whole = content["evaluation"]["validation"]
+        content["evaluation"]["validation_without_copies"] = {**whole, **changed}
+
+    assert "evaluation.validation_without_copies: of Training, expected PublicTest" in refused(
+        lambda content: alone(content, split="Training")
+    )
+    more = make_part(0.5, faces=4000)
+    assert "validation_without_copies: 4000 faces, of 3589" in refused(lambda content: alone(content, **more))
+    assert "epochs: 9, but 10 in the recipe" in refused(lambda content: content["epochs"].pop())
 
 
 def test_the_seed_is_that_of_the_recipe(tmp_path):
@@ -339,3 +373,27 @@ def test_the_readme_shows_the_test_split_as_such_whatever_a_table_was_measured_o
     text = render([one], tmp_path, readme, {TABLE.name: replace(TABLE, part=part)})[readme]
     assert f"| A | 60.0 | {100 * shares[part]:.1f} | 1 |" in text
     assert "| 62.0 | 63.0 |\n" in text
+
+
+def test_a_page_that_is_generated_no_more_is_told(tmp_path):
+    (tmp_path / "table-8.md").write_text(f"# Table 8\n\n{GENERATED}\n")
+    (tmp_path / "mine.md").write_text("# Notes of my own\n")
+    pages = {tmp_path / "table-9.md": table_page(TABLE, [])}
+    write(pages)
+    assert left_over(pages, tmp_path) == [tmp_path / "table-8.md"]
+
+
+def test_a_picture_that_is_cut_off_is_stale(tmp_path):
+    (picture,) = pictures([run(0, 0.6)], tmp_path / "table.png", {"table-2": TABLE, "champion": TABLE})[:1]
+    picture.write()
+    assert not picture.is_stale
+    picture.path.write_bytes(picture.path.read_bytes()[:-100])
+    assert picture.is_stale
+
+
+def test_readme_has_the_marks_that_its_generated_tables_stand_between():
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    for marks in (README_MARKS, BESIDE_MARKS):
+        begin, end = (readme.index(mark) for mark in marks)
+        assert readme[begin:end].count("\n|") > 3
+    assert beside_table(Path(__file__).parents[3] / "benchmarks/reports")

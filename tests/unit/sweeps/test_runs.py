@@ -51,7 +51,7 @@ def result(recipe, seed=0, seconds=100.0, **changed):
         "recipe": replace(recipe, seed=seed).to_dict(),
         "protocol": "standard",
         "evaluation": {"validation": make_part(0.5)},
-        "epochs": [{"number": 1, "train": SIDE, "valid": SIDE}],
+        "epochs": [{"number": number, "train": SIDE, "valid": SIDE} for number in range(1, recipe.epochs + 1)],
         "parameters": 6_312,
         "versions": {"torch": "2.0"},
         "commit": None,
