@@ -3,8 +3,8 @@
 The first network looks everywhere, at small pictures of the picture: wherever a face may be, one of each size. The
 second looks closely at what the first proposes, says whether it is a face, and how it has to be moved, sized and
 turned; then once more, at the place it said, and at its mirror image. OpenCV's Haar cascade looks at what they are not
-sure of: it has learned from other pictures than they, and takes other things for faces. Where nobody is found, all look
-once more, at what is dark: a face before a window is hardly more than a shadow.
+sure of: it has learned from other pictures than they, and takes other things for faces. Where nobody is found
+whose face is lit, all look once more, at what is dark: a face before a window is hardly more than a shadow.
 
 Source: two of the three stages of Zhang, Zhang, Li and Qiao, 2016, https://arxiv.org/abs/1604.02878; Lienhart, Kuranov
 and Pisarevsky, 2003, whose cascade is OpenCV's ``haarcascade_frontalface_alt.xml``. Ours differs: the networks are
@@ -114,9 +114,10 @@ class Haar:
         small, factor = scaled(picture, self._smallest)
         height, width = small.shape[:2]
         least, grey = self._least(height * width), grey_levels(small)
-        places = self.find(stretched(grey), least)
-        if not len(places):
-            places = self.find_in_shadow(grey, least)
+        seen = stretched(grey)
+        places = self.find(seen, least)
+        if all(self.is_dark(seen, place) for place in places):  # or there is none
+            places = np.concatenate([places, self.find_in_shadow(grey, least)])
         boxes = [
             square(x, y, side, factor, self._turn(angle))
             for x, y, side, angle, _ in places.tolist()
@@ -149,7 +150,11 @@ class Haar:
         if cv2.resize(seen, parts, interpolation=cv2.INTER_AREA).min() >= self.SHADOW:
             return np.empty((0, 5))
         places = self.find(stretched(lifted(grey)), smallest)
-        return places[[window([seen], place, CLOSE).mean() < self.SHADOW for place in places]]
+        return places[[self.is_dark(seen, place) for place in places]]
+
+    def is_dark(self, seen: Grey, place: NDArray[np.float64]) -> bool:
+        """Return whether the face of ``place`` lies in the shadow."""
+        return bool(window([seen], place, CLOSE).mean() < self.SHADOW)
 
     def propose(self, grey: Grey, smallest: int) -> Places:
         """Return where faces of ``smallest`` pixels and more may be, the likeliest :attr:`MOST` of them first."""

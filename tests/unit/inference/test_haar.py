@@ -204,7 +204,8 @@ def test_the_largest_face_comes_first_however_likely_another_is(haar, monkeypatc
 def test_a_face_that_fills_a_small_picture_is_looked_for(haar, side, looks):
     haar._propose = Network(lambda grey: np.full((1, (grey.shape[1] - 15) // 4, (grey.shape[2] - 15) // 4), 0.0))
     haar._refine = Network(says(9.0))
-    assert len(haar(np.full((side, side, 3), 90, np.uint8))) == looks
+    lit = np.random.default_rng(0).integers(90, 200, (side, side, 3)).astype(np.uint8)
+    assert len(haar(lit)) == looks
     assert len(haar._propose.asked) == looks
 
 
@@ -347,3 +348,14 @@ def test_only_what_is_dark_is_taken_for_a_face_in_the_shadow(haar, monkeypatch):
     grey[:3, :100] = 0  # an edge is no place for a face
     assert haar.find_in_shadow(grey, 30).shape == (0, 5)  # without looking
     assert len(asked) == count
+
+
+@pytest.mark.parametrize("lit", [False, True])
+def test_beside_a_dark_face_others_are_looked_for_and_beside_a_lit_one_not(haar, monkeypatch, lit):
+    looks = iter([[[50.0, 50.0, 40.0, 0.0, 9.0]], [[52.0, 50.0, 40.0, 0.0, 5.0], [150.0, 50.0, 40.0, 0.0, 5.0]]])
+    monkeypatch.setattr(Haar, "find", lambda self, grey, smallest: np.array(next(looks)))
+    picture = np.full((200, 200, 3), 255, np.uint8)
+    picture[20:80, 20:80] = 200 if lit else 10
+    picture[20:80, 120:180] = 10
+    found = [(box.x, box.y, box.size) for box in haar(picture)]
+    assert found == [(30, 30, 40)] if lit else [(30, 30, 40), (130, 30, 40)]
