@@ -28,7 +28,7 @@ people who labelled its training data, not what a person feels.
 - Some expressions are read far worse than others: compare macro F1 with accuracy.
 - Nobody recorded age, sex or origin of the faces, so how well it reads each group is unknown; assume that it differs.
 - Accuracy and confidence were measured on FER2013. On photographs from other sources the network is far less accurate
-  ([measured on 1,648 of them](benchmarks/reports/photographs-2026-11-29.md)).
+  ([measured on 1,648 of them](benchmarks/reports/photographs-2026-11-30.md)).
 - On blurred, noisy and small faces, and before a bright window, the network is less accurate, in the worst cases by ten
   points or more ([measured](benchmarks/reports/robustness-2026-11-30.md)). In photos, ferkit does not look for faces
   below 30 pixels unless asked to. FER2013 has few faces that are covered or seen from the side. With
@@ -51,7 +51,7 @@ _MEANT = {
     "most often. FER2013's labels often say something else, so by those labels it is less accurate than `compact`.\n"
     "On photographs from other sources it agrees with the labels more often than `compact`: far more often for\n"
     "neutral and surprised faces, less often for sad and angry ones\n"
-    "([measured](benchmarks/reports/photographs-2026-11-29.md)). To use it: `--model compact-votes`.",
+    "([measured](benchmarks/reports/photographs-2026-11-30.md)). To use it: `--model compact-votes`.",
 }
 """What each shipped network is for, by its name."""
 
