@@ -114,9 +114,15 @@ def run_several(
     """
     what = "could not be read or written" if save is not None else "could not be read"
     failed: list[str] = []
-    summed_up, stopped = False, len(videos)
+    done, summed_up = 0, False
     names = names_apart(Path(f"{Path(video).stem}.csv") for video in videos)
-    for number, (video, name) in enumerate(zip(videos, names, strict=True)):
+
+    def say() -> None:
+        list_errors(failed, what, several=True)
+        if done < len(videos):
+            typer.echo(f"stopped after {done} of {len(videos)} videos", err=True)
+
+    for video, name in zip(videos, names, strict=True):
         if summed_up:
             typer.echo()
         summed_up = False
@@ -126,15 +132,13 @@ def run_several(
         except ImageError as error:
             failed.append(str(error))
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in HOPELESS:
-                stopped = number + 1
+                done += 1
                 break
         except (KeyboardInterrupt, SystemExit):
-            list_errors(failed, what, several=True)
-            typer.echo(f"stopped after {number} of {len(videos)} videos", err=True)
+            say()
             raise
-    list_errors(failed, what, several=True)
-    if stopped < len(videos):
-        typer.echo(f"stopped after {stopped} of {len(videos)} videos", err=True)
+        done += 1
+    say()
     if failed:
         raise typer.Exit(1)
 

@@ -62,7 +62,8 @@ class Haar:
     part hold no face."""
     LAST = 64
     SHADOW = 64
-    """Grey level, of the stretched picture, that a face which only the second look finds must not reach on average."""
+    """Mean grey level, of the stretched picture, below which a face is dark: those alone the second look may find, and
+    beside those alone it is taken."""
     SMALLEST_PICTURE, FILLING = 16, 1.25
     """Pixels of the shorter side of a picture below which there is nothing to see; and the side of the largest face
     that is looked for, as a multiple of that shorter side. In small pictures the smallest face is no larger either."""
@@ -117,7 +118,7 @@ class Haar:
         seen = stretched(grey)
         places = self.find(seen, least)
         if all(self.is_dark(seen, place) for place in places):  # or there is none
-            places = np.concatenate([places, self.find_in_shadow(grey, least)])
+            places = np.concatenate([places, self.find_in_shadow(grey, seen, least)])
         boxes = [
             square(x, y, side, factor, self._turn(angle))
             for x, y, side, angle, _ in places.tolist()
@@ -141,11 +142,10 @@ class Haar:
         places = non_maximum_suppression(places[likely], self.SHARED)
         return places[[place[4] >= self.SURE or self.agree(pyramid, place) >= self.AGREE for place in places]]
 
-    def find_in_shadow(self, grey: Grey, smallest: int) -> Places:
-        """Return the faces among what is dark in ``grey``, which is not stretched; see :meth:`find`."""
+    def find_in_shadow(self, grey: Grey, seen: Grey, smallest: int) -> Places:
+        """Return the faces among what is dark in ``seen``, which is ``grey`` stretched; see :meth:`find`."""
         import cv2
 
-        seen = stretched(grey)
         parts = [max(1, 2 * length // smallest) for length in seen.shape[::-1]]  # a face has one in it at least
         if cv2.resize(seen, parts, interpolation=cv2.INTER_AREA).min() >= self.SHADOW:
             return np.empty((0, 5))

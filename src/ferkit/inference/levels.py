@@ -56,8 +56,8 @@ def lifted(grey: Grey) -> Grey:
 def contrasted(face: Grey) -> Grey:
     """Return a face ``(48, 48)`` with the contrast that the network knows, where it has less.
 
-    Faces in little light, in fog or before a window have; so the network, which has seen few such, reads them nearly as
-    well as others. What has more stays as it is.
+    Faces in little light, in fog or before a window have less, and in training it has seen few such. What has enough,
+    and what has none, stays as it is.
     """
     low, high = _ends(np.bincount(face[MIDDLE].ravel(), minlength=256).cumsum())
     if high == low or high - low >= CONTRAST:

@@ -17,6 +17,7 @@ from ferkit.inference import places
 from ferkit.inference.boxes import Box
 from ferkit.inference.haar import CARD, NETWORKS, Haar
 from ferkit.inference.images import read_image
+from ferkit.inference.levels import stretched
 from ferkit.inference.places import window
 from ferkit.inference.weights import FOLDER
 
@@ -339,14 +340,14 @@ def test_only_what_is_dark_is_taken_for_a_face_in_the_shadow(haar, monkeypatch):
     monkeypatch.setattr(Haar, "find", lambda self, grey, smallest: asked.append(grey) or place)
     grey = np.full((200, 200), 255, np.uint8)
     grey[20:80, 20:80] = np.linspace(5, 30, 60)
-    assert haar.find_in_shadow(grey, 30).tolist() == place.tolist()
+    assert haar.find_in_shadow(grey, stretched(grey), 30).tolist() == place.tolist()
     assert np.ptp(asked[-1][20:80, 20:80]) > 50  # where 25 levels were
     grey[30:70, 30:70] = 160
-    assert haar.find_in_shadow(grey, 30).shape == (0, 5)
+    assert haar.find_in_shadow(grey, stretched(grey), 30).shape == (0, 5)
     count = len(asked)
     grey[:] = 200
     grey[:3, :100] = 0  # an edge is no place for a face
-    assert haar.find_in_shadow(grey, 30).shape == (0, 5)  # without looking
+    assert haar.find_in_shadow(grey, stretched(grey), 30).shape == (0, 5)  # without looking
     assert len(asked) == count
 
 
