@@ -19,7 +19,8 @@ import pytest
 import typer
 
 from ferkit.cli import signals
-from ferkit.cli.recognize_video import run, run_several
+from ferkit.cli.options import parse_seconds
+from ferkit.cli.recognize_video import Part, run, run_several
 from ferkit.errors import ImageError
 from ferkit.inference.camera import Camera
 from ferkit.inference.sources import VideoFile
@@ -433,9 +434,61 @@ def test_a_full_disk_ends_several_videos_at_the_first(tmp_path, capsys, monkeypa
     ]
 
 
+def test_a_part_is_summed_up_and_saved_under_a_name_of_its_own(tmp_path, capsys):
+    film = write_film(tmp_path / "clip.mp4", [*one_face(50, "happy"), *one_face(100, "sad")], 25)
+    for part in (Part(1, 5), Part(1.5), Part()):
+        run(film, recognizer(tmp_path), smoothing=0, part=part, save=tmp_path / "out")
+    out, err = capsys.readouterr()
+    assert f"{film}: 1 track in 4.0 s" in out
+    assert "track 1: 00:01.0 to 00:05.0, seen for 4.0 s in 100 looks\n  sad         75%" in out
+    assert err.splitlines()[0] == f"{film}: 320 x 240, 25 frames/s, 00:06; from 00:01 to 00:05, looking at every frame"
+    assert err.splitlines()[1] == f"{film}: 320 x 240, 25 frames/s, 00:06; from 00:01 to 00:06, looking at every frame"
+    ends = (".csv", "-timeline.png", "-annotated.mp4")
+    saved = {path.name for path in (tmp_path / "out").iterdir()}
+    assert saved == {f"{name}{end}" for name in ("clip-1-5", "clip-1.5-end", "clip") for end in ends}
+    with VideoFile(tmp_path / "out" / "clip-1-5-annotated.mp4") as drawn:
+        assert drawn.expected == 100
+    with (tmp_path / "out" / "clip-1-5.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(lines[k]["frame"], float(lines[k]["seconds"])) for k in (0, -1)] == [("25", 1.0), ("124", 4.96)]
+
+
+def test_the_same_part_of_several_videos_is_read(tmp_path, capsys):
+    films = [str(write_film(tmp_path / f"{name}.v1.mp4", one_face(frames))) for name, frames in (("a", 75), ("b", 10))]
+    with pytest.raises(typer.Exit):
+        run_several(films, recognizer(tmp_path), part=Part(1, 2), save=tmp_path / "out")
+    out, err = capsys.readouterr()
+    assert f"{films[0]}: 1 track in 1.0 s" in out
+    assert err.splitlines()[-1] == f"  {films[1]}: expected frames from 1 to 2 s, got a video of 0.4 s"
+    assert {path.name[:10] for path in (tmp_path / "out").iterdir()} == {"a.v1-1-2.c", "a.v1-1-2-t", "a.v1-1-2-a"}
+
+
+def test_a_camera_ends_by_itself_where_it_is_told_to(tmp_path, capsys):
+    shown = itertools.repeat(picture((100, 80, 64, "happy")))
+    run(Camera(0, lambda _: FakeCapture(shown), end=0.5), recognizer(tmp_path), save=tmp_path / "out")
+    out, err = capsys.readouterr()
+    assert "camera 0: 1 track in 0.5 s" in out
+    assert "warning" not in err
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("75", 75), ("7.25", 7.25), ("1:15", 75), ("90:00", 5400), ("1:02:03.5", 3723.5), ("00:00:00.001", 0.001)],
+)
+def test_times_are_seconds_or_as_a_clock_shows_them(given, seconds):
+    assert parse_seconds(given) == seconds
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--start", "-1"], "expected seconds, or a time such as 1:30 or 1:02:03.5, got '-1'"),
+        (["--start", "1h"], "expected seconds, or a time such as 1:30 or 1:02:03.5, got '1h'"),
+        (["--end", "nan"], "expected seconds, or a time such as 1:30 or 1:02:03.5, got 'nan'"),
+        (["--end", "1:2:3:4"], "expected seconds, or a time such as 1:30 or 1:02:03.5, got '1:2:3:4'"),
+        (["--end", "0"], "--end: expected a time after the start"),
+        (["--start", "1:00", "--end", "59.9"], "--end: expected a time after the start"),
         (["two.mp4", "--json"], "--json and --csv print what one video shows"),
         (["two.mp4", "--csv"], "--json and --csv print what one video shows"),
         (["photo.png"], "a camera is read alone, and videos without photos"),

@@ -1,5 +1,6 @@
 """Options that several commands have: their names, types and helps."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,3 +47,14 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+def parse_seconds(text: str) -> float:
+    """Return ``75``, ``1:15`` or ``0:01:15`` as seconds, each with or without a fraction.
+
+    Raises:
+        typer.BadParameter: It is none of them.
+    """
+    if not re.fullmatch(r"(?:(?:\d{1,4}:)?\d{1,4}:)?\d{1,9}(?:\.\d{1,9})?", text, re.ASCII):
+        raise typer.BadParameter(f"expected seconds, or a time such as 1:30 or 1:02:03.5, got {text!r}")
+    return float(sum(float(part) * 60**place for place, part in enumerate(reversed(text.split(":")))))

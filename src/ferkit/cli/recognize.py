@@ -12,7 +12,7 @@ import typer
 
 from ferkit.cli import signals
 from ferkit.cli.jobs import Job, names_a_file, plan
-from ferkit.cli.options import Detector, DetectorModel, Network, Views
+from ferkit.cli.options import Detector, DetectorModel, Network, Views, parse_seconds
 from ferkit.cli.pool import read_pictures
 from ferkit.cli.readings import Done, named_stdout, printer
 from ferkit.cli.terminal import Progress, list_errors, shown
@@ -93,6 +93,19 @@ def recognize(
         float | None,
         typer.Option("--smoothing", min=0, help="Seconds over which the readings of a video are smoothed; 0 for none."),
     ] = None,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            "--start",
+            parser=parse_seconds,
+            metavar="TIME",
+            help="Read a video from there on: seconds, or a time such as 1:30.",
+        ),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option("--end", parser=parse_seconds, metavar="TIME", help="Stop reading a video or a camera there."),
+    ] = None,
 ) -> None:
     """Find the faces in pictures and read their expressions.
 
@@ -108,8 +121,9 @@ def recognize(
         raise typer.BadParameter("a camera is read alone, and videos without photos beside them")
     if len(videos) > 1 and (as_json or as_csv):
         raise typer.BadParameter("--json and --csv print what one video shows; --save writes a CSV of each")
-    if (every is not None or smoothing is not None) and not videos and camera is None:
-        raise typer.BadParameter("--every and --smoothing are for a video or a camera")
+    if not (every is smoothing is start is end is None) and not videos and camera is None:
+        raise typer.BadParameter("--every, --smoothing, --start and --end are for a video or a camera")
+    _check_part(start, end, camera)
     if (videos or camera is not None) and save is not None and names_a_file(save):
         raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
@@ -126,11 +140,19 @@ def recognize(
         if videos or camera is not None:
             from ferkit.cli import recognize_video
 
+            part = recognize_video.Part(start or 0.0, end)
             if len(videos) > 1:
-                recognize_video.run_several(videos, recognizer, every=every, smoothing=smoothing, save=save)
+                recognize_video.run_several(videos, recognizer, every=every, smoothing=smoothing, part=part, save=save)
                 return
-            source = camera if camera is not None else videos[0]
-            recognize_video.run(source, recognizer, every=every, smoothing=smoothing, save=save, output=output)
+            recognize_video.run(
+                camera if camera is not None else videos[0],
+                recognizer,
+                every=every,
+                smoothing=smoothing,
+                part=part,
+                save=save,
+                output=output,
+            )
             return
         outcome = _Outcome(unread=failed)
         threads = threads or min(usable_processors(), AT_ONCE)
@@ -142,6 +164,14 @@ def recognize(
     _say(jobs, outcome, save, output)
     if outcome.unread or outcome.uncopied:
         raise typer.Exit(1)
+
+
+def _check_part(start: float | None, end: float | None, camera: int | None) -> None:
+    """Refuse a part that is none, or that a camera does not have."""
+    if camera is not None and start is not None:
+        raise typer.BadParameter("--start is for a video; a camera begins with its first picture")
+    if end is not None and end <= (start or 0):
+        raise typer.BadParameter("--end: expected a time after the start")
 
 
 def _recognizer(

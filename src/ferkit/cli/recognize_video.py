@@ -40,12 +40,30 @@ LIVE_SECONDS = 0.1
 _BAR = 24  # characters of a full bar
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a video or of a camera's film, in seconds."""
+
+    start: float = 0.0
+    end: float | None = None
+
+    def __str__(self) -> str:
+        """Return what the names of files about it have and those about the whole have not."""
+        if (self.start, self.end) == (0, None):
+            return ""
+        return f"-{self.start:.10g}-{'end' if self.end is None else f'{self.end:.10g}'}"
+
+
+WHOLE = Part()
+
+
 def run(
     source: "str | Path | int | Source",
     recognizer: "Recognizer",
     *,
     every: int | None = None,
     smoothing: float | None = None,
+    part: Part = WHOLE,
     save: Path | None = None,
     name: str | None = None,
     output: str = "table",
@@ -57,6 +75,7 @@ def run(
         recognizer: Finds and reads faces; its ``min_confidence`` counts after smoothing.
         every: Look at each so many-th frame; None: every frame, or ten a second of a large video.
         smoothing: Time constant in seconds; 0 for none; None: half a second.
+        part: Of a source that is not open.
         save: Folder for CSV, timeline and annotated video.
         name: With which the names of those files begin; None: the video's, or one of the camera and the time.
         output: ``table`` for a summary, ``json`` for a line a frame, ``csv`` for a line a reading.
@@ -71,14 +90,14 @@ def run(
     from ferkit.inference.tracks import SMOOTHING
     from ferkit.inference.video import open_source, usual_every
 
-    history = History(recognizer.card.classes)
-    with source if isinstance(source, Source) else open_source(source) as opened:
+    with source if isinstance(source, Source) else open_source(source, start=part.start, end=part.end) as opened:
+        history = History(recognizer.card.classes, opened.start)
         settings = Settings(
             usual_every(opened) if every is None else every,
             SMOOTHING if smoothing is None else smoothing,
             output,
         )
-        recording = None if save is None else Recording(save, name or _name(opened, save), opened, history)
+        recording = None if save is None else Recording(save, name or _name(opened, part, save), opened, history)
         try:
             stopped = _watch(opened, recognizer, history, settings, recording)
         except BrokenPipeError:
@@ -103,6 +122,7 @@ def run_several(
     *,
     every: int | None = None,
     smoothing: float | None = None,
+    part: Part = WHOLE,
     save: Path | None = None,
 ) -> None:
     """Recognise the faces of one video after another, as :func:`run` does, and print a summary of each.
@@ -115,7 +135,7 @@ def run_several(
     what = "could not be read or written" if save is not None else "could not be read"
     failed: list[str] = []
     done, summed_up = 0, False
-    names = names_apart(Path(f"{Path(video).stem}.csv") for video in videos)
+    names = names_apart(Path(f"{Path(video).stem}{part}.csv") for video in videos)
 
     def say() -> None:
         list_errors(failed, what, several=True)
@@ -127,7 +147,15 @@ def run_several(
             typer.echo()
         summed_up = False
         try:
-            run(video, recognizer, every=every, smoothing=smoothing, save=save, name=name.stem)
+            run(
+                video,
+                recognizer,
+                every=every,
+                smoothing=smoothing,
+                part=part,
+                save=save,
+                name=name.name[: -len(".csv")],
+            )
             summed_up = True
         except ImageError as error:
             failed.append(str(error))
@@ -222,10 +250,10 @@ def print_summary(history: "History", name: str) -> None:
 
     tracks = history.tracks()
     if not tracks:
-        typer.echo(f"{name}: no face found in {history.end:.1f} s")
+        typer.echo(f"{name}: no face found in {history.end - history.start:.1f} s")
         return
     count = "1 track" if len(tracks) == 1 else f"{len(tracks)} tracks"
-    typer.echo(f"{name}: {count} in {history.end:.1f} s")
+    typer.echo(f"{name}: {count} in {history.end - history.start:.1f} s")
     longer = without_brief(tracks)
     for track in longer:
         when = f"{clock(track.first, tenths=True)} to {clock(track.last, tenths=True)}"
@@ -258,14 +286,18 @@ class _Progress(_View):
         from ferkit.inference.timeline import clock
 
         self._clock = clock
-        self._expected = source.expected
-        self._length = clock((source.expected or 0) / source.fps) if source.expected else "?"
+        length = source.expected / source.fps if source.expected else math.inf
+        end = max(source.start, min(source.until, length))
+        self._end = clock(end) if end < math.inf else "?"
+        self._first = round(source.start * source.fps)
+        self._expected = round(end * source.fps) - self._first if end < math.inf else 0
         self._screen = Screen("{task.fields[faces]}")
         self._began = self._said = time.monotonic()
         looks = "every frame" if step == 1 else f"1 frame in {step}"
         rate = f"{source.fps:.4g} frame{'' if source.fps == 1 else 's'}/s"
-        size = f"{source.width} x {source.height}, {rate}, {self._length}"
-        self._opening = f"{shown(source.name)}: {size}; looking at {looks}"
+        size = f"{source.width} x {source.height}, {rate}, {clock(length) if source.expected else '?'}"
+        part = f"from {clock(source.start)} to {self._end}, " if source.start or source.until < math.inf else ""
+        self._opening = f"{shown(source.name)}: {size}; {part}looking at {looks}"
 
     def __enter__(self) -> Self:
         self._screen.say(self._opening, whole=True)
@@ -276,8 +308,8 @@ class _Progress(_View):
         self._screen.close()
 
     def show(self, frame: "Frame") -> None:
-        done, now = frame.number + 1, time.monotonic()
-        where = f"{self._clock(frame.seconds)}/{self._length}"
+        done, now = max(1, frame.number + 1 - self._first), time.monotonic()
+        where = f"{self._clock(frame.seconds)}/{self._end}"
         if self._screen.is_terminal:
             faces = "1 face" if len(frame.readings) == 1 else f"{len(frame.readings)} faces"
             self._screen.advance("video", done, where, faces=faces)
@@ -286,7 +318,7 @@ class _Progress(_View):
             left = ""
             if self._expected:
                 left = f", {self._clock((now - self._began) / done * max(0, self._expected - done))} left"
-            self._screen.say(f"{where}, frame {done}{left}")
+            self._screen.say(f"{where}, frame {frame.number + 1}{left}")
 
 
 class _Live(_View):
@@ -364,10 +396,10 @@ def _view(source: "Source", settings: Settings) -> _View:
     return _Progress(source, settings.step)
 
 
-def _name(source: "Source", folder: Path) -> str:
+def _name(source: "Source", part: Part, folder: Path) -> str:
     """Return what the saved files' names begin with: a new one for a camera, whose pictures do not come again."""
     if not source.live:
-        return Path(source.name).stem
+        return f"{Path(source.name).stem}{part}"
     name = f"{source.name.replace(' ', '-')}-{datetime.now():%Y-%m-%d-%H%M%S}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next((each for each in names if not (folder / f"{each}.csv").exists()), name)

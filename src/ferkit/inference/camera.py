@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.images import RGB
 from ferkit.inference.quiet import quiet_opencv
-from ferkit.inference.sources import Shot, Source
+from ferkit.inference.sources import Shot, Source, checked_part
 
 SILENCE = 5.0
 """Seconds without a picture after which a camera counts as gone."""
@@ -50,18 +50,21 @@ class Camera(Source):
 
     live = True
 
-    def __init__(self, number: int, opener: Callable[[int], Any] = open_capture) -> None:
+    def __init__(self, number: int, opener: Callable[[int], Any] = open_capture, *, end: float | None = None) -> None:
         """Open a camera.
 
         Args:
             number: 0 for the first one.
             opener: Returns something with ``read``, ``get`` and ``release`` as OpenCV's captures have them.
+            end: Seconds of film after which there are no more pictures; None: it goes on.
 
         Raises:
             ImageError: There is no such camera.
+            OptionError: ``number`` or ``end`` is out of range.
         """
         import cv2
 
+        _, self.until = checked_part(0.0, end)
         self.name = f"camera {number}"
         self._capture = opener(number)
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -102,6 +105,8 @@ class Camera(Source):
                         self.remark = f"{self.name}: gives no more pictures"
                         return
                 number, seconds, picture = self._latest
+            if seconds >= self.until:
+                return
             yield Shot(number, seconds, lambda picture=picture: _rgb(picture))  # type: ignore[misc]
 
     def _film(self) -> None:

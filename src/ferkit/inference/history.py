@@ -66,16 +66,18 @@ def without_brief(tracks: list[TrackHistory]) -> list[TrackHistory]:
 class History:
     """Frames in, track by track out."""
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], start: float = 0.0) -> None:
         """Start with nothing.
 
         Args:
             classes: In the order of the network's card.
+            start: Seconds at which the film, or the part of it that is read, begins; no frame comes before.
         """
         self.classes = tuple(classes)
+        self.start = start
         self.width = _FIRST
         """Seconds of a slice."""
-        self.end = 0.0
+        self.end = start
         """Seconds at which the last reading ends."""
         self.closed = False
         """Whether all was taken up."""
@@ -110,7 +112,7 @@ class History:
         return found
 
     def slices(self, number: int) -> dict[int, Slice]:
-        """Return the slices in which a track was seen, by their place from the beginning of the film."""
+        """Return the slices in which a track was seen, by their place from the start on."""
         k = len(self.classes)
         return {
             index: Slice(float(sums[:k].sum()), sums[:k] / sums[:k].sum(), self._names[int(sums[k:].argmax())])
@@ -121,7 +123,7 @@ class History:
         if until <= frame.seconds:  # another frame of the same time takes its place
             return
         self.end = max(self.end, until)
-        while until / self.width >= SLICES:
+        while (until - self.start) / self.width >= SLICES:
             self._double()
         for reading in frame.readings:
             face = reading.face
@@ -131,7 +133,8 @@ class History:
             values[: len(self.classes)] = [face.probabilities[name] for name in self.classes]
             values[: len(self.classes)] /= values[: len(self.classes)].sum()
             values[len(self.classes) + self._names.index(face.expression)] = 1
-            self._spread(self._slices.setdefault(reading.track, {}), values, frame.seconds, until)
+            span = frame.seconds - self.start, until - self.start
+            self._spread(self._slices.setdefault(reading.track, {}), values, *span)
 
     def _spread(
         self, slices: dict[int, NDArray[np.float64]], values: NDArray[np.float64], start: float, end: float

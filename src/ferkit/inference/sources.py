@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from ferkit.errors import ImageError
+from ferkit.errors import ImageError, OptionError
 from ferkit.inference.images import MAX_PIXELS, RGB, for_opencv
 from ferkit.inference.mirrored import is_mirrored
 from ferkit.inference.quiet import quiet_opencv
@@ -27,6 +27,9 @@ _FASTEST = 1000.0  # frames a second; a file that says more says nothing
 _USUAL = 25.0  # frames a second where the file says nothing
 _SHORT = 0.98  # share of the announced frames and seconds below which a video counts as broken off
 _SLACK = 2.0  # seconds by which sound may outlast the picture where a file announces only the longer of them
+
+_LEAP = 5.0  # seconds of a start from which on a file is not read from its beginning
+_RUN_UP = 1.0  # seconds before the start to which the leap goes
 
 _TRIES = 100  # frames in a row that cannot be read, after which a video is over
 
@@ -53,7 +56,11 @@ class Source(ABC):
     fps: float
     """Frames a second, on average."""
     expected: int | None = None
-    """Frames there will be, about; None where nobody knows."""
+    """Frames there are, about, in all of a file; None where nobody knows."""
+    start: float = 0.0
+    """Seconds before which frames are left out."""
+    until: float = math.inf
+    """Seconds from which on frames are left out."""
     end: float = 0.0
     """Seconds at which the last frame so far is over, as far as that is known."""
     live: bool = False
@@ -93,26 +100,30 @@ class Source(ABC):
 
 
 class VideoFile(Source):
-    """A video, open for reading once from its beginning."""
+    """A video, or a part of one, open for reading once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, start: float = 0.0, end: float | None = None) -> None:
         """Open ``path``.
+
+        Args:
+            path: A file.
+            start: Seconds of the video before which frames are left out.
+            end: Seconds from which on frames are left out; None: none are.
 
         Raises:
             ImageError: It is missing, no video, damaged, or its pictures are too large.
+            OptionError: ``start`` and ``end`` are not the seconds of a part.
         """
         import cv2
 
+        self.start, self.until = checked_part(start, end)
         self.name = str(path)
+        self._path = path
         head = _head(path)
         self._counted = _COUNTED.match(head) is not None
         self._repeats = head.startswith(b"OggS")  # for a picture that stays there is none to be read
         self._missed = 0
-        with quiet_opencv():  # with an absolute path FFmpeg cannot take a file's name for an address
-            self._capture = cv2.VideoCapture(for_opencv(path), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            raise ImageError(f"{path}: expected a video, got something else, or one that is cut off or damaged")
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self._open()
         self._flip: int | None = None
         if self._counted and is_mirrored(path):  # OpenCV has turned it as if it were not
             lies = self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
@@ -133,8 +144,19 @@ class VideoFile(Source):
         """Close the file."""
         self._capture.release()
 
+    def _open(self) -> None:
+        import cv2
+
+        with quiet_opencv():  # with an absolute path FFmpeg cannot take a file's name for an address
+            self._capture = cv2.VideoCapture(for_opencv(self._path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise ImageError(f"{self.name}: expected a video, got something else, or one that is cut off or damaged")
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+
     def __iter__(self) -> Iterator[Shot]:
         """Yield the frames in order; their times rise.
+
+        Where a part does not begin at 0, the numbers of its frames are exact only if the frame rate does not vary.
 
         Raises:
             ImageError: There is not one, or it was read before.
@@ -142,18 +164,46 @@ class VideoFile(Source):
         import cv2
 
         self.begin()
-        number, seconds = 0, -math.inf
+        number, seconds = self._skip()
+        shown = False
         while self._grab():
             told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            first = number == 0
             if not self._timed or not math.isfinite(told) or told <= seconds:
-                told = 0.0 if first else seconds + 1 / self.fps
+                told = seconds + 1 / self.fps if math.isfinite(seconds) else 0.0
+            if told >= self.until:
+                break
             seconds, self.end = told, told + 1 / self.fps
-            yield Shot(number, seconds, self._picture)
+            if seconds >= self.start:
+                shown = True
+                yield Shot(number, seconds, self._picture)
             number += 1
-        if not number:
-            raise ImageError(f"{self.name}: expected a video, got one without a frame that can be read")
-        self.remark = self._break(number) or self._gaps()
+        else:
+            if not number:
+                raise ImageError(f"{self.name}: expected a video, got one without a frame that can be read")
+            self.remark = self._break(number)
+        if not shown:
+            raise ImageError(f"{self.name}: expected frames {self._part()}, got a video of {self.end:.1f} s")
+        self.remark = self.remark or self._gaps()
+
+    def _skip(self) -> tuple[int, float]:
+        """Go on to shortly before the start; return the number of the next frame and the seconds of the last one."""
+        import cv2
+
+        if self.start < _LEAP or not self._timed:
+            return 0, -math.inf
+        self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * (self.start - _RUN_UP))
+        if self._capture.grab():
+            seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if 0 < seconds <= self.start - 1 / self.fps:
+                return round(seconds * self.fps) + 1, seconds
+        self._capture.release()  # it cannot be leapt in
+        self._open()
+        return 0, -math.inf
+
+    def _part(self) -> str:
+        if self.until == math.inf:
+            return f"from {self.start:g} s on"
+        return f"from {self.start:g} to {self.until:g} s"
 
     def _grab(self) -> bool:
         """Go on to the next frame that can be read, and count those before it that cannot."""
@@ -199,6 +249,21 @@ class VideoFile(Source):
         if self._flip is not None:
             picture = cv2.flip(picture, self._flip)
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def checked_part(start: Any, end: Any) -> tuple[float, float]:
+    """Return both as float, with infinity for an end that is None.
+
+    Raises:
+        OptionError: They are not seconds, or the part that they mean is empty.
+    """
+    try:
+        part = float(start), math.inf if end is None else float(end)
+    except (TypeError, ValueError):
+        part = math.nan, math.nan
+    if not 0 <= part[0] < part[1] or isinstance(start, str) or isinstance(end, str):
+        raise OptionError(f"a part begins at 0 seconds or later and ends after that, got {start!r} to {end!r}")
+    return part
 
 
 def _head(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 Drawn with OpenCV, since recognition goes without matplotlib; twice as large as it ends up, for smooth edges.
 """
 
+import math
 import unicodedata
 from collections.abc import Iterator
 
@@ -45,12 +46,11 @@ def draw_timeline(history: History, title: str = "") -> RGB:
     row = _RIBBON + _SPACE + _STACK + _GAP
     height = _TOP + max(1, len(shown)) * row + _BOTTOM
     canvas = np.full((height * _FINER, WIDTH * _FINER, 3), 255, np.uint8)
-    end = max(history.end, 1e-3)
     _text(canvas, _fitted(_ascii(title), 0.75), _LEFT, 32, 0.75, _INK)
     _legend(canvas, history, shown)
-    _axis(canvas, end, _TOP, height - _BOTTOM)
+    _axis(canvas, history.start, _length(history), _TOP, height - _BOTTOM)
     for place, track in enumerate(shown):
-        _track(canvas, history, track, end, _TOP + place * row)
+        _track(canvas, history, track, _TOP + place * row)
     if not shown:
         _text(canvas, "no face was found", _LEFT + 20, _TOP + 60, 0.7, _FAINT)
     if len(shown) < len(tracks):
@@ -73,14 +73,19 @@ def clock(seconds: float, tenths: bool = False) -> str:
     return f"{whole}:{rest // 10:02}" + (f".{rest % 10}" if tenths else "")
 
 
-def _track(canvas: RGB, history: History, track: TrackHistory, end: float, top: int) -> None:
+def _length(history: History) -> float:
+    """Return the seconds from the left of the picture to its right."""
+    return max(history.end - history.start, 1e-3)
+
+
+def _track(canvas: RGB, history: History, track: TrackHistory, top: int) -> None:
     import cv2
 
     _text(canvas, f"track {track.number}", 20, top + 20, 0.62, _INK)
     _text(canvas, f"seen {track.seconds:.1f} s", 20, top + 44, 0.48, _FAINT)
     best, share = next(iter(track.shares.items()), ("", 0.0))
     _text(canvas, f"{_ascii(best)} {share:.0%}", 20, top + 66, 0.48, _FAINT)
-    columns = _columns(history.slices(track.number), history.width, end)
+    columns = _columns(history.slices(track.number), history.width, _length(history))
     names = [None if column is None else column.expression for column in columns]
     ribbon, stack = _area(canvas, top, _RIBBON), _area(canvas, top + _RIBBON + _SPACE, _STACK)
     ribbon[:], stack[:] = _EMPTY, _EMPTY
@@ -95,9 +100,9 @@ def _track(canvas: RGB, history: History, track: TrackHistory, end: float, top: 
         cv2.rectangle(canvas, (left, y * _FINER), (right, (y + tall) * _FINER - 1), _EDGE, _FINER)
 
 
-def _columns(slices: dict[int, Slice], width: float, end: float) -> list[Slice | None]:
+def _columns(slices: dict[int, Slice], width: float, length: float) -> list[Slice | None]:
     """Return the slice of each column; gaps shorter than a column do not show."""
-    moments = (np.arange(_COLUMNS) + 0.5) * end / _COLUMNS
+    moments = (np.arange(_COLUMNS) + 0.5) * length / _COLUMNS
     return [slices.get(int(index)) for index in moments / width]
 
 
@@ -150,12 +155,14 @@ def _legend(canvas: RGB, history: History, tracks: list[TrackHistory]) -> None:
     _text(canvas, "ribbon: reported   below: probabilities", WIDTH - _RIGHT - 305, y + 13, 0.46, _FAINT)
 
 
-def _axis(canvas: RGB, end: float, top: int, bottom: int) -> None:
+def _axis(canvas: RGB, start: float, length: float, top: int, bottom: int) -> None:
     import cv2
 
-    step = next((step for step in _STEPS if end / step <= 14), _STEPS[-1] * max(1.0, round(end / 14 / _STEPS[-1])))
-    for moment in np.arange(0, end + 1e-6, step).tolist():
-        x = round(_LEFT * _FINER + moment / end * (_COLUMNS - 1))
+    step = next(
+        (step for step in _STEPS if length / step <= 14), _STEPS[-1] * max(1.0, round(length / 14 / _STEPS[-1]))
+    )
+    for moment in np.arange(math.ceil(start / step - 1e-6) * step, start + length + 1e-6, step).tolist():
+        x = round(_LEFT * _FINER + max(0.0, moment - start) / length * (_COLUMNS - 1))
         cv2.line(canvas, (x, (top - 6) * _FINER), (x, (bottom - _GAP + 6) * _FINER), _EDGE, _FINER)
         label = clock(moment, tenths=step < 1)
         wide = _text_width(label, 0.5)

@@ -42,7 +42,7 @@ class Frame:
     """Of the frame, from 0; frames that are not looked at count too."""
 
     seconds: float
-    """Since the first frame."""
+    """Since the first frame of all of a video."""
 
     readings: tuple[Reading, ...]
     """In the order of track numbers."""
@@ -97,6 +97,8 @@ def read_video(
     recognizer: Recognizer,
     every: int | None = 1,
     *,
+    start: float = 0.0,
+    end: float | None = None,
     smoothing: float = SMOOTHING,
     min_confidence: float | None = None,
     draw: Draw | None = None,
@@ -110,6 +112,8 @@ def read_video(
         source: A file, the number of a camera, or what :func:`open_source` returned; closed in the end.
         recognizer: Finds and reads faces.
         every: Look at each so many-th frame only; None: see :func:`usual_every`.
+        start: Seconds of a video before which frames are left out; times go on as they are in the whole video.
+        end: Seconds of a video, or of a camera's film, from which on frames are left out; None: none are.
         smoothing: Time constant in seconds; 0 for none.
         min_confidence: Below it a smoothed expression is ``uncertain``; the recognizer's own if left out.
         draw: Called for every frame, looked at or not, before it is yielded.
@@ -120,7 +124,9 @@ def read_video(
     """
     stream = VideoRecognizer(recognizer, smoothing=smoothing, min_confidence=min_confidence)
     step = None if every is None else _checked(every)
-    opened = source if isinstance(source, Source) else open_source(source)
+    if isinstance(source, Source) and (start, end) != (0, None):
+        raise OptionError("start and end are for open_source where the source is opened before")
+    opened = source if isinstance(source, Source) else open_source(source, start=start, end=end)
     return _read(opened, stream, step or usual_every(opened), draw, tell=opened is not source)
 
 
@@ -203,15 +209,22 @@ def _timed(item: Any) -> tuple[float, Any]:
         raise ImageError("expected pairs of seconds and picture, or pictures alone and their fps") from None
 
 
-def open_source(source: str | os.PathLike[str] | int) -> Source:
+def open_source(source: str | os.PathLike[str] | int, *, start: float = 0.0, end: float | None = None) -> Source:
     """Return a video file, or the camera of that number.
+
+    Args:
+        source: A file, or the number of a camera.
+        start: Seconds of a video before which frames are left out; a camera begins with its first picture.
+        end: Seconds of a video, or of a camera's film, from which on frames are left out; None: none are.
 
     Raises:
         ImageError: There is none, or it cannot be read.
-        OptionError: ``source`` is neither a name nor a number.
+        OptionError: ``source`` is neither a name nor a number, or ``start`` and ``end`` are not the seconds of a part.
     """
     if isinstance(source, int | np.integer):
-        return Camera(int(source))
+        if start != 0:
+            raise OptionError(f"start is for a video; a camera begins with its first picture, got {start!r}")
+        return Camera(int(source), end=end)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise OptionError(f"expected the file of a video, or the number of a camera, got {source!r}")
     if isinstance(source, str) and is_address(source):
@@ -219,7 +232,7 @@ def open_source(source: str | os.PathLike[str] | int) -> Source:
             f"{source}: an address is not opened; save the video and name the file, or open it yourself and give its "
             "frames to recognize_stream"
         )
-    return VideoFile(Path(source))
+    return VideoFile(Path(source), start=start, end=end)
 
 
 def usual_every(source: Source) -> int:

@@ -51,6 +51,21 @@ def test_slices_hold_the_mean_and_the_longest_expression():
     assert found.probabilities.tolist() == pytest.approx([0.25, 0.75])
 
 
+def test_a_part_of_a_long_film_is_held_as_finely_as_a_short_film():
+    history, whole = History(CLASSES, start=7200.0), History(CLASSES)
+    for number in range(40):
+        history.add(frame(180_000 + number, 7200 + number / 25, t1=number / 40))
+        whole.add(frame(number, number / 25, t1=number / 40))
+    history.close(7201.6)
+    whole.close(1.6)
+    assert history.width == whole.width
+    assert history.slices(1).keys() == whole.slices(1).keys()
+    ((track,), (same,)) = history.tracks(), whole.tracks()
+    assert (track.first, track.last, history.end) == (7200.0, 7201.6, 7201.6)
+    assert (track.looks, track.seconds) == (same.looks, pytest.approx(same.seconds))
+    assert track.shares == pytest.approx(same.shares)
+
+
 def test_hours_take_no_more_slices_than_a_minute_and_no_second_is_lost():
     history = History(CLASSES)
     for number in range(4 * 3600 * 2):

@@ -14,9 +14,9 @@ from ferkit.inference.video import Frame
 from ferkit.labels import EXPRESSIONS
 
 
-def history_of(tracks, seconds=10.0, classes=EXPRESSIONS):
+def history_of(tracks, seconds=10.0, classes=EXPRESSIONS, start=0.0):
     """Return a history; ``tracks`` maps a number to a function from seconds to an expression or None."""
-    history = History(classes)
+    history = History(classes, start)
     for number in range(round(10 * seconds)):
         readings = []
         for track, says in tracks.items():
@@ -24,8 +24,8 @@ def history_of(tracks, seconds=10.0, classes=EXPRESSIONS):
                 values = dict.fromkeys(classes, 0.0) | {says(number / 10): 1.0}
                 face = Face(Box(0, 0, 9), says(number / 10), 1.0, values)
                 readings.append(Reading(track, 5, face, face))
-        history.add(Frame(number, number / 10, tuple(readings)))
-    history.close(seconds)
+        history.add(Frame(number, start + number / 10, tuple(readings)))
+    history.close(start + seconds)
     return history
 
 
@@ -38,6 +38,20 @@ def test_ribbon_and_stack_have_the_colour_of_the_moment():
         assert np.abs(column[130:190].astype(int) - COLOURS[colour]).max() < 3, share
     gone = drawn[130:190, round(left + 0.9 * width)]
     assert gone.min() > 240
+
+
+def test_a_part_fills_the_picture_and_keeps_the_times_of_the_film(monkeypatch):
+    written = []
+    monkeypatch.setattr(timeline, "_text", lambda canvas, text, x, *rest: written.append((text, x)))
+    tracks = {1: lambda t: "happy" if t < 5 else "sad"}
+    part, whole = (draw_timeline(history_of(tracks, start=start)) for start in (3600.5, 0.0))
+    stacks = slice(130, 190), slice(150, WIDTH - 30)
+    assert np.array_equal(part[stacks], whole[stacks])
+    times = [text for text, _ in written if ":" in text and "ribbon" not in text]
+    assert times[:10] == [f"1:00:{second:02}" for second in range(1, 11)]
+    places = [x for text, x in written if text.startswith("1:00:0")]
+    assert 180 < places[0] < 200
+    assert places == sorted(places)
 
 
 def test_each_track_has_a_row_up_to_a_limit():

@@ -3,6 +3,7 @@
 import gc
 import io
 import json
+import math
 import re
 import struct
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 from ferkit.errors import ImageError, OptionError
 from ferkit.inference.sources import Shot, Source, VideoFile
-from ferkit.inference.video import VideoRecognizer, read_video, recognize_stream, usual_every
+from ferkit.inference.video import VideoRecognizer, open_source, read_video, recognize_stream, usual_every
 from films import one_face, picture, recognizer, write_film
 from networks import LEVELS
 
@@ -140,14 +141,131 @@ def test_the_rotation_of_a_phone_is_applied(tmp_path, reads):
 
 def test_times_come_from_the_file_where_the_frame_rate_varies(tmp_path, reads):
     film = write_film(tmp_path / "film.mkv", one_face(10), 25)
-    content = bytearray(film.read_bytes())
-    blocks = [at for at in range(len(content) - 5) if content[at] == 0xA3 and _is_block(content, at)]
-    assert len(blocks) == 10
-    for number, at in enumerate(blocks):
-        struct.pack_into(">h", content, at + _length(content, at) + 2, 40 * number + (500 if number >= 5 else 0))
-    film.write_bytes(content)
+    assert delay(film, lambda k: 500 if k >= 5 else 0) == 10
     seconds = [frame.seconds for frame in read_video(film, reads)]
     assert seconds == pytest.approx([0.04 * k + (0.5 if k >= 5 else 0) for k in range(10)], abs=2e-3)
+
+
+def counted(frames):
+    """Return pictures of one face each that say which they are: by where the face is."""
+    return [picture((2 * (k % 100), k % 150, 64, "happy")) for k in range(frames)]
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.avi"])
+@pytest.mark.parametrize(("start", "end"), [(0, 2), (0.5, 1.5), (2, None), (6.01, 8), (11.5, None), (0, 60)])
+def test_a_part_is_the_same_frames_as_in_the_whole(tmp_path, reads, name, start, end):
+    film = write_film(tmp_path / name, counted(300), 25)
+    whole = [f for f in read_video(film, reads, smoothing=0) if start <= f.seconds < (end or 60)]
+    part = list(read_video(film, reads, smoothing=0, start=start, end=end))
+    assert [(f.number, f.seconds) for f in part] == [(f.number, f.seconds) for f in whole]
+    assert [r.raw.box for f in part for r in f.readings] == [r.raw.box for f in whole for r in f.readings]
+    assert len(part) > 10
+
+
+def test_a_part_has_the_times_of_the_file_where_the_frame_rate_varies(tmp_path, reads):
+    film = write_film(tmp_path / "film.mkv", counted(250), 25)
+    assert delay(film, lambda k: (500 if k >= 200 else 0) + (7 if k % 2 else 0)) == 250
+    whole = [f for f in read_video(film, reads, smoothing=0) if f.seconds >= 8]
+    part = list(read_video(film, reads, smoothing=0, start=8))
+    assert [f.seconds for f in part] == [f.seconds for f in whole]
+    assert [r.raw.box for f in part for r in f.readings] == [r.raw.box for f in whole for r in f.readings]
+
+
+def test_a_file_that_cannot_be_leapt_in_is_read_from_its_beginning(tmp_path, reads, monkeypatch):
+    film = write_film(tmp_path / "film.mp4", counted(250), 25)
+    whole = [f.number for f in read_video(film, reads, start=7, end=8)]
+    leaps = []
+
+    class Stubborn:
+        def __init__(self, *opened):
+            self._capture = capture(*opened)
+
+        def set(self, name, value):
+            if name == cv2.CAP_PROP_POS_MSEC:
+                leaps.append(value)
+                value = 9500
+            return self._capture.set(name, value)
+
+        def __getattr__(self, name):
+            return getattr(self._capture, name)
+
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Stubborn)
+    assert [f.number for f in read_video(film, reads, start=7, end=8)] == whole == list(range(175, 200))
+    assert leaps == [6000]
+
+
+def test_what_comes_before_a_part_is_leapt_over(tmp_path, monkeypatch):
+    film, grabbed = write_film(tmp_path / "film.mp4", one_face(500), 25), []
+
+    class Counting:
+        def __init__(self, *opened):
+            self._capture = capture(*opened)
+
+        def grab(self):
+            grabbed.append(self)
+            return self._capture.grab()
+
+        def __getattr__(self, name):
+            return getattr(self._capture, name)
+
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Counting)
+    with VideoFile(film, start=18, end=19) as video:
+        assert [shot.number for shot in video] == list(range(450, 475))
+    assert len(grabbed) <= 52
+
+
+def test_a_part_after_the_end_is_told(tmp_path, reads):
+    film = write_film(tmp_path / "film.mp4", one_face(250), 25)
+    for start in (10, 30, 3600):
+        with pytest.raises(
+            ImageError, match=re.escape(f"{film}: expected frames from {start} s on, got a video of 10.0 s")
+        ):
+            list(read_video(film, reads, start=start))
+    with pytest.raises(ImageError, match=re.escape("expected frames from 10 to 20.5 s, got a video of 10.0 s")):
+        list(read_video(film, reads, start=10, end=20.5))
+
+
+def test_a_part_that_ends_before_the_video_does_has_no_remark(tmp_path):
+    film = write_film(tmp_path / "film.avi", one_face(100), code="MJPG")
+    with VideoFile(film, end=2) as video:
+        assert len(list(video)) == 50
+        assert video.remark is None
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with VideoFile(film, start=0.5) as video:
+        assert len(list(video)) > 10
+        assert "breaks off after" in video.remark
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(-1, None), (3, 3), (3, 2), (math.nan, None), (0, math.nan), (math.inf, None), ("1", None), (0, "2")],
+)
+def test_what_is_no_part_is_told_at_once(tmp_path, reads, start, end):
+    film = write_film(tmp_path / "film.mp4", one_face(3))
+    with pytest.raises(OptionError, match="a part begins at 0 seconds or later and ends after that"):
+        read_video(film, reads, start=start, end=end)
+
+
+def test_an_open_source_has_its_part_already(tmp_path, reads):
+    film = write_film(tmp_path / "film.mp4", one_face(50), 25)
+    with pytest.raises(OptionError, match="open_source"):
+        read_video(VideoFile(film), reads, start=1)
+    assert [f.number for f in read_video(open_source(film, start=1, end=1.1), reads)] == [25, 26, 27]
+    with pytest.raises(OptionError, match="a camera begins with its first picture"):
+        open_source(0, start=1)
+
+
+def delay(film, late):
+    """Let each frame of a Matroska file be shown so many milliseconds later as ``late`` says of its number."""
+    content = bytearray(film.read_bytes())
+    blocks = [at for at in range(len(content) - 5) if content[at] == 0xA3 and _is_block(content, at)]
+    for number, at in enumerate(blocks):
+        place = at + _length(content, at) + 2
+        struct.pack_into(">h", content, place, struct.unpack_from(">h", content, place)[0] + late(number))
+    film.write_bytes(content)
+    return len(blocks)
 
 
 def _length(content, at):
