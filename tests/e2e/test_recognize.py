@@ -786,6 +786,34 @@ def test_progress_is_shown_on_a_terminal_only(network, tmp_path):
     assert b"of 3" not in done.stdout
 
 
+def on_a_terminal(network, folder, *more, columns=80):
+    """Return what is printed about a folder on a terminal of so many columns."""
+    pty = pytest.importorskip("pty")
+    here, there = pty.openpty()
+    arguments = ["-m", "ferkit", "recognize", folder, "--detector", "none", "--model", network, *more]
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    subprocess.run([sys.executable, *arguments], stdout=there, stderr=subprocess.DEVNULL, env=environment, check=True)
+    os.close(there)
+    printed = os.read(here, 10_000).decode()
+    os.close(here)
+    return printed
+
+
+def test_a_narrow_terminal_leaves_names_long_enough_to_tell_files_apart(network, tmp_path):
+    for number in range(2):
+        photo(tmp_path / f"IMG_{number}001.jpg", size=(40, 40))
+    for columns in (10, 60, 80):
+        printed = on_a_terminal(network, tmp_path, columns=columns)
+        assert "IMG_0001.jpg " in printed
+        assert "IMG_1001.jpg " in printed
+
+
+def test_a_name_in_csv_cannot_command_the_terminal_and_is_whole_for_a_program(recognize, network, tmp_path):
+    name = str(photo(tmp_path / "a\x1b[31m.png"))
+    assert f"{name[:-9]}\\x1b[31m.png,1," in on_a_terminal(network, tmp_path, "--csv")
+    assert recognize(tmp_path, "--detector", "none", "--csv")[1].splitlines()[1].startswith(f"{name},1,")
+
+
 def test_the_card_is_printed_and_speaks_json(network, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["ferkit", "card", str(network)])
     main_quietly()

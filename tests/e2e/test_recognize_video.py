@@ -111,6 +111,26 @@ def test_an_output_that_cannot_be_written_to_is_not_taken_for_the_folder(tmp_pat
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_progress_that_nobody_can_read_costs_no_recording(tmp_path):
+    film, network = write_film(tmp_path / "clip.mp4", one_face(9)), write_network(tmp_path / "model.onnx")
+    command = [
+        sys.executable,
+        "-m",
+        "ferkit",
+        "recognize",
+        film,
+        "--save",
+        tmp_path / "out",
+        "--model",
+        network,
+        "--csv",
+    ]
+    with Path("/dev/full").open("w") as full:
+        subprocess.run(command, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
 def test_a_video_that_breaks_off_is_summed_up_and_the_break_is_told(tmp_path, capsys):
     film = write_film(tmp_path / "clip.avi", one_face(50), code="MJPG")
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
@@ -494,6 +514,7 @@ def test_times_are_seconds_or_as_a_clock_shows_them(given, seconds):
         (["photo.png"], "a camera is read alone, and videos without photos"),
         (["--camera", "0"], "a camera is read alone, and videos without photos"),
         (["two.mp4", "--save", "out.mp4"], "expected a folder, for the annotated video"),
+        (["--save", "\x1b[31mout.mp4"], "--save \\x1b[31mout.mp4: expected a folder"),
     ],
 )
 def test_what_cannot_be_read_beside_a_video_is_said(tmp_path, more, message):

@@ -7,6 +7,7 @@ Results go to stdout, progress to stderr. A traceback is a bug.
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TextIO
 
@@ -28,6 +29,7 @@ from ferkit.cli import (
     signals,
     train,
 )
+from ferkit.cli.readings import STDOUT
 from ferkit.errors import FerkitError, MissingExtraError
 
 app = typer.Typer(
@@ -70,6 +72,7 @@ def _options(
 def main() -> None:
     """Run the program."""
     _take_standard_places()
+    _forget_empty_settings()
     sys.stdout, sys.stderr = sys.stdout or _nothing(), sys.stderr or _nothing()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shall not end the program
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -82,11 +85,11 @@ def main() -> None:
     except ImportError as error:
         if signals.came:  # ONNX Runtime takes what a signal raises while it is loaded for a fault of its own
             sys.exit(128 + signals.came[-1])
-        if not isinstance(error, ModuleNotFoundError):
+        if (library := _at_fault(error)) == __name__.partition(".")[0]:
             raise
-        if error.name is None or error.name.partition(".")[0] == "ferkit":
-            raise
-        _fail(str(MissingExtraError(error.name, "train")))
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            _fail(str(MissingExtraError(error.name, "train")))
+        _fail(f"{library} cannot be loaded ({_why(error)})")
     except KeyboardInterrupt:
         sys.exit(130)
     except MemoryError:
@@ -95,9 +98,49 @@ def main() -> None:
         _drop_output()
         sys.exit(1)
     except OSError as error:
+        where = "" if (named := _where(error)) is None else f"{named}: "
         _drop_output()  # where it was the output that could not be written
-        where = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{where}{error.strerror or error}")
+
+
+def _at_fault(error: ImportError) -> str:
+    """Return the name of the package that could not be imported, or that could not import what it needs."""
+    names = [error.name] if error.name is not None else []
+    names += [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
+    return next(
+        name for name in (name.partition(".")[0] for name in names) if name not in {"importlib", "_frozen_importlib"}
+    )
+
+
+def _why(error: BaseException) -> str:
+    """Return the first line of what an import failed of at last."""
+    while isinstance(error.__cause__, ImportError):
+        error = error.__cause__
+    if "bad_alloc" in str(error):
+        return "there is not enough memory"
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()
+
+
+def _where(error: OSError) -> str | None:
+    """Return what could not be read or written, as far as that is known."""
+    if error.filename is not None:
+        return str(error.filename)
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the folder from which this was started"
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    writer = str(last.f_globals.get("__name__"))
+    return STDOUT if writer == __name__ or writer.partition(".")[0] in {"typer", "click", "rich"} else None
+
+
+def _forget_empty_settings() -> None:
+    """Take settings of libraries that are no settings for none: they would end the program, or hide what it says."""
+    for name in [name for name, value in os.environ.items() if name.startswith("OPENCV_") and not value.strip()]:
+        del os.environ[name]
+    for name in ("COLUMNS", "TERMINAL_WIDTH"):
+        if not (os.environ.get(name, "1").isdecimal() and int(os.environ.get(name, "1"))):
+            del os.environ[name]
 
 
 def _take_standard_places() -> None:

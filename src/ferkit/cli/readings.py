@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ferkit.inference.boxes import Box
     from ferkit.inference.recognizer import Face
 
+_NAME = 24  # cells that a file's name has at least where it needs them: the beginning is cut, the end tells files apart
 _DIGITS = 6  # of probabilities in JSON and CSV
 
 
@@ -132,7 +133,7 @@ class _Table(Printer):
         room = (
             shutil.get_terminal_size().columns - len(self._line("", "", "", "", "")) if sys.stdout.isatty() else 10**6
         )
-        self._width = max(len("picture"), min(widest, room))
+        self._width = max(len("picture"), min(widest, max(room, _NAME)))
 
     def begin(self) -> None:
         typer.echo(self._line("picture".ljust(self._width), "face", "expression", "confidence", "x, y, size"))
@@ -194,6 +195,8 @@ class _Csv(Printer):
 
     def picture(self, done: Done) -> None:
         name = "-" if done.job.path is None else done.job.name.encode(errors="backslashreplace").decode()
+        if sys.stdout.isatty():  # which would obey; a program gets the name as it is
+            name = shown(name)
         for number, face in enumerate(done.faces, start=1):
             shares = [f"{share:.{_DIGITS}f}" for share in (face.confidence, *face.probabilities.values())]
             box = (face.box.x, face.box.y, face.box.size, f"{face.box.angle:g}")

@@ -125,7 +125,9 @@ def recognize(
         raise typer.BadParameter("--every, --smoothing, --start and --end are for a video or a camera")
     _check_part(start, end, camera)
     if (videos or camera is not None) and save is not None and names_a_file(save):
-        raise typer.BadParameter(f"--save {save}: expected a folder, for the annotated video and what goes with it")
+        raise typer.BadParameter(
+            f"--save {shown(str(save))}: expected a folder, for the annotated video and what goes with it"
+        )
     jobs, failed = ([], []) if videos or camera is not None else plan(sources or [], save)
     from ferkit.errors import ImageError
     from ferkit.inference.quiet import silent_libraries

@@ -227,7 +227,7 @@ def _watch(
                         sys.stdout.flush()  # a program may be reading along
                     elif settings.output == "json":
                         typer.echo(json.dumps(rounded(frame.to_dict())))
-                    view.show(frame)
+                view.show(frame)
         except (KeyboardInterrupt, SystemExit) as end:  # the latter by a signal
             if not source.live:
                 raise
@@ -355,13 +355,14 @@ class _Live(_View):
         if frame.seconds - self._shown < (LIVE_SECONDS if terminal else 10 * LIVE_SECONDS):
             return
         self._shown = frame.seconds
-        if terminal:
-            self._table.update(self._draw(frame, readings), refresh=True)
-        else:
-            faces = [f"{r.track} {r.face.guess} {r.face.confidence:.0%}" for r in readings]
-            self._console.print(
-                f"{frame.seconds:7.1f} s  {', '.join(faces) or 'no face'}", markup=False, soft_wrap=True
-            )
+        with named_stdout():
+            if terminal:
+                self._table.update(self._draw(frame, readings), refresh=True)
+            else:
+                faces = [f"{r.track} {r.face.guess} {r.face.confidence:.0%}" for r in readings]
+                self._console.print(
+                    f"{frame.seconds:7.1f} s  {', '.join(faces) or 'no face'}", markup=False, soft_wrap=True
+                )
 
     def _draw(self, frame: "Frame", readings: "list[Reading]") -> "Table":
         from rich.table import Table

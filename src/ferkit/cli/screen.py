@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -26,6 +28,7 @@ class Screen:
         self._beside = beside
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
+        self._unseen = False  # nobody reads stderr any more: what is told there costs no result
 
     @property
     def is_terminal(self) -> bool:
@@ -34,11 +37,19 @@ class Screen:
 
     def say(self, line: str, *, whole: bool = False) -> None:
         """Show a line, broken between words by a narrow terminal, unless ``whole``, as what is to be copied."""
-        self._console.print(line, markup=False, soft_wrap=whole or not self.is_terminal)
+        if self._unseen:
+            return
+        try:
+            if self.is_terminal:
+                self._console.print(line, markup=False, soft_wrap=whole)
+            else:  # which Rich would end where a pipe's reader has gone
+                typer.echo(line, err=True)
+        except OSError:
+            self._unseen = True
 
     def begin(self, name: str, text: str, whole: float | None, done: float = 0, **fields: Any) -> None:
         """Show a bar under this name, of unknown length where ``whole`` is None; nothing where there is no terminal."""
-        if not self.is_terminal:
+        if not self.is_terminal or self._unseen:
             return
         if self._progress is None:
             self._progress = self._started()

@@ -4,10 +4,12 @@ Letters: H height, W width.
 """
 
 import csv
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -26,6 +28,8 @@ from ferkit.inference.video import Frame
 
 _FASTEST = 120.0  # frames a second of an annotated video
 _LONGEST = 60.0  # seconds for which one picture is repeated
+_FULL = "cannot be written (the disk is full)"
+_RESERVE = 2 << 20  # bytes of a disk that a video leaves free, for the readings beside it
 
 
 HEAD = ("frame", "seconds", "track", "x", "y", "size", "angle", "expression", "confidence")
@@ -141,8 +145,17 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
             self._write(self._last)
 
     def _write(self, drawn: RGB) -> None:
-        self._writer.write(drawn)
-        self._written += 1
+        if self._refusal is None and _room(self._path.parent) < _RESERVE:
+            self._refuse(_FULL)
+            self._writer.release()
+            with suppress(OSError):
+                self._part.write_bytes(b"")  # which leaves its room to the other files
+        if self._refusal is None:
+            self._writer.write(drawn)
+            self._written += 1
+
+    def _refuse(self, why: str) -> None:
+        self._refusal = ImageError(f"{self._path}: {why}")
 
     def _open(self, picture: RGB) -> bool:
         import cv2
@@ -153,7 +166,8 @@ class AnnotatedVideo(AbstractContextManager["AnnotatedVideo"]):
             self._writer = cv2.VideoWriter(for_opencv(self._part), cv2.CAP_FFMPEG, code, self._fps, self._shape[::-1])
         if not self._writer.isOpened():
             size = f"{self._shape[1]} x {self._shape[0]}"
-            self._refusal = ImageError(f"{self._path}: a video of {size} pixels cannot be written")
+            full = _room(self._path.parent) < _RESERVE
+            self._refuse(_FULL if full else f"a video of {size} pixels cannot be written")
         return self._refusal is None
 
     def _check(self) -> None:
@@ -223,7 +237,8 @@ class Recording(AbstractContextManager["Recording"]):
             OSError: One cannot be written whole; the others are finished.
             ImageError: It is the video, or there are several such.
         """
-        problems: list[Exception] = []
+        problems: list[OSError | ImageError] = []
+        told: list[str] = []
         try:
             if kind is None:
                 for path, finish in (
@@ -237,13 +252,14 @@ class Recording(AbstractContextManager["Recording"]):
                             self.written.append(path)
                     except (OSError, ImageError) as problem:
                         problems.append(problem)
+                        told.append(_told(path, problem))
         except BaseException as stop:
             self._drop(type(stop), stop, None)
             raise
         if kind is not None:
             self._drop(kind, error, trace)
         if len(problems) > 1:
-            raise ImageError("; ".join(str(problem) for problem in problems)) from problems[0]
+            raise ImageError("; ".join(told)) from problems[0]
         if problems:
             raise problems[0]
 
@@ -262,6 +278,21 @@ class Recording(AbstractContextManager["Recording"]):
     def draw(self, picture: RGB, seconds: float, faces: Iterable[tuple[int, Face]]) -> None:
         """Append a picture to the annotated video."""
         self._video.add(picture, seconds, faces, self._history.classes)
+
+
+def _room(folder: Path) -> float:
+    """Return how many bytes can be written, or infinity where nobody knows."""
+    try:
+        return disk_usage(folder).free
+    except OSError:
+        return math.inf
+
+
+def _told(path: Path, problem: OSError | ImageError) -> str:
+    """Return why ``path`` is not written."""
+    if isinstance(problem, ImageError):
+        return str(problem)
+    return f"{path}: cannot be written ({problem.strerror or problem})"
 
 
 def _check_csv(file: Path, classes: Sequence[str]) -> None:

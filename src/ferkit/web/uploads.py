@@ -31,6 +31,21 @@ class Upload:
     content: bytes
 
 
+class _Parser(MultiPartParser):
+    """Knows how far a form came: of one that is cut off Starlette drops the last part without a word."""
+
+    begun = ended = False
+
+    def on_part_begin(self) -> None:
+        """Note that there is a part."""
+        self.begun = True
+        super().on_part_begin()
+
+    def on_end(self) -> None:
+        """Note that the last boundary has come."""
+        self.ended = True
+
+
 async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     """Return the pictures of a request; at least one.
 
@@ -39,7 +54,7 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise Refusal(NOT_A_PICTURE, f"Expected multipart/form-data with pictures in the field {FIELD!r}.")
-    parser = MultiPartParser(
+    parser = _Parser(
         request.headers, request.stream(), max_files=settings.images + _PARTS, max_fields=_PARTS, max_part_size=10_000
     )
     parser.spool_max_size = settings.body_bytes + 1  # no picture is written to a disk, not even for a moment
@@ -52,6 +67,8 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
             raise _no_file() from None
         raise Refusal(INVALID, f"Expected a whole multipart form: {said}.") from None
     try:
+        if parser.begun and not parser.ended:
+            raise Refusal(INVALID, "Expected a whole multipart form: it ends before its last boundary.")
         given = [value for name, value in form.multi_items() if name == FIELD]
         files = [value for value in given if isinstance(value, UploadFile)]
         if len(files) < len(given):  # answers would not be in the order of what was sent

@@ -1,5 +1,6 @@
 """What commands that take long show meanwhile."""
 
+import io
 import re
 
 import pytest
@@ -58,3 +59,22 @@ def test_where_there_is_no_terminal_there_are_lines_alone(capsys, monkeypatch):
     screen.say(LABEL)
     assert not screen.close()
     assert capsys.readouterr().err == LABEL + "\n"
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError])
+def test_a_line_that_nobody_reads_costs_nothing(monkeypatch, error):
+    tried = []
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            if text:
+                tried.append(text)
+                raise error
+            return 0
+
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setattr("sys.stderr", Gone())
+    screen = Screen()
+    for _ in range(3):
+        screen.say(LABEL)
+    assert len(tried) == 1

@@ -319,6 +319,31 @@ def test_what_is_no_form_with_pictures_is_refused(client, request_, status, code
     assert refusal(client.post("/v1/recognize", **request_))[:2] == (status, code)
 
 
+def form(*contents, end=b"--x--\r\n"):
+    """Return the body of a form with a picture in each part."""
+    head = b'--x\r\ncontent-disposition: form-data; name="images"; filename="%d.png"\r\n\r\n'
+    return b"".join(head % number + content + b"\r\n" for number, content in enumerate(contents)) + end
+
+
+@pytest.mark.parametrize("cut", [b"", b"--x", b"--x\r\ncontent-disposition: form-da", None])
+def test_a_form_that_is_cut_off_loses_no_picture_in_silence(client, cut):
+    whole = form(picture("sad"), picture("happy"))
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert len(client.post("/v1/recognize", content=whole, headers=headers).json()["images"]) == 2
+    body = whole[:-200] if cut is None else form(picture("sad"), picture("happy"), end=cut)
+    answer = client.post("/v1/recognize", content=body, headers=headers)
+    *kind, error = refusal(answer)
+    assert kind == [422, "invalid_request"]
+    assert error == "Expected a whole multipart form: it ends before its last boundary."
+
+
+def test_what_follows_the_last_boundary_of_a_form_is_passed_over(client):
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    for end in (b"--x--", b"--x--\r\n", b"--x--\r\nan epilogue"):
+        answer = client.post("/v1/recognize", content=form(picture("sad"), end=end), headers=headers)
+        assert (answer.status_code, len(answer.json().get("images", ()))) == (200, 1)
+
+
 @pytest.mark.parametrize("text", ["hello", "x" * 20_000])
 def test_a_picture_that_is_no_file_is_told_how(client, text):
     answer = client.post("/v1/recognize", files=upload(picture()), data={"images": text})
