@@ -1,9 +1,10 @@
 """The pictures of a request: a multipart form to the bytes of its files, in memory, within the limits."""
 
 import re
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -32,18 +33,26 @@ class Upload:
 
 
 class _Parser(MultiPartParser):
-    """Knows how far a form came: of one that is cut off Starlette drops the last part without a word."""
+    """Refuses a form that is cut off, of which Starlette drops the last part without a word."""
 
-    begun = ended = False
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], **limits: int) -> None:
+        super().__init__(headers, self._checked(stream), **limits)
+        self._begun = self._ended = False
+
+    async def _checked(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:  # the next is asked for when this one is taken apart
+            yield chunk
+        if self._begun and not self._ended:
+            raise MultiPartException("it ends before its last boundary")
 
     def on_part_begin(self) -> None:
         """Note that there is a part."""
-        self.begun = True
+        self._begun = True
         super().on_part_begin()
 
     def on_end(self) -> None:
         """Note that the last boundary has come."""
-        self.ended = True
+        self._ended = True
 
 
 async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
@@ -67,8 +76,6 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
             raise _no_file() from None
         raise Refusal(INVALID, f"Expected a whole multipart form: {said}.") from None
     try:
-        if parser.begun and not parser.ended:
-            raise Refusal(INVALID, "Expected a whole multipart form: it ends before its last boundary.")
         given = [value for name, value in form.multi_items() if name == FIELD]
         files = [value for value in given if isinstance(value, UploadFile)]
         if len(files) < len(given):  # answers would not be in the order of what was sent
