@@ -22,7 +22,7 @@ from ferkit.inference.session import Session
 from ferkit.models import model_names
 from ferkit.training.events import Stopped
 from ferkit.training.recipe import make_recipe
-from networks import SEVEN_BITS, largest_weight
+from networks import SEVEN_BITS, largest_weight, write_network
 
 PORTRAIT = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
 
@@ -152,7 +152,7 @@ def test_a_run_whose_numbers_cannot_be_printed_has_its_page(trained, tmp_path):
     command = [sys.executable, "-m", "ferkit", "train", "--data", trained[0], "--out", run, "--resume"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
     assert (run / "report.html").exists()
 
 
@@ -227,6 +227,43 @@ def test_evaluate_says_where_nothing_tells_copies_and_where_a_test_is_used_up(fe
     other = next(each for each in Protocol if each is not own)
     warning = f"warning: {run} was chosen on {other.test.value}, by its protocol {own.value}\n"
     assert warning in ferkit("evaluate", run, "--data", csv, "--protocol", other.value)[2]
+
+
+def test_a_test_of_nothing_but_copies_is_told_and_one_that_is_not_there_uses_nothing_up(ferkit, trained, tmp_path):
+    csv, run = trained
+    data = read_fer2013(csv)
+    images, place = data.faces.images.copy(), data.splits == 1
+    images[np.flatnonzero(place)] = images[0]
+    copies = write_csv(tmp_path / "copies.csv", replace(data, faces=replace(data.faces, images=images)))
+    note = (
+        "note: Every face of PublicTest also stands in Training: what is measured on it says nothing of other faces.\n"
+    )
+    assert note in ferkit("evaluate", run, "--data", copies)[2]
+    assert note not in ferkit("evaluate", run, "--data", csv)[2]
+    assert note in train(ferkit, copies, tmp_path / "run", "--recipe", "layers", "--set", "epochs=1")[2]
+    recipe = make_recipe(json.loads((run / "result.json").read_text())["recipe"])
+    no_test = write_csv(tmp_path / "no-test.csv", data.without(recipe.protocol.test))
+    code, _, err = ferkit("evaluate", run, "--data", no_test)
+    assert code == 1
+    others = " and ".join(split for split in Split if split is not recipe.protocol.test)
+    line = f"error: {no_test}: expected faces in {recipe.protocol.test}, got none; there are some in {others}"
+    assert err.splitlines() == [line]
+
+
+@pytest.mark.parametrize("arguments", [["--out", ""], ["--out="], ["--data", "", "--out", "x"]])
+def test_an_empty_path_is_not_the_current_folder(ferkit, trained, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ferkit("train", "--data", trained[0], "--recipe", "layers", *arguments)
+    option = "--data" if "--data" in arguments else "--out"
+    assert (code, out, err) == (2, "", f"error: {option}: expected a value, got an empty one\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_card_named_in_place_of_its_network_is_told(ferkit, tmp_path):
+    network = write_network(tmp_path / "a.onnx")
+    network.with_suffix(".json").write_text('{"sha256": "0"}')
+    line = f"error: {tmp_path}/a.json: expected the ONNX file of a network; is this its card?\n"
+    assert ferkit("card", tmp_path / "a.json") == (1, "", line)
 
 
 def test_a_recipe_in_another_encoding_is_one_line(ferkit, trained, tmp_path):

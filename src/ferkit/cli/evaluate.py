@@ -9,7 +9,7 @@ import typer
 
 from ferkit.cli.accuracies import WITHOUT_COPIES, accuracies
 from ferkit.cli.options import Data, Device, Views
-from ferkit.cli.terminal import notice
+from ferkit.cli.terminal import notice, with_notes
 
 if TYPE_CHECKING:
     from ferkit.data import Split
@@ -78,9 +78,9 @@ def evaluate(
     seen = parse_views(views)
     plain = len(runs) == 1 and not seen
     own = RunFolder(runs[0]).read_result(("evaluation",)) if plain and out is None else None
-    if chosen is named.test:
+    faces = with_notes(read_fer2013(data))
+    if chosen is named.test and len(faces.split(chosen)):
         _warn(runs, recipes, chosen)
-    faces = read_fer2013(data)
     said = None if votes is None else read_votes(votes, faces)
     found = evaluate_together(runs, faces, [chosen], seen, where, said)[chosen].parts()
     title = _title(recipes, len(runs), seen)

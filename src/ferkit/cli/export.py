@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ferkit.cli.options import Data
+from ferkit.cli.terminal import with_notes
 
 
 def export(
@@ -43,7 +44,7 @@ def export(
     if out.suffix.lower() != ".onnx":
         raise ModelError(f"--out {out}: expected a name that ends in .onnx")
     try:
-        faces = read_fer2013(data)
+        faces = with_notes(read_fer2013(data))
         said = None if votes is None else read_votes(votes, faces)
         done = export_run(run, faces, out, mirror=mirror, int8=int8, votes=said)
     except OSError as error:

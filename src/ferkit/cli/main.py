@@ -8,6 +8,8 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -78,6 +80,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     signals.take()
     try:
+        _refuse_empty(sys.argv[1:])
         app()
         sys.stdout.flush()  # so that a full disk is told here
     except FerkitError as error:
@@ -101,6 +104,16 @@ def main() -> None:
         where = "" if (named := _where(error)) is None else f"{named}: "
         _drop_output()  # where it was the output that could not be written
         _fail(f"{where}{error.strerror or error}")
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an option with an empty value, as of a variable that is not set: a path would be the current folder."""
+    given = [(option, value) for option, value in pairwise(arguments) if option.startswith("--") and not value]
+    given += [(option[:-1], "") for option in arguments if option.startswith("--") and option.endswith("=")]
+    for option, _ in given:
+        if option != "--views":  # of which there may be none
+            typer.echo(f"error: {option}: expected a value, got an empty one", err=True)
+            sys.exit(2)
 
 
 def _at_fault(error: ImportError) -> str:

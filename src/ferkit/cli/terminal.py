@@ -5,16 +5,35 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from ferkit.errors import on_one_line
+
+if TYPE_CHECKING:
+    from ferkit.data import Fer2013
 
 
 def notice(line: str) -> None:
     """Say on stderr, to a person and not to a log file, what takes its time; once, however many processes train."""
     if sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0":
         typer.echo(line, err=True)
+
+
+def with_notes(data: "Fer2013") -> "Fer2013":
+    """Return a data set after saying on stderr what is to be known of it before numbers are believed; once, too."""
+    from ferkit.data.audit import only_copies
+
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return data
+    copies = [
+        f"Every face of {split} also stands in Training: what is measured on it says nothing of other faces."
+        for split in only_copies(data)
+    ]
+    for note in (*data.notes, *copies):
+        typer.echo(f"note: {shown(note)}", err=True)
+    return data
 
 
 def shown(text: str) -> str:

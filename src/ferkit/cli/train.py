@@ -10,7 +10,7 @@ import typer
 from ferkit.cli.accuracies import WITHOUT_COPIES, accuracies
 from ferkit.cli.options import Data
 from ferkit.cli.screen import Screen
-from ferkit.cli.terminal import no_nan, notice
+from ferkit.cli.terminal import no_nan, notice, with_notes
 
 if TYPE_CHECKING:
     from ferkit.training.compiled import Compiled
@@ -100,7 +100,7 @@ def train(
     if not (resume and RunFolder(out).recipe.exists()):
         given = {"--init RUN": init, "--teacher RUN": teacher, "--votes FILE": votes}
         check_made_for(recipe or "", chosen, [option for option, value in given.items() if value])
-    faces = read_fer2013(data)
+    faces = with_notes(read_fer2013(data))
     chosen, others = ask_others(
         chosen, faces, RunFolder(out), teachers=teacher or [], votes=votes, init=init, say=notice
     )

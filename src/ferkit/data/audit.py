@@ -104,6 +104,14 @@ def not_in_training(data: Fer2013, split: Split) -> NDArray[np.bool_]:
     return ~copies_of_training(data, split)
 
 
+def only_copies(data: Fer2013) -> list[Split]:
+    """Return the tests that have faces, all of which also stand in Training: what they tell is what was learnt."""
+    tests = (Split.PUBLIC_TEST, Split.PRIVATE_TEST)
+    if not len(data.split(Split.TRAINING)):
+        return []
+    return [split for split in tests if len(data.split(split)) and not not_in_training(data, split).any()]
+
+
 def copies_of_tests(data: Fer2013) -> NDArray[np.bool_]:
     """Return which Training faces also stand, pixel for pixel, in PublicTest or PrivateTest: ``(N,)`` bool."""
     tests = {key for split in (Split.PUBLIC_TEST, Split.PRIVATE_TEST) for key in _keys(data.split(split).images)}

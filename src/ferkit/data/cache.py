@@ -45,8 +45,9 @@ def stamp(source: Path) -> Stamp:
     A program may set back the time of the last change of the content, but not the one of the last change of all.
     """
     files = list_pictures(source) if source.is_dir() else [source.resolve()]
-    stats = [(file, file.stat()) for file in files]
-    return [["/".join(f.parts[-3:]), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for f, s in stats]
+    names = [file.relative_to(source).as_posix() if source.is_dir() else "/".join(file.parts[-3:]) for file in files]
+    stats = [(name, file.stat()) for name, file in zip(names, files, strict=True)]
+    return [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for name, s in stats]
 
 
 def fingerprint(source: Path, now: Stamp) -> str:

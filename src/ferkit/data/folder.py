@@ -1,10 +1,13 @@
 """Reads the folder form of FER2013: ``train/<class>/*.jpg|png``, ``validation/<class>/...``, ``test/<class>/...``.
 
+Pictures of a class may stand in folders of their own below it; links to folders are not followed.
+
 Source: https://www.kaggle.com/datasets/msambare/fer2013. Its pictures are JPEG, so pixels differ a little from the CSV.
 Where the names of the files in ``test`` say ``PublicTest_`` or ``PrivateTest_``, the two tests are told apart. Pictures
 in ``validation`` or ``val``, which other copies and users' own faces have, are PublicTest.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,8 +36,8 @@ def list_pictures(folder: Path) -> list[Path]:
         OSError: A folder cannot be read.
     """
     halves = _halves(folder)
-    pictures = sorted(p for half in halves for named in _folders(half) for p in named.iterdir() if _is_picture(p))
-    if not any(p.parent.parent.name.lower() == "train" for p in pictures):
+    pictures = sorted(p for half in halves for named in _folders(half) for p in _files(named) if _is_picture(p))
+    if not any(_half(folder, p) == "train" for p in pictures):
         got = ", ".join(sorted(child.name for child in folder.iterdir())[:5]) or "an empty folder"
         raise DataError(f"{folder}: expected folders train/<class> and test/<class> with jpg or png files, got {got}")
     return pictures
@@ -42,6 +45,21 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> Iterator[Path]:
     return (child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _files(named: Path) -> Iterator[Path]:
+    """Yield the files below the folder of a class; hidden folders are passed over."""
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    for where, folders, names in os.walk(named, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where, name) for name in names)
+
+
+def _half(folder: Path, picture: Path) -> str:
+    return picture.relative_to(folder).parts[0].lower()
 
 
 def _halves(folder: Path) -> list[Path]:
@@ -70,8 +88,8 @@ def read_folder(folder: Path) -> Fer2013:
     labels, splits = np.empty(len(pictures), np.int64), np.empty(len(pictures), np.uint8)
     for n, picture in enumerate(pictures):
         images[n] = _read_face(picture)
-        labels[n] = _label(picture)
-        splits[n] = SPLITS.index(_split(picture))
+        labels[n] = _label(folder, picture)
+        splits[n] = SPLITS.index(_split(folder, picture))
     return Fer2013(faces=Faces(images, labels), splits=splits, source=str(folder), notes=folder_notes(folder))
 
 
@@ -90,17 +108,18 @@ def _read_face(picture: Path) -> NDArray[np.uint8]:
     return image
 
 
-def _label(picture: Path) -> int:
-    name = picture.parent.name.lower()
-    if name not in _CLASSES:
-        raise DataError(f"{picture.parent}: expected a folder named {', '.join(EXPRESSIONS)}; got {name!r}")
-    return _CLASSES[name]
+def _label(folder: Path, picture: Path) -> int:
+    named = Path(*picture.relative_to(folder).parts[:2])
+    if named.name.lower() not in _CLASSES:
+        got = repr(named.name.lower())
+        raise DataError(f"{folder / named}: expected a folder named {', '.join(EXPRESSIONS)}; got {got}")
+    return _CLASSES[named.name.lower()]
 
 
-def _split(picture: Path) -> Split:
-    if picture.parent.parent.name.lower() == "train":
+def _split(folder: Path, picture: Path) -> Split:
+    if _half(folder, picture) == "train":
         return Split.TRAINING
-    if picture.parent.parent.name.lower() in VALIDATION:
+    if _half(folder, picture) in VALIDATION:
         return Split.PUBLIC_TEST
     return Split.PUBLIC_TEST if picture.name.startswith("PublicTest") else Split.PRIVATE_TEST
 
@@ -114,14 +133,22 @@ def _passed_over(folder: Path) -> Iterator[str]:
     loose = sorted(child for child in files if child.suffix.lower() in SUFFIXES)
     if loose:
         yield f"Passed over, being in no class folder: {len(loose)}, such as {loose[0]}."
-    shown = (child for half in halves for named in _folders(half) for child in named.iterdir())
+    shown = [child for half in halves for named in _folders(half) for child in _files(named)]
     others = sorted(child for child in shown if not child.name.startswith(".") and not _is_picture(child))
     if others:
         yield f"Passed over, being no jpg or png: {len(others)}, such as {others[0]}."
+    links = sorted(link for half in halves for named in _folders(half) for link in _linked(named))
+    if links:
+        yield f"Passed over, being links to folders: {len(links)}, such as {links[0]}."
+
+
+def _linked(named: Path) -> Iterator[Path]:
+    for where, folders, _ in os.walk(named):
+        yield from (Path(where, name) for name in folders if Path(where, name).is_symlink() and name[0] != ".")
 
 
 def _tests(folder: Path) -> Iterator[str]:
-    test = [p for p in list_pictures(folder) if p.parent.parent.name.lower() == "test"]
+    test = [p for p in list_pictures(folder) if _half(folder, p) == "test"]
     told = [p for p in test if p.name.startswith(("PublicTest", "PrivateTest"))]
     if not test:
         there = any(half.name.lower() == "test" for half in _halves(folder))

@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 BINS = 15
 """Of the expected calibration error, evenly wide; the number of the paper."""
 
+_SPREAD = 0.5  # of the logarithm of temperatures, before anything is known
+
 COVERAGES = (1.0, 0.8, 0.6)
 """Shares of the faces that are answered, the most confident first."""
 
 
 def fit_temperature(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | NDArray[np.floating[Any]]) -> float:
     """Return the temperature that makes ``softmax(log_probs / T)`` likeliest, between 0.05 and 20.
+
+    Before a face is seen its logarithm is taken to lie about 0, with a standard deviation of a half: from a handful of
+    faces, or from some that are all read right, no sureness follows. With thousands of faces this changes nearly
+    nothing.
 
     Args:
         log_probs: ``(N, K)`` log-probabilities, N at least 1.
@@ -32,7 +38,7 @@ def fit_temperature(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | 
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(scores / np.exp(log_temperature), axis=1)
-        return float(-(shares * scaled).sum(axis=1).mean())
+        return float(-(shares * scaled).sum() + 0.5 * (log_temperature / _SPREAD) ** 2)
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return float(np.exp(found.x))

@@ -83,7 +83,13 @@ class _Recognition(nn.Module):
 
 
 def export_run(
-    run: Path, data: Fer2013, out: Path, *, mirror: bool = False, int8: bool = False, votes: Votes | None = None
+    run: str | Path,
+    data: Fer2013,
+    out: str | Path,
+    *,
+    mirror: bool = False,
+    int8: bool = False,
+    votes: Votes | None = None,
 ) -> Exported:
     """Export the network of a finished run.
 
@@ -104,6 +110,7 @@ def export_run(
         ModelError: The file says something else than the trained network, or the card would take the place of
             something else; nothing is written.
     """
+    run, out = Path(run), Path(out)
     if out.is_dir():
         raise ModelError(f"{out}: expected the name of a file to write, got a folder")
     if out.suffix == ".json":

@@ -113,6 +113,8 @@ def load_runtime(content: bytes, threads: int = 1) -> ort.InferenceSession:
 def _check_sum(file: Path, content: bytes) -> None:
     """Compare the file with the card that lies beside it, if one does."""
     beside = file.with_suffix(".json")
+    if beside == file:
+        raise ModelError(f"{file}: expected the ONNX file of a network; is this its card?")
     if not beside.is_file():
         return
     try:

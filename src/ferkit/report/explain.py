@@ -58,7 +58,7 @@ class Picture:
     part: str = ""
 
 
-def picture_of_file(path: Path, detector: str = "haar") -> Picture:
+def picture_of_file(path: str | Path, detector: str = "haar") -> Picture:
     """Return the largest face of a picture file as recognition would read it.
 
     Its middle square where no face is found, or where one fills it: it is a cut-out face already, as FER2013's are.
@@ -77,6 +77,7 @@ def picture_of_file(path: Path, detector: str = "haar") -> Picture:
     from ferkit.inference.images import read_image
     from ferkit.inference.levels import contrasted
 
+    path = Path(path)
     picture = read_image(path)
     middle, boxes = middle_square(picture), build_detector(detector)(picture)
     if boxes and boxes[0].size < _FILLS * middle.size:

@@ -105,7 +105,8 @@ def evaluate_together(
     faces = {split: data.split(split) for split in splits}
     for split in splits:
         if not len(faces[split]):
-            raise DataError(f"{data.source}: expected faces in {split}, got none")
+            others = " and ".join(each for each in Split if len(data.split(each)))
+            raise DataError(f"{data.source}: expected faces in {split}, got none; there are some in {others}")
     said: dict[Split, list[NDArray[np.float32]]] = {split: [] for split in splits}
     with exact_float32():
         for run in runs:

@@ -201,8 +201,8 @@ class RunFolder:
             try:
                 lock.acquire(timeout=PATIENCE)
             except Timeout:
-                holder = "another process trains in this folder and holds .training.lock"
-                raise RunError(f"{self.path}: {holder}; wait for it or stop it") from None
+                holder = "another process, or an open train(...) of this one, trains in this folder"
+                raise RunError(f"{self.path}: {holder} and holds .training.lock; wait for it or stop it") from None
         try:
             yield
         finally:
@@ -270,16 +270,17 @@ def load_run(path: str | Path) -> tuple[Recipe, nn.Module]:
     folder = RunFolder(Path(path))
     result = folder.read_result(("weights_sha256",))
     recipe = folder.read_recipe()
+    again = f"; made again of the checkpoint by: ferkit train --resume --out {path} --data CSV"
+    again = again if folder.last.exists() else ""
     if not folder.weights.exists():
-        again = f"; made again of the checkpoint by: ferkit train --resume --out {path} --data CSV"
-        raise RunError(f"{folder.weights}: no such file{again if folder.last.exists() else ''}")
+        raise RunError(f"{folder.weights}: no such file{again}")
     model = build_model(recipe.model, **recipe.options)
     try:
         content = folder.weights.read_bytes()
         model.load_state_dict(load(content))
     except (OSError, SafetensorError, RuntimeError) as error:
         problem = str(error).partition("\n")[0]
-        raise RunError(f"{folder.weights}: not the weights of {recipe.model} ({problem})") from None
+        raise RunError(f"{folder.weights}: not the weights of {recipe.model} ({problem}){again}") from None
     if hashlib.sha256(content).hexdigest() != result["weights_sha256"] and not result.get("reopened"):
-        raise RunError(f"{folder.weights}: damaged, or of another run: not the weights that result.json names")
+        raise RunError(f"{folder.weights}: damaged, or of another run: not the weights that result.json names{again}")
     return recipe, model.eval()

@@ -395,7 +395,12 @@ def _build_once(model: str, options: tuple[tuple[str, Any], ...]) -> None:
     """Check options together: build the network, which allocates nothing; of many runs with the same ones once."""
     import torch
 
+    from ferkit.data.faces import SIDE
+    from ferkit.inference.preprocess import CHANNELS
+    from ferkit.labels import NUM_CLASSES
     from ferkit.models import build_model
 
     with torch.device("meta"):
-        build_model(model, **dict(options))
+        said = build_model(model, **dict(options)).eval()(torch.empty(1, CHANNELS, SIDE, SIDE))
+    if said.shape != (1, NUM_CLASSES):
+        raise RecipeError(f"{model}: expected log-probabilities (B, {NUM_CLASSES}), got {tuple(said.shape)} for a face")

@@ -155,21 +155,24 @@ def train(
 
 
 def _result(folder: RunFolder, recipe: Recipe, data: Fer2013) -> dict[str, Any] | None:
-    """Return the result of a run that is finished, whose weights are there; None of others.
+    """Return the result of a run that is finished, whose weights are there and whole; None of others.
 
     Raises:
-        RunError: It was evaluated on other faces, or its weights are gone and its checkpoint does not give them anew.
+        RunError: It was evaluated on other faces, or its weights are gone or damaged and its checkpoint does not give
+            them anew.
     """
     if not folder.result.exists():
         return None
     result = folder.read_result()
     if not fits(result, data, *Split):
         raise RunError(f"{folder.path}: the run is finished, with other faces than those of {data.source}")
-    if not folder.weights.exists():
+    there = folder.weights.exists()
+    if not there or (file_sha256(folder.weights) != result["weights_sha256"] and folder.last.exists()):
         with replacing(folder.weights) as part:
             _keep_weights(folder, recipe, int(result["kept_epoch"]), part)
             if file_sha256(part) != result["weights_sha256"]:
-                problem = f"is finished, but {folder.weights.name} is gone, and its checkpoint gives other weights"
+                what = f"{folder.weights.name} is {'damaged' if there else 'gone'}"
+                problem = f"is finished, but {what}, and its checkpoint gives other weights"
                 raise RunError(f"{folder.path}: {problem}")
     return result
 

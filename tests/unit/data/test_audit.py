@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from ferkit.data import Faces, Fer2013, Split, audit, read_fer2013
-from ferkit.data.audit import ORIGINAL_MD5, content_digest, copies_of_training, faces_digest, not_in_training
+from ferkit.data.audit import (
+    ORIGINAL_MD5,
+    content_digest,
+    copies_of_training,
+    faces_digest,
+    not_in_training,
+    only_copies,
+)
 
 
 def data_of(*rows, md5="", notes=()):
@@ -92,6 +99,14 @@ def test_copies_in_an_empty_split_are_none():
 def test_without_training_nothing_says_which_faces_are_no_copies():
     assert not_in_training(data_of((1, 0, 1), (2, 1, 1)), Split.PUBLIC_TEST).tolist() == [False, False]
     assert not_in_training(data_of((0, 0, 0)), Split.TRAINING).tolist() == [False]
+
+
+def test_tests_that_hold_nothing_but_copies_are_named():
+    training = [(1, 0, 0), (2, 0, 0)]
+    assert only_copies(data_of(*training, (1, 0, 1), (3, 0, 2))) == [Split.PUBLIC_TEST]
+    assert only_copies(data_of(*training, (2, 0, 2), (1, 1, 2))) == [Split.PRIVATE_TEST]
+    assert only_copies(data_of(*training, (1, 0, 1), (3, 0, 1))) == []
+    assert only_copies(data_of((1, 0, 1))) == []
 
 
 def test_an_audit_is_plain_values_ready_for_json():

@@ -47,10 +47,32 @@ def test_jpeg_and_png_are_read(pictures, name):
 
 def test_other_files_are_passed_over(pictures):
     folder = pictures("train/happy/a.png", "train/happy/.hidden.png", "other/happy/a.png", "train/a.png")
-    pictures("train/.ipynb_checkpoints/a.png", "train/happy/older.png/a.png")
+    pictures("train/.ipynb_checkpoints/a.png", "train/happy/.older/a.png")
     (folder / "train/happy/._a.png").write_bytes(b"what a Mac leaves beside a file")
     (folder / "train/happy/notes.txt").write_text("x")
-    assert len(read_fer2013(folder)) == 1
+    (folder / "train/happy/linked").symlink_to(folder / "other")
+    data = read_fer2013(folder)
+    assert len(data) == 1
+    assert data.notes == (
+        "There is no test folder: both tests are empty.",
+        "Only train, validation and test are read; passed over: other.",
+        f"Passed over, being in no class folder: 1, such as {folder}/train/a.png.",
+        f"Passed over, being no jpg or png: 1, such as {folder}/train/happy/notes.txt.",
+        f"Passed over, being links to folders: 1, such as {folder}/train/happy/linked.",
+    )
+
+
+def test_pictures_of_a_class_may_stand_in_folders_of_their_own(pictures):
+    folder = pictures("train/happy/2024/may/a.png", "train/sad/a.png", "test/fear/test/happy/PublicTest_1.png")
+    data = read_fer2013(folder)
+    assert [data.split(s).labels.tolist() for s in Split] == [[3, 4], [2], []]
+    assert data.notes == ()
+    before = read_fer2013(folder).faces.images
+    cv2.imwrite(str(folder / "train/happy/2024/may/b.png"), GREY)
+    assert len(read_fer2013(folder)) == len(before) + 1
+    pictures("train/luck/happy/a.png")
+    with pytest.raises(DataError, match=rf"{folder}/train/luck: expected a folder named angry, .*; got 'luck'"):
+        read_fer2013(folder)
 
 
 def test_names_that_do_not_tell_the_tests_apart_are_told(pictures):

@@ -33,6 +33,12 @@ def test_shares_fit_the_temperature_as_labels_do():
     assert fit_temperature(told, softmax(logits, axis=1)) == pytest.approx(2, rel=0.001)  # what labels are drawn from
 
 
+@pytest.mark.parametrize(("faces", "least", "most"), [(1, 0.8, 1.0), (6, 0.6, 0.8), (400, 0.2, 0.5)])
+def test_no_great_sureness_follows_from_a_handful_of_faces(faces, least, most):
+    told = np.tile(log_softmax(np.array([3.0, 0, 0, 0, 0, 0, 0])), (faces, 1)).astype(np.float32)
+    assert least <= fit_temperature(told, np.zeros(faces, np.int64)) <= most
+
+
 def test_the_error_is_the_gap_of_each_bin_weighted_by_its_faces():
     confidence = np.array([0.55, 0.55, 0.9, 0.9, 0.9, 0.9, 1.0])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)

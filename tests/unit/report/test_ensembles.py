@@ -100,7 +100,10 @@ def test_a_split_without_faces_is_refused(places, data):
     runs = sorted(places["runs"].iterdir())
     with pytest.raises(DataError) as caught:
         evaluate_together(runs, data.without(Split.PUBLIC_TEST), [Split.PUBLIC_TEST])
-    assert str(caught.value) == "made by a test: expected faces in PublicTest, got none"
+    assert (
+        str(caught.value)
+        == "made by a test: expected faces in PublicTest, got none; there are some in Training and PrivateTest"
+    )
 
 
 def test_a_run_folder_whose_result_is_damaged_is_no_member(tmp_path):

@@ -7,10 +7,11 @@ from pathlib import Path
 import pydantic
 import pytest
 import torch
+from torch import nn
 
 from ferkit.data.splits import Protocol
 from ferkit.errors import RecipeError, UnknownNameError
-from ferkit.models import build_model, model_names, model_options
+from ferkit.models import build_model, model_names, model_options, registry
 from ferkit.training.recipe import Recipe, field_help, make_recipe
 from ferkit.training.recipe_text import recipe_from_toml, with_settings
 from ferkit.training.recipes import GROUPS, MADE_FOR, RECIPES, get_recipe
@@ -363,6 +364,16 @@ OTHERS = {
     "device": "cpu",
 }
 """For each field a value that is not the default."""
+
+
+def test_a_network_that_does_not_say_what_it_should_is_refused(monkeypatch):
+    def eight(*, width: int = 8) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, width), nn.LogSoftmax(1))
+
+    monkeypatch.setitem(registry._BUILDERS, "eight", eight)
+    with pytest.raises(RecipeError, match=r"^eight: expected log-probabilities \(B, 7\), got \(1, 8\) for a face$"):
+        make_recipe({"model": "eight"})
+    assert make_recipe({"model": "eight", "options": {"width": 7}}).options == {"width": 7}
 
 
 def test_every_field_is_explained_and_has_another_value_here():

@@ -126,6 +126,10 @@ def test_weights_of_a_finished_run_that_are_gone_are_made_anew_of_its_checkpoint
     with pytest.raises(RunError, match=r"is finished, but weights\.safetensors is gone, and its checkpoint gives"):
         list(train(RECIPE, data, folder.path, resume=True, workers=0))
     assert not folder.weights.exists()
+    folder.weights.write_bytes(before[:3000])
+    with pytest.raises(RunError, match=r"weights\.safetensors is damaged, and its checkpoint gives other weights"):
+        list(train(RECIPE, data, folder.path, resume=True, workers=0))
+    folder.weights.unlink()
     shutil.rmtree(folder.last.parent)
     with pytest.raises(RunError, match=r"no such checkpoint; delete checkpoints and result\.json in .*run, and"):
         list(train(RECIPE, data, folder.path, resume=True, workers=0))
@@ -157,6 +161,22 @@ def test_what_is_of_no_known_run_is_not_overwritten(tmp_path, data, name):
     assert own.read_text() == "mine"
 
 
+def test_damaged_weights_of_a_finished_run_are_made_anew_of_its_checkpoint(finished, data, tmp_path):
+    folder = RunFolder(shutil.copytree(finished[0], tmp_path / "run"))
+    before = folder.weights.read_bytes()
+    for damaged in (before[:3000], before[:-1] + bytes([before[-1] ^ 1]), b""):
+        folder.weights.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"; made again of the checkpoint by: ferkit train --resume --out .*run "):
+            load_run(folder.path)
+        list(train(RECIPE, data, folder.path, resume=True, workers=0))
+        assert folder.weights.read_bytes() == before
+    shutil.rmtree(folder.last.parent)
+    folder.weights.write_bytes(before[:3000])
+    assert len(list(train(RECIPE, data, folder.path, resume=True, workers=0))) == 1, "the numbers are there"
+    with pytest.raises(RunError, match=r"not the weights of \w+ \(.*\)$"):
+        load_run(folder.path)
+
+
 def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, monkeypatch):
     monkeypatch.setattr("ferkit.training.folder.PATIENCE", 0)
     first = train(RECIPE, data, tmp_path / "out", workers=0)
@@ -164,7 +184,8 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(tmp_path, data, 
     half_written = tmp_path / "out" / ".metrics.csv.0123456789abcdef.part"
     half_written.touch()
     with pytest.raises(
-        RunError, match=r"out: another process trains in this folder and holds .training.lock; wait for it or stop it$"
+        RunError,
+        match=r"another process, or an open train\(...\) of this one, trains in this folder and holds .training.lock",
     ):
         list(train(RECIPE, data, tmp_path / "out", resume=True, workers=0))
     assert half_written.exists(), "it is for the other process to finish"
