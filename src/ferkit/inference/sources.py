@@ -259,7 +259,7 @@ def checked_part(start: Any, end: Any) -> tuple[float, float]:
     """
     try:
         part = float(start), math.inf if end is None else float(end)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         part = math.nan, math.nan
     if not 0 <= part[0] < part[1] or isinstance(start, str) or isinstance(end, str):
         raise OptionError(f"a part begins at 0 seconds or later and ends after that, got {start!r} to {end!r}")
