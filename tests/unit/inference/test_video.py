@@ -240,7 +240,17 @@ def test_a_part_that_ends_before_the_video_does_has_no_remark(tmp_path):
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [(-1, None), (3, 3), (3, 2), (math.nan, None), (0, math.nan), (math.inf, None), ("1", None), (0, "2")],
+    [
+        (-1, None),
+        (3, 3),
+        (3, 2),
+        (math.nan, None),
+        (0, math.nan),
+        (math.inf, None),
+        ("1", None),
+        (0, "2"),
+        (10**400, None),
+    ],
 )
 def test_what_is_no_part_is_told_at_once(tmp_path, reads, start, end):
     film = write_film(tmp_path / "film.mp4", one_face(3))
