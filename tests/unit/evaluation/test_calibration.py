@@ -68,5 +68,5 @@ def test_the_most_confident_are_answered_first():
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
     labels = np.array([0, 1, 0, 1, 0])
     assert [accuracy_at(share, probabilities, labels) for share in (1.0, 0.8, 0.6)] == [0.6, 0.75, 1.0]
-    assert accuracy_at(0.01, probabilities, labels) == 1.0  # one face is kept
+    assert accuracy_at(0.01, probabilities, np.array([1, 0, 0, 0, 0])) == 1.0  # one face is kept
     assert COVERAGES == (1.0, 0.8, 0.6)  # what model cards have

@@ -16,7 +16,7 @@ from ferkit.inference.annotate import (
     write_annotated,
 )
 from ferkit.inference.boxes import Box
-from ferkit.inference.colours import COLOURS
+from ferkit.inference.colours import COLOURS, colour_of
 from ferkit.inference.recognizer import Face
 
 YELLOW = COLOURS["happy"]
@@ -91,6 +91,11 @@ def test_pictures_too_small_for_letters_are_enlarged():
     assert min(drawn.shape[:2]) >= SMALLEST
 
 
+@pytest.mark.parametrize(("size", "enlarged"), [((50, 64), (250, 320)), ((20, 900), (20, 900)), ((9, 400), (18, 800))])
+def test_they_are_enlarged_by_a_whole_number(size, enlarged):
+    assert draw(np.zeros((*size, 3), np.uint8), []).shape == (*enlarged, 3)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (20, 900)])
 def test_pictures_of_any_shape_can_be_drawn_on(shape):
     assert draw(np.zeros((*shape, 3), np.uint8), [Mark(Box(0, 0, 1), "happy 92 %", YELLOW)]).ndim == 3
@@ -135,6 +140,12 @@ def test_the_square_of_a_turned_face_is_turned_as_the_face_is_and_the_label_lies
     assert not near(upright, 168, 217)
     label = np.argwhere(coloured(turned))
     assert label[:, 0].max() <= 85  # the topmost corner
+
+
+def test_classes_of_another_data_set_have_colours_of_their_own():
+    classes = ("contempt", "boredom")
+    found = [Face(Box(0, 0, 9), name, 1.0, dict.fromkeys(classes, 0.0) | {name: 1.0}) for name in classes]
+    assert [mark(each).colour for each in found] == [colour_of(name, classes) for name in classes]
 
 
 def test_no_memory_for_a_copy_is_one_line(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import skimage
 
 from ferkit import Recognizer
 from ferkit.errors import ImageError, OptionError, UnknownNameError
-from ferkit.inference.boxes import Box, scaled
+from ferkit.inference.boxes import Box, apart, scaled
 from ferkit.inference.detect import YuNet, build_detector
 from ferkit.inference.images import read_image
 from ferkit.inference.levels import grey_levels, stretched
@@ -189,6 +189,14 @@ def test_overlap_is_the_common_area_over_the_area_of_both():
     assert Box(0, 0, 10).overlap(Box(0, 0, 10)) == 1
     assert Box(0, 0, 10).overlap(Box(5, 0, 10)) == pytest.approx(1 / 3)
     assert Box(0, 0, 10).overlap(Box(20, 20, 10)) == 0
+
+
+@pytest.mark.parametrize("place", [(10, 80), (80, 10), (10, -20), (-20, 10)])
+def test_two_faces_may_touch_each_others_box_but_not_share_a_middle(place):
+    large, beside, within = Box(0, 0, 100), Box(*place, 40), Box(60, 60, 30)
+    assert apart([large, beside]) == [large, beside]
+    assert apart([large, within]) == [large]
+    assert apart([within, large]) == [within]
 
 
 def test_wrong_detectors_are_told(tmp_path):

@@ -28,6 +28,14 @@ def test_linked_folders_are_told_and_not_followed(tmp_path):
     assert find_linked(tmp_path / "in", tmp_path / "in" / "sub") == [tmp_path / "in" / "link"]
 
 
+def test_a_folder_that_cannot_be_searched_is_found_and_links_are_told_in_order(tmp_path):
+    assert find_images(tmp_path / "gone") == [tmp_path / "gone"]
+    links = [tmp_path / f"{letter}" for letter in "hbgdafce"]
+    for link in links:
+        link.symlink_to(tmp_path)
+    assert find_linked(tmp_path) == sorted(links)
+
+
 PACKETS = (b"\x47" + bytes(187)) * 6
 
 
@@ -65,3 +73,4 @@ def test_a_name_that_says_what_it_is_is_believed(tmp_path):
     assert not is_video(str(tmp_path / "holiday.mov"))
     assert not is_video(str(tmp_path / "pipe")), "or it would be waited for"
     assert not is_video("a\0b")
+    assert is_video(str(tmp_path / "missing")) is False

@@ -76,6 +76,8 @@ def test_hours_take_no_more_slices_than_a_minute_and_no_second_is_lost():
     assert track.shares == pytest.approx({"sad": 0.75, "happy": 0.25})
     assert len(history.slices(1)) <= SLICES
     assert max(history.slices(1)) < SLICES
+    for place, found in history.slices(1).items():
+        assert found.expression == ("happy" if (place + 0.5) * history.width < 3600 else "sad")
 
 
 def test_a_single_frame_without_a_length_is_a_track_all_the_same():

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ferkit.errors import ImageError
-from ferkit.inference.heads import pixels_of
+from ferkit.inference.heads import is_heic, may_be_transparent, pixels_of
 from ferkit.inference.images import enough_memory, read_file, read_image
 from ferkit.inference.transparency import BACKDROP
 
@@ -314,6 +314,22 @@ def test_heic_that_is_too_large_or_damaged_is_refused_in_one_line():
             damaged[rng.integers(12, len(damaged))] = rng.integers(256)
         with suppress(ImageError):  # or it is still a picture
             read_image(bytes(damaged), 10**6)
+
+
+@pytest.mark.parametrize(("brands", "known"), [(b"mif1\0\0\0\0heic", True), (b"mif1\0\0\0\0avif", False)])
+def test_heic_and_avif_that_are_called_alike_are_told_apart(brands, known):
+    assert is_heic(b"\0\0\0\x18ftyp" + brands) == known
+
+
+@pytest.mark.parametrize(
+    ("head", "alpha", "known"),
+    [(40, 255, False), (52, 255, False), (56, 255, True), (124, 255, True), (124, 255 << 24, True), (124, 0, False)],
+)
+def test_a_bmp_may_be_transparent_where_its_head_has_room_for_alpha(head, alpha, known):
+    content = bytearray(140)
+    content[:2], content[14:18], content[30:34] = b"BM", head.to_bytes(4, "little"), b"\3\0\0\0"
+    content[66:70] = alpha.to_bytes(4, "little")
+    assert may_be_transparent(bytes(content)) == known
 
 
 def test_without_its_extra_heic_is_told_with_what_brings_it(monkeypatch):

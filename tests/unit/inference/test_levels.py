@@ -5,7 +5,7 @@ import pytest
 
 from ferkit import Recognizer
 from ferkit.data import Split, read_fer2013
-from ferkit.inference.levels import CONTRAST, LARGEST_GAIN, MIDDLE, contrasted
+from ferkit.inference.levels import CONTRAST, LARGEST_GAIN, MIDDLE, contrasted, stretched
 from ferkit.labels import EXPRESSIONS
 
 
@@ -51,6 +51,20 @@ def test_a_picture_of_one_level_stays_one(level):
     assert np.ptp(contrasted(grey)) == 0
     grey[20, 20:34] = min(255, level + 2)  # more than a hundredth
     assert np.ptp(contrasted(grey)) <= 2 * LARGEST_GAIN
+
+
+def test_a_face_of_one_level_stays_as_it_is_before_whatever_it_is():
+    grey = np.full((48, 48), 90, np.uint8)
+    grey[:5] = 100
+    assert contrasted(grey) is grey
+
+
+def test_a_picture_is_stretched_over_the_whole_range_but_not_more_than_16_times():
+    ramp = np.repeat(np.linspace(100, 150, 60).round().astype(np.uint8)[None], 60, axis=0)
+    assert stretched(ramp).min() == 0
+    assert stretched(ramp).max() >= 254
+    halves = np.repeat(np.array([[100, 104]], np.uint8), 30, axis=0)
+    assert np.ptp(stretched(halves)) == 4 * 255 // 16
 
 
 def test_faces_in_little_light_are_read_nearly_as_well_as_others(fer2013_csv):

@@ -1,6 +1,7 @@
 """Faces to expressions: the same however they come in."""
 
 import io
+import json
 import multiprocessing
 import pickle
 import resource
@@ -159,6 +160,12 @@ def test_a_stack_of_grey_pictures_is_told_from_a_picture_by_a_list(recognizer):
         recognizer.recognize_batch(np.zeros((5, 40, 40), np.uint8))
 
 
+@pytest.mark.parametrize("crop", [5, b"crop", "gone.png", np.zeros((0, 0), np.uint8)])
+def test_what_is_no_crop_is_refused(recognizer, crop):
+    with pytest.raises(ImageError):
+        recognizer.recognize_crops([crop])
+
+
 def test_one_crop_with_a_plane_of_its_own_is_one(recognizer):
     crop = photos_of(1, 48)[0][..., :1]
     with pytest.raises(ImageError, match="put one face into a list"):
@@ -203,9 +210,28 @@ def test_so_is_one_whose_answers_are_no_probabilities(tmp_path, factor):
         Session(tmp_path / "odd.onnx")
 
 
+def test_nor_are_those_below_0_that_sum_to_1(tmp_path):
+    model = onnx.load(write_network(tmp_path / "odd.onnx"))
+    (last,) = (node for node in model.graph.node if node.output[0] == model.graph.output[0].name)
+    last.output[0] = "sound"
+    shift = np.array([0.5, -0.5, 0, 0, 0, 0, 0], np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
+    model.graph.node.append(onnx.helper.make_node("Add", ["sound", "shift"], [model.graph.output[0].name]))
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match=r"odd.onnx: expected a network from faces .* that sum to 1, got another one"):
+        Session(tmp_path / "odd.onnx")
+
+
 def test_a_card_too_deep_to_be_read_is_none():
     with pytest.raises(ModelError, match="x: expected the card"):
         card_from_json("[" * 100_000, "x")
+
+
+def test_a_card_of_another_version_is_told_and_a_field_that_came_later_passed_over():
+    content = json.loads(make_card(remarks=("learnt from others",)).to_json())
+    assert json.loads(card_from_json(json.dumps({**content, "later": 1}), "x").to_json()) == content
+    with pytest.raises(ModelError, match="x: its card is of another version of ferkit"):
+        card_from_json(json.dumps({**content, "schema": 2}), "x")
 
 
 @pytest.mark.parametrize("options", [{"min_confidence": "x"}, {"max_pixels": 0}, {"max_pixels": None}])
@@ -411,6 +437,15 @@ def test_other_files_are_no_networks(tmp_path, network):
         Recognizer(tmp_path / "cut.onnx")
 
 
+def test_a_network_that_cannot_be_read_is_told_with_the_reason(network, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ModelError, match=r"model\.onnx: cannot be read \(Permission denied\)"):
+        Session(network)
+
+
 def test_a_network_that_differs_from_the_card_beside_it_is_refused(tmp_path):
     file = write_network(tmp_path / "model.onnx", make_card(name="mine"))
     assert Recognizer(file).card.name == "mine"
@@ -435,8 +470,10 @@ def test_a_detector_of_ones_own_may_count_as_its_library_does(network):
         Box(float("nan"), 0, 5),
         Box(0, 0, 10**9),
         Box(10**9, 0, 5),
+        Box(0, 10**9, 5),
         Box(0, 0, 5, float("inf")),
         Box(None, 0, 5),
+        Box("left", 0, 5),
     ],
 )
 def test_what_is_no_box_of_the_picture_is_refused(network, box):
@@ -485,6 +522,13 @@ def test_beyond_each_edge_of_the_picture_that_edge_goes_on():
         face = cut(picture, Box(x, y, 48)).astype(int)  # of its own size: pixel for pixel
         rows, columns = (np.clip(np.arange(first, first + 48), 0, 39) for first in (y, x))
         np.testing.assert_array_equal(face, picture[rows][:, columns, 0])
+
+
+@pytest.mark.parametrize("place", [(-9, 20), (20, -9), (61, 20), (20, 61)])
+def test_so_does_one_edge_where_no_other_is_passed(place):
+    picture = np.repeat(np.add.outer(np.arange(100), np.arange(100)).astype(np.uint8)[..., None], 3, axis=2)
+    columns, rows = (np.clip(np.arange(first, first + 48), 0, 99) for first in place)
+    np.testing.assert_array_equal(cut(picture, Box(*place, 48)), picture[rows][:, columns, 0])
 
 
 @pytest.mark.parametrize("box", [Box(2, 2, 30), Box(10, 3, 30, 20.0), Box(-5, 0, 48)])

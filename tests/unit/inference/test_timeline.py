@@ -62,6 +62,12 @@ def test_each_track_has_a_row_up_to_a_limit():
     assert heights[3] == heights[2]
 
 
+def test_the_legend_has_the_colour_of_each_class():
+    band = draw_timeline(history_of({1: lambda t: "happy"}))[54:71, 150:].astype(int)
+    for name in EXPRESSIONS:
+        assert (np.abs(band - COLOURS[name]).max(axis=2) < 3).sum() > 100, name
+
+
 def test_without_a_face_there_is_a_picture_too():
     drawn = draw_timeline(history_of({}), "größe")
     assert drawn.shape[1:] == (WIDTH, 3)

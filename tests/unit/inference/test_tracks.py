@@ -58,6 +58,14 @@ def test_a_track_ends_after_its_patience_and_its_number_is_not_given_again():
     assert numbers(tracker.update([face(100)], 40 / 25)) == [2]
 
 
+def test_a_track_ends_when_both_its_seconds_and_its_looks_are_over():
+    tracker = Tracker()
+    tracker.update([face(100)], 0)
+    for look in range(1, MISSES + 1):
+        tracker.update([], PATIENCE * look / 4)
+    assert numbers(tracker.update([face(100)], PATIENCE)) == [2]
+
+
 def test_a_track_waits_for_some_looks_however_far_apart_they_are():
     tracker = Tracker()
     tracker.update([face(100)], 0)

@@ -405,6 +405,7 @@ def test_a_stream_takes_times_and_anything_that_is_a_picture(reads):
 def test_a_stream_of_pictures_alone_takes_a_frame_rate(reads):
     frames = list(recognize_stream(one_face(9), reads, every=4, fps=20))
     assert [(frame.number, frame.seconds) for frame in frames] == [(0, 0.0), (4, 0.2), (8, 0.4)]
+    assert [frame.seconds for frame in recognize_stream(one_face(2), reads, fps=0.5)] == [0, 2]
 
 
 def test_a_frame_rate_of_numpys_gives_seconds_for_json(reads):
@@ -444,6 +445,12 @@ def test_a_video_is_told_at_once_that_cannot_be_read_or_is_to_be_read_wrongly(re
         read_video(tmp_path / "none.mp4", reads)
 
 
+def test_what_is_wrong_with_a_frame_is_told_with_the_videos_name(tmp_path):
+    film = write_film(tmp_path / "film.mp4", one_face(2))
+    with pytest.raises(ImageError, match=r"film\.mp4: .* at most 1,000 pixels"):
+        list(read_video(film, recognizer(tmp_path, max_pixels=1000)))
+
+
 def test_a_video_that_was_read_is_not_taken_for_an_empty_one(reads, tmp_path):
     video = VideoFile(write_film(tmp_path / "film.mp4", one_face(2)))
     assert len(list(read_video(video, reads))) == 2
@@ -459,7 +466,9 @@ def test_a_name_is_no_stream(reads, name):
         recognize_stream(b"clip", reads, fps=25)
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0}, {"fps": "5"}, {"smoothing": -1}, {"min_confidence": 2}])
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"fps": 0}, {"fps": "5"}, {"fps": [5]}, {"smoothing": -1}, {"min_confidence": 2}]
+)
 def test_a_stream_refuses_wrong_settings_at_once(reads, options):
     with pytest.raises(OptionError, match="must be"):
         recognize_stream([], reads, **options)

@@ -94,6 +94,16 @@ def test_better_in_each_pair_looks_at_the_smallest_difference():
     assert verdict(claim, a=[62, 63, 64], b=[50, 51, 52], c=[64, 65, 66.1]) == "not supported"
 
 
+def test_a_supported_claim_tells_its_smallest_difference_and_one_of_none_its_margin():
+    each = Claim(text="A is the best.", pairs=(("a", "b"), ("a", "c")), kind="each")
+    why = decide(each, TABLE, runs(a=[62, 63, 64], b=[60, 61, 62.1], c=[50, 51, 52])).why
+    assert why.startswith("smallest difference +2.0 points over 3 seeds")
+    assert "within" not in why
+    none = replace(each, kind="none")
+    why = decide(none, TABLE, runs(a=[60, 61, 62], b=[60.1, 61, 62], c=[60, 61.1, 62])).why
+    assert why.endswith(f"within ±{MARGIN} points")
+
+
 def test_the_best_is_the_best_though_now_another_now_that_row_came_near_it():
     claim = Claim(text="A is the best.", pairs=(("a", "b"), ("a", "c"), ("a", "d")), kind="each")
     best = [62.0, 62.2, 61.9, 62.1]

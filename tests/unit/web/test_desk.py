@@ -31,6 +31,27 @@ def test_work_is_done_and_its_errors_come_back():
     assert run(Desk(1, 0, 5), scenario) == 0
 
 
+def test_the_gauge_shows_what_waits_or_is_being_done():
+    class Shown:
+        value = 0
+
+        def inc(self, change):
+            self.value += change
+
+    async def scenario(desk):
+        gate = threading.Event()
+        pieces = [asyncio.create_task(desk.do(lambda: gate.wait(5))) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        during = shown.value
+        gate.set()
+        await asyncio.gather(*pieces)
+        await asyncio.sleep(0.02)
+        return during, shown.value
+
+    shown = Shown()
+    assert run(Desk(1, 1, 5, shown), scenario) == (2, 0)
+
+
 def test_who_does_not_fit_in_is_told_at_once_and_when_to_come_back():
     async def scenario(desk):
         gate = threading.Event()
@@ -119,6 +140,19 @@ def test_when_it_closes_what_has_begun_ends_and_what_waits_is_left():
     assert asyncio.run(scenario()) == ["begun"]
 
 
+def test_it_waits_for_what_has_begun_when_it_closes():
+    async def scenario():
+        desk, begun, done = Desk(1, 0, 5), threading.Event(), []
+        first = asyncio.create_task(desk.do(lambda: begun.set() or time.sleep(0.2) or done.append("begun")))
+        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(desk.close)
+        found = [*done]
+        await first
+        return found
+
+    assert asyncio.run(scenario()) == ["begun"]
+
+
 def test_it_closes_although_a_piece_does_not_end(monkeypatch, caplog):
     monkeypatch.setattr("ferkit.web.desk.CLOSING_SECONDS", 0.05)
     gate, ended = threading.Event(), threading.Event()
@@ -149,4 +183,23 @@ def test_the_longer_the_queue_the_later_one_should_come_back():
         desk.taken = 100
         return desk.retry_after()
 
-    assert 3 <= run(Desk(2, 100, 5), scenario) <= 5, "half of a hundred times 0.06 seconds"
+    assert 4 <= run(Desk(2, 100, 5), scenario) <= 5, "half of a hundred times a little more than 0.06 seconds"
+
+
+def test_where_nothing_waits_one_should_come_back_after_a_second():
+    async def scenario(desk):
+        return desk.retry_after()
+
+    assert run(Desk(1, 0, 5), scenario) == 1
+
+
+def test_what_was_done_is_forgotten(monkeypatch):
+    monkeypatch.setattr("ferkit.web.desk._REMEMBERED", 4)
+
+    async def scenario(desk):
+        for _ in range(9):
+            await desk.do(lambda: None)
+        await asyncio.sleep(0.05)
+        return len(desk._pieces), len(desk._times)
+
+    assert run(Desk(1, 0, 5), scenario) == (0, 4)

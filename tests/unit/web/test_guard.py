@@ -135,6 +135,20 @@ def test_the_whole_body_must_come_in_time_not_each_part(pause, status):
     assert ask(make(upload_seconds=0.5), *[b"x"] * 4, pause=pause).status == status
 
 
+def test_a_body_that_never_begins_closes_its_connection():
+    asked = ask(make(upload_seconds=0.05), b"x", pause=0.2)
+    assert (asked.status, asked.headers["connection"]) == (408, "close")
+
+
+def test_a_fault_behind_the_beginning_of_an_answer_ends_it():
+    async def breaking(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("a fault of ours")
+
+    with pytest.raises(ValueError, match="a fault of ours"):
+        ask(make(breaking))
+
+
 def test_a_client_may_come_back_in_the_next_minute(monkeypatch):
     guard, now = make(per_minute=2), 605.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)

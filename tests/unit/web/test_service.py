@@ -20,6 +20,7 @@ from ferkit.errors import ServiceError
 from ferkit.labels import EXPRESSIONS
 from ferkit.web import Settings, create_app
 from ferkit.web.guard import POLICY
+from ferkit.web.keys import Keys
 from mounted import around
 from networks import write_network
 from service import KEY, picture
@@ -54,6 +55,7 @@ def upload(*contents, field="images"):
 
 
 def test_a_picture_is_answered_with_its_faces(client):
+    began = time.perf_counter()
     answer = client.post("/v1/recognize", files=upload(picture("sad")))
     assert answer.status_code == 200
     (image,) = answer.json()["images"]
@@ -62,7 +64,7 @@ def test_a_picture_is_answered_with_its_faces(client):
     assert face["expression"] == "sad"
     assert set(face["probabilities"]) == set(EXPRESSIONS)
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert answer.json()["milliseconds"] > 0
+    assert 0 < answer.json()["milliseconds"] < 1000 * (time.perf_counter() - began)
 
 
 def test_several_pictures_are_answered_in_their_order(client):
@@ -198,6 +200,18 @@ def test_prometheus_counts_requests_pictures_and_faces(network):
     assert "ferkit_faces_total 2.0" in lines
 
 
+def test_annotated_pictures_and_frames_are_counted_as_well_as_the_streams_that_are_open(network):
+    with serving(network) as client:
+        client.post("/v1/recognize/annotated", files=upload(picture()))
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_bytes(picture())
+            socket.receive_json()
+            opened = client.get("/metrics").text.splitlines()
+        closed = client.get("/metrics").text.splitlines()
+    assert {"ferkit_pictures_total 2.0", "ferkit_faces_total 2.0", "ferkit_streams 1.0"} <= set(opened)
+    assert "ferkit_streams 0.0" in closed
+
+
 def test_the_documentation_comes_from_the_service_itself(client):
     page = client.get("/docs").text
     assert "http" not in page.replace("openapi", "")
@@ -258,6 +272,13 @@ def refusal(answer):
             "unsupported_media_type",
             "HEIC cannot be read; convert it to JPEG.",
             id="an iPhone's",
+        ),
+        pytest.param(
+            b"\0\0\0\x18ftypavif\0\0\0\x09irot\1",
+            415,
+            "unsupported_media_type",
+            "AVIF that is turned or mirrored when shown cannot be read; convert it to JPEG.",
+            id="a turned AVIF",
         ),
         pytest.param(b"#?RADIANCE\n", 415, "unsupported_media_type", "expected JPEG", id="a kind few need"),
     ],
@@ -342,6 +363,13 @@ def test_what_follows_the_last_boundary_of_a_form_is_passed_over(client):
     for end in (b"--x--", b"--x--\r\n", b"--x--\r\nan epilogue"):
         answer = client.post("/v1/recognize", content=form(picture("sad"), end=end), headers=headers)
         assert (answer.status_code, len(answer.json().get("images", ()))) == (200, 1)
+
+
+def test_a_form_is_one_however_its_kind_is_written_and_a_file_without_a_name_a_picture(client):
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename=""\r\n\r\n'
+    headers = {"content-type": "Multipart/Form-Data ; boundary=x"}
+    answer = client.post("/v1/recognize", content=part + picture() + b"\r\n--x--\r\n", headers=headers)
+    assert [image["name"] for image in answer.json()["images"]] == ["picture"]
 
 
 @pytest.mark.parametrize("text", ["hello", "x" * 20_000])
@@ -513,6 +541,11 @@ def test_a_file_without_good_keys_ends_the_service_before_it_starts(tmp_path, co
         file.write_text(content)
     with pytest.raises(ServiceError, match=words):
         create_app(Settings(api_key_file=file))
+
+
+def test_a_key_may_have_as_few_as_16_characters(tmp_path):
+    (tmp_path / "keys").write_text("k" * 16)
+    assert Keys(tmp_path / "keys").knows("k" * 16)
 
 
 def test_keys_are_in_a_file_that_can_be_read_again(tmp_path):

@@ -40,13 +40,15 @@ def serve(network):
 def test_each_frame_is_answered_with_a_track(serve):
     with serve().websocket_connect("/v1/stream") as socket:
         for number in range(3):
+            began = time.perf_counter()
             socket.send_bytes(picture("happy"))
             answer = socket.receive_json()
             assert (answer["type"], answer["frame"], answer["dropped"]) == ("reading", number, 0)
             assert (answer["width"], answer["height"]) == (60, 50)
             (face,) = answer["faces"]
             assert (face["track"], face["looks"], face["expression"]) == (1, number + 1, "happy")
-    assert answer["seconds"] >= 0
+            assert number > 0 or answer["seconds"] == 0
+            assert 0 < answer["milliseconds"] < 1000 * (time.perf_counter() - began)
 
 
 def test_a_frame_that_is_too_large_ends_the_stream_whatever_the_server_allows(serve):
@@ -142,6 +144,26 @@ def test_a_bad_frame_is_answered_with_an_error_and_the_stream_goes_on(serve, con
         assert socket.receive_json()["type"] == "reading"
 
 
+def test_a_frame_of_a_kind_that_few_need_is_refused(serve):
+    with serve().websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(picture(form="PPM"))
+        assert socket.receive_json()["code"] == "unsupported_media_type"
+
+
+def test_a_frame_for_which_there_is_no_room_counts_as_dropped(serve, monkeypatch):
+    client = serve()
+    desk = client.app.state.service.desk
+    with client.websocket_connect("/v1/stream") as socket:
+        with monkeypatch.context() as full:
+            full.setattr(desk, "taken", desk.threads + desk.waiting)
+            socket.send_bytes(picture())
+            answer = socket.receive_json()
+            assert (answer["type"], answer["code"], answer["frame"]) == ("error", "busy", 0)
+        socket.send_bytes(picture())
+        assert socket.receive_json()["dropped"] == 1
+        assert "ferkit_frames_dropped_total 1.0" in client.get("/metrics").text
+
+
 @pytest.mark.parametrize("fault", [RuntimeError, RecursionError, KeyError])
 def test_a_fault_of_ours_is_not_taken_for_a_client_that_has_gone(serve, monkeypatch, fault):
     from ferkit.web.reading import Reader
@@ -191,6 +213,22 @@ def test_the_key_comes_in_the_header_or_in_the_first_text(serve, tmp_path):
             with pytest.raises(WebSocketDisconnect) as closed:
                 socket.receive_json()
             assert closed.value.code == 4401
+
+
+def test_a_frame_behind_a_wrong_key_is_not_read(serve, tmp_path, monkeypatch):
+    from ferkit.web.reading import Reader
+
+    read = []
+    monkeypatch.setattr(Reader, "frame", lambda _, content: read.append(content))
+    file = tmp_path / "keys"
+    file.write_text(KEY)
+    with serve(api_key_file=file).websocket_connect("/v1/stream") as socket:
+        socket.send_json({"api_key": "wrong"})
+        socket.send_bytes(picture())
+        assert socket.receive_json()["code"] == "unauthorized"
+        with pytest.raises(WebSocketDisconnect):
+            socket.receive_json()
+    assert read == []
 
 
 def test_who_sends_no_key_takes_no_place_and_is_not_waited_for(serve, tmp_path, monkeypatch):
@@ -260,6 +298,12 @@ def test_a_page_of_another_origin_gets_no_stream(serve, origin):
     ):
         pass
     assert closed.value.status_code == 403
+
+
+def test_there_is_no_stream_elsewhere(serve):
+    with pytest.raises(WebSocketDisconnect) as closed, serve().websocket_connect("/v1/streams"):
+        pass
+    assert (closed.value.status_code, json.loads(closed.value.content)["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("query", ["smoothing=-1", "smoothing=nan", "min_confidence=2"])
