@@ -15,7 +15,7 @@ from ferkit.report.beside import BESIDE_MARKS, beside_table
 from ferkit.report.pages import README_MARKS, left_over, other_page, render, table_page, write
 from ferkit.report.pages_parts import GENERATED
 from ferkit.report.pictures import pictures
-from ferkit.report.results import Run, read_results
+from ferkit.report.results import Run, read_results, sound_results
 from ferkit.report.table import Claim, Row, Table
 from ferkit.training.recipe import Recipe
 
@@ -202,6 +202,15 @@ def test_one_network_is_not_the_result_of_two_seeds(tmp_path):
         (tmp_path / f"seed-{seed}.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=r"seed-1.json: holds the network of .*seed-0.json, but another recipe or seed"):
         read_results(tmp_path)
+
+
+def test_damaged_results_keep_no_sound_one_behind_them_out(tmp_path):
+    first, copied = ({**run(seed, 0.58).content, "weights_sha256": "a" * 64} for seed in (0, 1))
+    for seed, content in enumerate([json.dumps(first), json.dumps(copied), "{", json.dumps(run(3, 0.58).content)]):
+        (tmp_path / f"seed-{seed}.json").write_text(content)
+    sound, damaged = sound_results(tmp_path)
+    assert [found.seed for found in sound] == [0, 3]
+    assert [path.name for path in damaged] == ["seed-1.json", "seed-2.json"]
 
 
 def test_json_that_is_nested_too_deep_is_no_result(tmp_path):
