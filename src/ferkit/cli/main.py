@@ -108,10 +108,10 @@ def main() -> None:
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
     """Refuse an option with an empty value, as of a variable that is not set: a path would be the current folder."""
-    given = [(option, value) for option, value in pairwise(arguments) if option.startswith("--") and not value]
-    given += [(option[:-1], "") for option in arguments if option.startswith("--") and option.endswith("=")]
-    for option, _ in given:
-        if option != "--views":  # of which there may be none
+    empty = [option for option, value in pairwise(arguments) if not value]
+    empty += [option[:-1] for option in arguments if option.endswith("=")]
+    for option in empty:
+        if option.startswith("--") and option != "--views":  # of which there may be none
             typer.echo(f"error: {option}: expected a value, got an empty one", err=True)
             sys.exit(2)
 
